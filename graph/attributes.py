@@ -1,0 +1,282 @@
+"""What an asset's attributes may be, and which value is shown when origins disagree."""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from graph.errors import InvalidAttribute, InvalidKey, shortened
+from graph.keys import AssetKey
+from graph.model import SHOWN_FIRST, Assertion, Attributes, Basis, Json
+from graph.time import Instant
+
+SET_VALUED = frozenset({"owners", "tags"})
+"""Shown as the union over the origins of the strongest basis present."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_FEATURES_FROM = ("store", "request")
+_CONSUMER_TYPES = ("service", "application", "dashboard", "notebook", "batch_job")
+_MAX_BYTES = 262_144
+
+
+def canonical(value: object) -> bytes:
+    """The one JSON text of `value`: sorted keys, no spaces. Raises InvalidAttribute for what JSON cannot hold."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidAttribute(f"{shortened(repr(value))} is not JSON: {error}", repr(value)) from error
+
+
+def checked_attributes(attributes: Attributes, of: object) -> dict[str, Json]:
+    """The attributes in their canonical form, sets sorted. None for a value means: this origin no longer says so.
+
+    Unknown names are kept as they are. Raises InvalidAttribute, naming the attribute and `of`.
+    """
+    checked: dict[str, Json] = {}
+    for name in sorted(attributes):
+        value = attributes[name]
+        if not _NAME.fullmatch(name):
+            raise InvalidAttribute(
+                f"{shortened(name)!r} of {of} is not an attribute's name: use lower-case letters, digits and _", name
+            )
+        if value is None:
+            checked[name] = None
+            continue
+        _refuse_non_finite(value, name, of)
+        form = _FORMS.get(name)
+        try:
+            checked[name] = form(value) if form else value
+        except _WrongForm as error:
+            raise InvalidAttribute(
+                f"{name} of {of} is {shortened(orjson.dumps(value).decode())}, but {error}", value
+            ) from None
+    size = len(canonical(checked))
+    if size > _MAX_BYTES:
+        raise InvalidAttribute(f"the attributes of {of} take {size} bytes; the limit is {_MAX_BYTES}", size)
+    return checked
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One origin's value of an attribute, and since when that origin says so."""
+
+    value: Json
+    origin: str
+    basis: Basis
+    since: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The value to show, the claims it comes from (several for sets), and the claims that say otherwise."""
+
+    value: Json
+    claims: tuple[Claim, ...]
+    disagreeing: tuple[Claim, ...]
+
+
+def shown_attributes(assertions: Iterable[Assertion], at: Instant) -> dict[str, Shown]:
+    """What to show of one asset at `at`, from all that is believed of it; sorted by name.
+
+    The strongest basis wins (DECLARED, IMPORTED, OBSERVED, INFERRED), then the later event time, then the origin's name.
+    """
+    claims: dict[str, list[Claim]] = {}
+    for by_origin in _grouped(assertions):
+        for current in by_origin:
+            if current.valid.holds_at(at):
+                for name, value in current.attributes.items():
+                    since = _since(by_origin, current, name)
+                    claims.setdefault(name, []).append(Claim(value, current.origin, current.basis, since))
+    return {name: _chosen(name, sorted(claims[name], key=_precedence)) for name in sorted(claims)}
+
+
+def values(attributes: dict[str, Shown]) -> dict[str, Json]:
+    return {name: shown.value for name, shown in attributes.items()}
+
+
+def owner_names(owners: Json) -> tuple[str, ...]:
+    """The names in an `owners` value, sorted; none for anything else."""
+    if not isinstance(owners, list):
+        return ()
+    return tuple(sorted(str(owner["name"]) for owner in owners if isinstance(owner, dict)))
+
+
+def _grouped(assertions: Iterable[Assertion]) -> list[list[Assertion]]:
+    groups: dict[str, list[Assertion]] = {}
+    for assertion in assertions:
+        groups.setdefault(assertion.origin, []).append(assertion)
+    return [sorted(group, key=lambda span: span.valid) for group in groups.values()]
+
+
+def _since(spans: Sequence[Assertion], current: Assertion, name: str) -> Instant:
+    since = current.valid.start
+    for span in reversed(spans):
+        if span.valid.end == since and span.attributes.get(name) == current.attributes[name]:
+            since = span.valid.start
+    return since
+
+
+def _precedence(claim: Claim) -> tuple[int, int, str]:
+    return SHOWN_FIRST.index(claim.basis), -claim.since, claim.origin
+
+
+def _chosen(name: str, claims: Sequence[Claim]) -> Shown:
+    if name not in SET_VALUED:
+        first = claims[0]
+        return Shown(first.value, (first,), tuple(claim for claim in claims[1:] if claim.value != first.value))
+    strongest = tuple(claim for claim in claims if claim.basis is claims[0].basis)
+    members = {canonical(member): member for claim in strongest for member in _members(claim.value)}
+    return Shown([members[text] for text in sorted(members)], strongest, tuple(claims[len(strongest) :]))
+
+
+def _members(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+class _WrongForm(Exception):
+    pass
+
+
+def _refuse_non_finite(value: Json, name: str, of: object) -> None:
+    stack: list[tuple[Json, int]] = [(value, 0)]
+    while stack:
+        item, depth = stack.pop()
+        if depth > 32:
+            raise InvalidAttribute(f"{name} of {of} is nested deeper than 32 levels", name)
+        if isinstance(item, float) and not math.isfinite(item):
+            raise InvalidAttribute(f"{name} of {of} holds {item}, which JSON cannot", item)
+        if isinstance(item, dict):
+            stack.extend((inner, depth + 1) for inner in item.values())
+        elif isinstance(item, list):
+            stack.extend((inner, depth + 1) for inner in item)
+
+
+def _text(value: Json) -> Json:
+    if not isinstance(value, str):
+        raise _WrongForm("must be text")
+    return value
+
+
+def _one_of(*choices: str) -> Callable[[Json], Json]:
+    def check(value: Json) -> Json:
+        if value not in choices:
+            raise _WrongForm(f"must be one of {', '.join(choices)}")
+        return value
+
+    return check
+
+
+def _tier(value: Json) -> Json:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 4:
+        raise _WrongForm("must be a whole number from 1 (most critical) to 4")
+    return value
+
+
+def _texts(value: Json) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise _WrongForm("must be a list of non-empty texts")
+    return [str(item) for item in value]
+
+
+def _tags(value: Json) -> Json:
+    return [*sorted(set(_texts(value)))]
+
+
+def _entities(value: Json) -> Json:
+    return [*_texts(value)]
+
+
+def _owners(value: Json) -> Json:
+    if not isinstance(value, list):
+        raise _WrongForm("must be a list of {name, contact}")
+    owners: dict[str, Json] = {}
+    for owner in value:
+        if (
+            not isinstance(owner, dict)
+            or not isinstance(owner.get("name"), str)
+            or not owner["name"]
+            or not isinstance(owner.get("contact", ""), str | None)
+            or owner.keys() - {"name", "contact"}
+        ):
+            raise _WrongForm("must be a list of {name, contact}, name a non-empty text and contact a text or absent")
+        owners[str(owner["name"])] = {name: part for name, part in owner.items() if part is not None}
+    return [owners[name] for name in sorted(owners)]
+
+
+def _numbers(value: Json) -> Json:
+    if not isinstance(value, dict) or not all(
+        isinstance(number, int | float) and not isinstance(number, bool) for number in value.values()
+    ):
+        raise _WrongForm("must map names to numbers")
+    return value
+
+
+def _mapping(value: Json) -> Json:
+    if not isinstance(value, dict):
+        raise _WrongForm("must be a mapping")
+    return value
+
+
+def _boolean(value: Json) -> Json:
+    if not isinstance(value, bool):
+        raise _WrongForm("must be true or false")
+    return value
+
+
+def _signature(value: Json) -> Json:
+    """{inputs: [{name, type?, shape?, feature?}], outputs: [{name, type?, shape?}]}; `feature` is an asset key."""
+    if not isinstance(value, dict) or value.keys() - {"inputs", "outputs"}:
+        raise _WrongForm("must be {inputs: [...], outputs: [...]}")
+    for side in ("inputs", "outputs"):
+        tensors = value.get(side, [])
+        if not isinstance(tensors, list):
+            raise _WrongForm(f"{side} must be a list")
+        for tensor in tensors:
+            if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
+                raise _WrongForm(f"each of {side} must have a name")
+            if tensor.get("feature") is not None:
+                _feature(tensor["feature"])
+    return value
+
+
+def _feature(value: Json) -> None:
+    try:
+        key = AssetKey.parse(value if isinstance(value, str) else "")
+    except InvalidKey as error:
+        raise _WrongForm(f"each feature must be an asset key: {error}") from error
+    if key.kind not in {"feature", "feature_view"}:
+        raise _WrongForm(f"{key} is not a feature")
+
+
+_FORMS: dict[str, Callable[[Json], Json]] = {
+    "description": _text,
+    "environment": _text,
+    "source_link": _text,
+    "type": _text,
+    "definition": _text,
+    "url": _text,
+    "version": _text,
+    "tier": _tier,
+    "tags": _tags,
+    "owners": _owners,
+    "entities": _entities,
+    "metrics": _numbers,
+    "hyperparameters": _mapping,
+    "spelling": _mapping,
+    "nullable": _boolean,
+    "signature": _signature,
+    "features_from": _one_of(*_FEATURES_FROM),
+    "consumer_type": _one_of(*_CONSUMER_TYPES),
+}
+
+
+def signature_features(signature: Json) -> tuple[AssetKey, ...]:
+    """The features (or whole views) that a checked signature says each request needs, in its order."""
+    inputs = signature.get("inputs", []) if isinstance(signature, dict) else []
+    return tuple(
+        AssetKey.parse(str(tensor["feature"]))
+        for tensor in (inputs if isinstance(inputs, list) else [])
+        if isinstance(tensor, dict) and tensor.get("feature")
+    )

@@ -1,0 +1,150 @@
+"""What somebody wants recorded (`Registration`) and what must change for that to hold (`Changes`), both as data."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+from graph.attributes import canonical
+from graph.errors import InvalidInput, shortened
+from graph.keys import AssetKey
+from graph.model import Assertion, Attributes, Basis, Flow, Json, Subject
+from graph.time import Instant
+
+MAX_ORIGIN_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class AssetStatement:
+    """The origin says that this asset is. Attributes not named stay as that origin has them; None takes one back.
+
+    `since` absent means: from now, or for as long as the origin already says so. `until` absent means: it still holds.
+    `expected_version` is the version the caller read; 0 says that the asset must be new.
+    """
+
+    key: AssetKey
+    attributes: Attributes = field(default_factory=dict)
+    since: Instant | None = None
+    until: Instant | None = None
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowStatement:
+    """The origin says that this flow is; times as for assets."""
+
+    flow: Flow
+    attributes: Attributes = field(default_factory=dict)
+    since: Instant | None = None
+    until: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """The origin no longer says so from `at` (absent: now). For an asset, its parts and the flows at them go along."""
+
+    subject: Subject
+    at: Instant | None = None
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What one origin wants recorded.
+
+    `complete`: this is all the origin says; whatever else it said so far is withdrawn.
+    `stubs`: flows may end at assets nobody registered (events and imports); otherwise that is an error.
+    """
+
+    origin: str
+    basis: Basis
+    assets: tuple[AssetStatement, ...] = ()
+    flows: tuple[FlowStatement, ...] = ()
+    withdrawals: tuple[Withdrawal, ...] = ()
+    complete: bool = False
+    stubs: bool = False
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical form: equal for equal requests, whatever the time."""
+        return hashlib.sha256(canonical(_plain(asdict(self)))).hexdigest()
+
+
+class Verb(StrEnum):
+    ADDED = "ADDED"
+    CHANGED = "CHANGED"
+    WITHDRAWN = "WITHDRAWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One origin's belief about one subject, before and after. Never equal."""
+
+    subject: Subject
+    origin: str
+    before: tuple[Assertion, ...]
+    after: tuple[Assertion, ...]
+
+    @property
+    def closes(self) -> tuple[Assertion, ...]:
+        return tuple(span for span in self.before if span not in self.after)
+
+    @property
+    def opens(self) -> tuple[Assertion, ...]:
+        return tuple(span for span in self.after if span not in self.before)
+
+    def verb_at(self, now: Instant) -> Verb:
+        def holds(spans: tuple[Assertion, ...]) -> bool:
+            return any(span.valid.holds_at(now) for span in spans)
+
+        if holds(self.after) == holds(self.before):
+            return Verb.CHANGED
+        return Verb.ADDED if holds(self.after) else Verb.WITHDRAWN
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """All that must change, in the order of the subjects' text; empty when everything already holds.
+
+    A commit refuses it with PlanOutdated when any `before` no longer is what is stored, and with StaleVersion when an
+    asset in `expected_versions` has moved.
+    """
+
+    changes: tuple[Change, ...] = ()
+    expected_versions: Mapping[AssetKey, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a commit did. `changed` is False when everything already held; `revision` is then the current one."""
+
+    revision: int
+    changed: bool
+    added: int = 0
+    updated: int = 0
+    withdrawn: int = 0
+
+
+def checked_origin(origin: str) -> str:
+    """Raises InvalidInput. An origin is free text that names a source: `manifest:risk/fraud`, `api:alice`."""
+    if not origin or not origin.isprintable() or origin != origin.strip() or len(origin.encode()) > MAX_ORIGIN_BYTES:
+        raise InvalidInput(
+            f"{shortened(origin)!r} is not an origin: 1 to {MAX_ORIGIN_BYTES} bytes of printable text without outer space",
+            origin,
+        )
+    return origin
+
+
+def _plain(value: object) -> Json:
+    """`asdict` keeps named tuples; the digest wants their text."""
+    if isinstance(value, AssetKey | Flow):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(type(value))

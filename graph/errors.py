@@ -1,0 +1,95 @@
+"""Everything that can be wrong with what the graph is asked, and how each is told apart.
+
+* GraphError
+  + InvalidInput        the request itself is wrong, whatever is stored
+    - InvalidKey        an asset key, or a part of one
+    - InvalidAttribute  an attribute's name or value
+    - InvalidFlow       two kinds that no flow joins
+    - InvalidTime       an instant or interval
+  + NotFound            the key is not registered, or was not at the time asked for
+  + Conflict            what is asked contradicts what is stored
+    - StaleVersion      the asset has moved since the caller read it
+    - PlanOutdated      another commit came between plan and commit: plan again
+    - OperationReused   the operation id was used for another request
+  + RevisionUnavailable the revision asked for is not here: not reached yet, or purged
+  + NotReady            the lineage index is still loading
+  + StoreUnavailable    no answer from the store; the same call may be tried again
+  + StoreIncompatible   the stored schema is newer than this program, or was changed by hand
+"""
+
+
+class GraphError(Exception):
+    """Base of all. `str(error)` is one sentence for people: the value, where it stands, what would be right."""
+
+
+class InvalidInput(GraphError):
+    """`value` is the offending value as text, shortened to 200 characters."""
+
+    def __init__(self, message: str, value: object = "") -> None:
+        super().__init__(message)
+        self.value = shortened(value)
+
+
+class InvalidKey(InvalidInput):
+    pass
+
+
+class InvalidAttribute(InvalidInput):
+    pass
+
+
+class InvalidFlow(InvalidInput):
+    pass
+
+
+class InvalidTime(InvalidInput):
+    pass
+
+
+class NotFound(GraphError):
+    def __init__(self, key: object, detail: str = "is not registered") -> None:
+        super().__init__(f"{shortened(key)} {detail}")
+        self.key = str(key)
+
+
+class Conflict(GraphError):
+    pass
+
+
+class StaleVersion(Conflict):
+    def __init__(self, key: object, expected: int, current: int) -> None:
+        super().__init__(f"{key} is at version {current}, not {expected}: read it again and repeat the change")
+        self.key, self.expected, self.current = str(key), expected, current
+
+
+class PlanOutdated(Conflict):
+    pass
+
+
+class OperationReused(Conflict):
+    def __init__(self, operation: str) -> None:
+        super().__init__(f"operation id {operation!r} was already used for another request; use a new one")
+        self.operation = operation
+
+
+class RevisionUnavailable(GraphError):
+    pass
+
+
+class NotReady(GraphError):
+    pass
+
+
+class StoreUnavailable(GraphError):
+    pass
+
+
+class StoreIncompatible(GraphError):
+    pass
+
+
+def shortened(value: object, limit: int = 200) -> str:
+    """`value` as text that is safe to print: cut to `limit` characters, control characters escaped."""
+    text = value if isinstance(value, str) else str(value)
+    text = text[: limit + 1].encode("unicode_escape", "backslashreplace").decode() if not text.isprintable() else text
+    return text if len(text) <= limit else text[:limit] + "…"

@@ -1,0 +1,181 @@
+"""What every store promises. `tests/contract/` runs the same suite on each.
+
+A store keeps assets, flows and assertions, numbers revisions, and answers by key. It does not walk: `graph.index` does.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph.changes import Changes, Receipt
+from graph.keys import AssetKey, AssetKind
+from graph.model import Assertion, Operation, StoredAssertion, Subject
+from graph.time import Instant
+
+
+class GraphReader(Protocol):
+    """Reads what is believed now. Every method may raise StoreUnavailable."""
+
+    def head(self) -> int:
+        """The number of the last revision; 0 for an empty store."""
+        ...
+
+    def believed(self, subjects: Collection[Subject]) -> Mapping[Subject, tuple[Assertion, ...]]:
+        """All that any origin says of `subjects`, by origin and start. Nothing said: the subject is absent."""
+        ...
+
+    def believed_by(self, origin: str) -> Mapping[Subject, tuple[Assertion, ...]]:
+        """All that `origin` says of anything, including what no longer holds; empty for an unknown origin."""
+        ...
+
+    def touching(self, keys: Collection[AssetKey]) -> Collection[Subject]:
+        """The parts of `keys`, and the flows at them or at their parts, that anybody believes in now."""
+        ...
+
+    def versions(self, keys: Collection[AssetKey]) -> Mapping[AssetKey, int]:
+        """The revision that last changed what is said of each asset itself. Never said anything of: absent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One commit: what came to be believed in it, and what stopped being."""
+
+    number: int
+    at: Instant
+    operation: str | None
+    actor: str
+    opened: tuple[StoredAssertion, ...]
+    closed: tuple[StoredAssertion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    key: AssetKey
+    score: float
+    """Higher is better; comparable within one answer only."""
+
+
+class AssetColumns(NamedTuple):
+    """Some assets, as columns. `number` is the store's own: positive, never used again, the same in all columns below."""
+
+    number: NDArray[np.int64]
+    key: list[str]
+
+
+class AssertionColumns(NamedTuple):
+    """Some assertions with their whole history, as columns of equal length, in no order.
+
+    `source` is the asset an assertion is of; `target` and `via` are 0 where there is none (for assets both are).
+    Open ends are graph.time.FOREVER. `basis` indexes graph.model.REFINES_FIRST. `attributes` is canonical JSON.
+    """
+
+    number: NDArray[np.int64]
+    source: NDArray[np.int64]
+    target: NDArray[np.int64]
+    via: NDArray[np.int64]
+    origin: list[str]
+    basis: NDArray[np.int8]
+    valid_start: NDArray[np.int64]
+    valid_end: NDArray[np.int64]
+    known_first: NDArray[np.int64]
+    known_last: NDArray[np.int64]
+    attributes: list[str]
+
+
+class Export(Protocol):
+    """A consistent reading of the whole store at one revision; iterate each part once, assets first."""
+
+    revision: int
+
+    def assets(self) -> Iterator[AssetColumns]: ...
+
+    def assertions(self) -> Iterator[AssertionColumns]:
+        """May hold assertions of revisions after `revision`, never a part of one up to it; the reader leaves them out."""
+        ...
+
+
+class Store(GraphReader, Protocol):
+    def commit(self, changes: Changes, operation: Operation, now: Instant) -> Receipt:
+        """All of `changes` or nothing, as the next revision; durable once this returns.
+
+        Repeated with the same operation id and digest: the first answer, and no effect. Empty changes take no
+        revision. Concurrent commits are serialised; nothing is lost when interrupted half-way.
+
+        Raises PlanOutdated, StaleVersion, OperationReused: nothing was kept. StoreUnavailable: the outcome is
+        unknown, and repeating the request with the same operation id is safe.
+        """
+        ...
+
+    def receipt_of(self, operation: Operation) -> Receipt | None:
+        """The answer this operation was given; None if it has not happened. Raises OperationReused."""
+        ...
+
+    def changes_since(self, revision: int, limit: int = 1000) -> list[Revision]:
+        """The revisions after `revision` in order, at most `limit`. At or beyond the head: none."""
+        ...
+
+    def history(self, key: AssetKey, before: int | None = None, limit: int = 50) -> list[Revision]:
+        """The revisions that changed what is said of `key` or of a flow at it, newest first, each cut down to that.
+
+        `before`: only revisions with smaller numbers. Unknown key: none.
+        """
+        ...
+
+    def believed_at(
+        self, subjects: Collection[Subject], revision: int
+    ) -> Mapping[Subject, tuple[StoredAssertion, ...]]:
+        """What was believed of `subjects` at `revision`; like `believed`, with the assertions' numbers."""
+        ...
+
+    def revision_at(self, moment: Instant) -> int:
+        """The last revision committed at or before `moment`; 0 when there was none."""
+        ...
+
+    def keys(
+        self, at: Instant, kinds: Collection[AssetKind] = (), after: AssetKey | None = None, limit: int = 100
+    ) -> list[AssetKey]:
+        """The assets that some assertion, believed now, says are at `at`, in the order of their key's text.
+
+        `kinds` empty means all; `after` itself is left out. Stubs and aliases are not listed.
+        """
+        ...
+
+    def search(self, text: str, kinds: Collection[AssetKind] = (), limit: int = 20, offset: int = 0) -> list[SearchHit]:
+        """Assets that hold now and whose key, description, owners or tags hold every word of `text` (as a prefix).
+
+        Best first, ties in the order of the keys' text. No words in `text`: none. "Now" is the last commit or `settle`.
+        Stubs and aliases are not found.
+        """
+        ...
+
+    def export(self) -> AbstractContextManager[Export]:
+        """Everything, for the index to start from."""
+        ...
+
+    def settle(self, now: Instant) -> int:
+        """Brings derived views of what holds *now* up to date where valid time has passed an end; how many flows moved.
+
+        Takes no revision: nothing that is believed changes. Stores without such a view answer 0.
+        """
+        ...
+
+    def forget_operations(self, before: Instant) -> int:
+        """Forgets the operation ids of commits before that instant; how many. The purge itself is recorded."""
+        ...
+
+    def check(self) -> list[str]:
+        """What is wrong inside the store, one sentence each, in order; empty when all is well."""
+        ...
+
+    def close(self) -> None:
+        """Waits for running calls; later ones raise StoreUnavailable. Closing twice is no error."""
+        ...
+
+
+def subjects_of(assertions: Iterable[Assertion]) -> list[Subject]:
+    return list({assertion.subject: None for assertion in assertions})

@@ -1,0 +1,721 @@
+"""The production store: Neo4j 5.23 or later, Community, Enterprise or Aura (`neo4j+s://`; untested on Aura).
+
+What holds now is a graph for people (`neo4j_view`); the truth behind it is nodes of labels of their own:
+
+    (:Assertion)   every one, open and closed; `source`, `target` and `via` are the numbers of assets
+    (:Revision)    one a commit, numbered without gaps, with how many assertions it opened and closed
+    (:Operation)   the answer an operation id was given
+    (:Head)        the last numbers given out; every write locks it first, so writers follow one another
+
+A reader may see a part of a commit that Neo4j is just applying. Only the last revision can be such a one, so `head`
+counts what it holds and names the one before until all is there; whatever is read up to `head` is whole.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import numpy as np
+import orjson
+from neo4j import Transaction
+
+from graph.attributes import canonical
+from graph.changes import Change, Changes, Receipt
+from graph.errors import GraphError, OperationReused, PlanOutdated, StaleVersion, StoreUnavailable
+from graph.keys import AssetKey, AssetKind
+from graph.model import REFINES_FIRST, Assertion, Attributes, Basis, Flow, Known, Operation, StoredAssertion, Subject
+from graph.plan import receipt
+from graph.stores.contract import AssertionColumns, AssetColumns, Revision, SearchHit
+from graph.stores.group import GroupCommit
+from graph.stores.neo4j_check import check
+from graph.stores.neo4j_connection import Neo4jAddress, Neo4jConnection, value
+from graph.stores.neo4j_migrate import migrate
+from graph.stores.neo4j_names import subject_id
+from graph.stores.neo4j_view import next_change, own_properties, show, version_key
+from graph.stores.words import query_words
+from graph.time import FOREVER, Instant, Interval
+
+Commit: TypeAlias = tuple[Changes, Operation, Instant]
+
+_BACKGROUND_SECONDS = 120.0
+_ROWS_PER_SECOND = 1000
+_EXPORT_CHUNK = 50_000
+_SETTLE_CHUNK = 2_000
+_FORGET_CHUNK = 10_000
+
+
+class Neo4jStore:
+    """`url` is `neo4j://user:password@host:port/database`, credentials and database optional; `+s` for TLS.
+
+    Creating it brings the schema up to date. Raises InvalidInput for the URL, StoreIncompatible for a schema that is
+    newer or was changed by hand, StoreUnavailable. A call answers within `request_deadline` seconds or raises
+    StoreUnavailable, but large commits have a second more for each thousand assertions, and `export`, `settle` and
+    `check` take as long as they need, step by step.
+    """
+
+    def __init__(self, url: str, *, request_deadline: float = 5.0) -> None:
+        self._seconds = request_deadline
+        self._db = Neo4jConnection(Neo4jAddress.parse(url), request_deadline)
+        try:
+            migrate(self._db)
+        except GraphError:
+            self._db.close()
+            raise
+        self._whole = 0
+        self._commits: GroupCommit[Commit, Receipt] = GroupCommit(self._commit_group)
+
+    # Writing
+
+    def commit(self, changes: Changes, operation: Operation, now: Instant) -> Receipt:
+        return self._commits.submit((changes, operation, now))
+
+    def _commit_group(self, group: Sequence[Commit]) -> list[Receipt | Exception]:
+        size = sum(len(change.before) + len(change.after) for changes, _, _ in group for change in changes.changes)
+        return self._db.write(
+            lambda tx: _apply(tx, group),
+            self._seconds + size / _ROWS_PER_SECOND,
+            after_doubt=lambda tx: _apply(tx, group, in_doubt=True),
+        )
+
+    def settle(self, now: Instant) -> int:
+        moved = 0
+        with self._commits.exclusively():
+            while True:
+                settled, flows = self._db.write(lambda tx: _settle(tx, now), _BACKGROUND_SECONDS)
+                moved += flows
+                if settled < _SETTLE_CHUNK:
+                    return moved
+
+    def forget_operations(self, before: Instant) -> int:
+        removed = 0
+        with self._commits.exclusively():
+            while True:
+                forgotten: int = self._db.write(
+                    lambda tx: value(tx, _FORGET, {"before": before, "limit": _FORGET_CHUNK}), _BACKGROUND_SECONDS
+                )
+                removed += forgotten
+                if forgotten < _FORGET_CHUNK:
+                    return removed
+
+    # Reading
+
+    def head(self) -> int:
+        return self._db.read(self._head)
+
+    def believed(self, subjects: Collection[Subject]) -> Mapping[Subject, tuple[Assertion, ...]]:
+        found = self._db.read(lambda tx: _said_of(tx, subjects, "x.known_last IS NULL"))
+        return {subject: tuple(row.assertion for row in rows) for subject, rows in found.items()}
+
+    def believed_at(
+        self, subjects: Collection[Subject], revision: int
+    ) -> Mapping[Subject, tuple[StoredAssertion, ...]]:
+        where = "x.known_first <= $revision AND coalesce(x.known_last > $revision, true)"
+        found = self._db.read(lambda tx: _said_of(tx, subjects, where, revision=revision))
+        return {subject: tuple(rows) for subject, rows in found.items()}
+
+    def believed_by(self, origin: str) -> Mapping[Subject, tuple[Assertion, ...]]:
+        where = "MATCH (x:Assertion {origin: $origin}) WHERE x.known_last IS NULL"
+        found = _by_subject(self._db.read(lambda tx: _stored_rows(tx, where, origin=origin)))
+        return {subject: tuple(row.assertion for row in rows) for subject, rows in found.items()}
+
+    def touching(self, keys: Collection[AssetKey]) -> Collection[Subject]:
+        parts, flows = self._db.read(lambda tx: value(tx, _TOUCHING, {"keys": [*map(str, keys)]}))
+        return {*map(_key, parts), *(Flow(_key(s), _key(t), _key(v) if v else None) for s, t, v in flows)}
+
+    def versions(self, keys: Collection[AssetKey]) -> Mapping[AssetKey, int]:
+        return self._db.read(lambda tx: {key: version for key, (_, version) in _nodes(tx, keys).items() if version})
+
+    def receipt_of(self, operation: Operation) -> Receipt | None:
+        if operation.id is None:
+            return None
+        return self._db.read(lambda tx: _answered(operation, _operations(value(tx, _OPERATIONS, {"ids": [operation.id]}))))
+
+    def changes_since(self, revision: int, limit: int = 1000) -> list[Revision]:
+        def read(tx: Transaction) -> list[Revision]:
+            head = self._head(tx)
+            bounds = {"after": revision, "head": head, "limit": limit}
+            return _revisions(tx, value(tx, _REVISIONS_AFTER, bounds), None)
+
+        return self._db.read(read)
+
+    def history(self, key: AssetKey, before: int | None = None, limit: int = 50) -> list[Revision]:
+        def read(tx: Transaction) -> list[Revision]:
+            end = min(self._head(tx) + 1, FOREVER if before is None else before)
+            numbers = value(tx, _REVISIONS_ABOUT, {"key": str(key), "before": end, "limit": limit})
+            return _revisions(tx, value(tx, _REVISIONS, {"numbers": numbers}), key)
+
+        return sorted(self._db.read(read), key=lambda revision: -revision.number)
+
+    def revision_at(self, moment: Instant) -> int:
+        def read(tx: Transaction) -> int:
+            last: int = value(tx, _REVISION_AT, {"moment": moment, "head": self._head(tx)})
+            return last
+
+        return self._db.read(read)
+
+    def keys(
+        self, at: Instant, kinds: Collection[AssetKind] = (), after: AssetKey | None = None, limit: int = 100
+    ) -> list[AssetKey]:
+        def read(tx: Transaction) -> list[AssetKey]:
+            found: list[str] = []
+            # The text of a key begins with its kind, so each kind is one range of the index.
+            for prefix in sorted(f"{kind}:" for kind in kinds) or [""]:
+                bounds = {"prefix": prefix, "after": str(after or ""), "at": at, "limit": limit - len(found)}
+                found += value(tx, _KEYS, bounds)
+                if len(found) >= limit:
+                    break
+            return [*map(_key, found)]
+
+        return self._db.read(read)
+
+    def search(self, text: str, kinds: Collection[AssetKind] = (), limit: int = 20, offset: int = 0) -> list[SearchHit]:
+        wanted = query_words(text)
+        if not wanted:
+            return []
+        query = " AND ".join(f"({word}^4 OR {word}*)" for word in wanted)  # a whole word counts for more than a prefix
+        bounds = {"query": query, "kinds": [kind.value for kind in kinds], "limit": limit, "offset": offset}
+        hits = self._db.read(lambda tx: value(tx, _SEARCH, bounds))
+        return [SearchHit(_key(key), score) for key, score in hits]
+
+    @contextmanager
+    def export(self) -> Iterator["Neo4jExport"]:
+        def read(tx: Transaction) -> tuple[int, int, int]:
+            revision = self._head(tx)
+            assets, assertions = value(tx, "MATCH (h:Head {name: 'lineage'}) RETURN [h.assets, h.assertions]")
+            return revision, assets, assertions
+
+        yield Neo4jExport(self._db, *self._db.read(read))
+
+    def check(self) -> list[str]:
+        return check(self._db, _BACKGROUND_SECONDS)
+
+    def close(self) -> None:
+        with self._commits.exclusively():
+            self._db.close()
+
+    def _head(self, tx: Transaction) -> int:
+        """The last revision of which everything can be seen."""
+        head, whole = value(tx, _HEAD, {"whole": self._whole})
+        if not whole:
+            return int(head) - 1
+        self._whole = int(head)
+        return int(head)
+
+
+class Neo4jExport:
+    """Reads in ranges of numbers, each a transaction of its own: what is numbered does not move."""
+
+    def __init__(self, db: Neo4jConnection, revision: int, last_asset: int, last_assertion: int) -> None:
+        self._db = db
+        self._last_asset, self._last_assertion = last_asset, last_assertion
+        self.revision = revision
+
+    def assets(self) -> Iterator[AssetColumns]:
+        for numbers, keys in self._chunks(_EXPORT_ASSETS, self._last_asset):
+            yield AssetColumns(np.array(numbers, np.int64), keys)
+
+    def assertions(self) -> Iterator[AssertionColumns]:
+        bases = {basis.value: index for index, basis in enumerate(REFINES_FIRST)}
+        for number, source, target, via, origin, basis, start, end, first, last, attributes in self._chunks(
+            _EXPORT_ASSERTIONS, self._last_assertion
+        ):
+            yield AssertionColumns(
+                number=np.array(number, np.int64),
+                source=np.array(source, np.int64),
+                target=np.array(target, np.int64),
+                via=np.array(via, np.int64),
+                origin=origin,
+                basis=np.array([bases[each] for each in basis], np.int8),
+                valid_start=np.array(start, np.int64),
+                valid_end=np.array(end, np.int64),
+                known_first=np.array(first, np.int64),
+                known_last=np.array(last, np.int64),
+                attributes=attributes,
+            )
+
+    def _chunks(self, query: str, last: int) -> Iterator[list[list[Any]]]:
+        for low in range(1, last + 1, _EXPORT_CHUNK):
+            bounds = {"low": low, "high": min(low + _EXPORT_CHUNK, last + 1), "forever": FOREVER}
+            columns: list[list[Any]] = self._db.read(lambda tx, bounds=bounds: value(tx, query, bounds), _BACKGROUND_SECONDS)  # type: ignore[misc]
+            if columns[0]:
+                yield columns
+
+
+# Writing: all of a group is read once, decided in memory in the order of arrival, and written once.
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What a group of commits finds, and what it makes of that."""
+
+    revision: int
+    latest: Instant
+    last_asset: int
+    last_assertion: int
+    answers: dict[str, tuple[str, Receipt]]
+    believed: dict[Subject, list[StoredAssertion]]
+    numbers: dict[AssetKey, int]
+    versions: dict[AssetKey, int]
+    made: dict[AssetKey, int] = field(default_factory=dict)
+    opened: dict[int, StoredAssertion] = field(default_factory=dict)
+    closed: dict[int, int] = field(default_factory=dict)
+    revisions: list[dict[str, object]] = field(default_factory=list)
+    operations: list[dict[str, object]] = field(default_factory=list)
+    touched: dict[Subject, None] = field(default_factory=dict)
+
+    def add(self, changes: Changes, operation: Operation, now: Instant) -> Receipt:
+        done = _answered(operation, self.answers)
+        if done is not None:
+            return done
+        for key, version in changes.expected_versions.items():
+            if self.versions.get(key, 0) != version:
+                raise StaleVersion(key, version, self.versions.get(key, 0))
+        for change in changes.changes:
+            self._refuse_outdated(change)
+        answer = receipt(changes, self.revision + bool(changes), now)
+        if changes:
+            self._write(changes, operation, now, answer.revision)
+        if operation.id is not None:
+            self.answers[operation.id] = operation.digest, answer
+            self.operations.append(_operation_properties(operation, answer, now))
+        return answer
+
+    def _refuse_outdated(self, change: Change) -> None:
+        mine = tuple(
+            row.assertion
+            for row in _in_order(self.believed.get(change.subject, ()))
+            if row.assertion.origin == change.origin
+        )
+        if mine != change.before:
+            raise PlanOutdated(f"what {change.origin!r} says of {change.subject} has changed since the plan was made")
+
+    def _write(self, changes: Changes, operation: Operation, now: Instant, revision: int) -> None:
+        opened = closed = 0
+        self.revision, self.latest = revision, max(now, self.latest)
+        for change in changes.changes:
+            kept = self.believed.setdefault(change.subject, [])
+            self.touched[change.subject] = None
+            closes = change.closes
+            for row in [row for row in kept if row.assertion in closes]:
+                kept.remove(row)
+                self._close(row, revision)
+                closed += 1
+            for span in change.opens:
+                self.last_assertion += 1
+                row = StoredAssertion(self.last_assertion, span, Known(revision))
+                kept.append(row)
+                self.opened[row.number] = row
+                opened += 1
+            for key in _keys_in(change.subject, change.after):
+                self._number(key)
+            if isinstance(change.subject, AssetKey):
+                self.versions[change.subject] = revision
+        self.revisions.append(
+            {
+                "number": revision,
+                "at": self.latest,
+                "operation": operation.id,
+                "actor": operation.actor,
+                "opened": opened,
+                "closed": closed,
+            }
+        )
+
+    def _close(self, row: StoredAssertion, revision: int) -> None:
+        if row.number in self.opened:
+            self.opened[row.number] = StoredAssertion(row.number, row.assertion, Known(row.known.first, revision))
+        else:
+            self.closed[row.number] = revision
+
+    def _number(self, key: AssetKey) -> None:
+        if key not in self.numbers:
+            self.last_asset += 1
+            self.numbers[key] = self.made[key] = self.last_asset
+
+
+def _apply(tx: Transaction, group: Sequence[Commit], in_doubt: bool = False) -> list[Receipt | Exception]:
+    """`in_doubt`: an earlier attempt may have been committed, which only an operation id can tell."""
+    draft = _draft(tx, group)
+    outcomes: list[Receipt | Exception] = []
+    for changes, operation, now in group:
+        if in_doubt and operation.id is None:
+            outcomes.append(StoreUnavailable("the connection broke while committing: the outcome is unknown"))
+            continue
+        try:
+            outcomes.append(draft.add(changes, operation, now))
+        except GraphError as error:
+            outcomes.append(error)
+    _record(tx, draft, max(now for _, _, now in group))
+    return outcomes
+
+
+def _draft(tx: Transaction, group: Sequence[Commit]) -> _Draft:
+    ids = [operation.id for _, operation, _ in group if operation.id is not None]
+    changed = [change for changes, _, _ in group for change in changes.changes]
+    subjects = {change.subject: None for change in changed}
+    keys = {key: None for change in changed for key in _keys_in(change.subject, (*change.before, *change.after))}
+    keys |= {key: None for changes, _, _ in group for key in changes.expected_versions}
+    head, assets, assertions, latest, operations = value(tx, _LOCK, {"ids": ids})
+    nodes = _nodes(tx, keys)
+    return _Draft(
+        head,
+        latest,
+        assets,
+        assertions,
+        _operations(operations),
+        _said_of(tx, subjects, "x.known_last IS NULL"),
+        {key: number for key, (number, _) in nodes.items()},
+        {key: version for key, (_, version) in nodes.items() if version},
+    )
+
+
+def _record(tx: Transaction, draft: _Draft, now: Instant) -> None:
+    if not draft.revisions and not draft.operations:
+        return
+    made = [
+        own_properties(key, number, draft.numbers[key.container] if key.container else None)
+        for key, number in sorted(draft.made.items(), key=lambda item: str(item[0]))
+    ]
+    written = value(
+        tx,
+        _RECORD,
+        {
+            "made": made,
+            "closed": [[number, revision] for number, revision in draft.closed.items()],
+            "opened": [_assertion_properties(row, draft.numbers, now) for row in draft.opened.values()],
+            "revisions": draft.revisions,
+            "operations": draft.operations,
+            "head": {
+                "number": draft.revision,
+                "at": draft.latest,
+                "assets": draft.last_asset,
+                "assertions": draft.last_assertion,
+            },
+            "now": now,
+        },
+    )
+    if written != len(draft.closed):
+        raise StoreUnavailable(f"{len(draft.closed) - written} assertions to close have vanished: run check-store")
+    if draft.touched:
+        believed = {subject: [row.assertion for row in draft.believed[subject]] for subject in draft.touched}
+        show(tx, believed, draft.numbers, draft.versions, now)
+
+
+def _keys_in(subject: Subject, spans: Iterable[Assertion]) -> list[AssetKey]:
+    """Every key that a subject brings along, containers and the versions an alias names included; no key twice."""
+    keys: dict[AssetKey, None] = {}
+    for key in [subject] if isinstance(subject, AssetKey) else [end for end in subject if end]:
+        keys |= dict.fromkeys((key.container, key) if key.container else (key,))
+    if isinstance(subject, AssetKey) and subject.is_alias:
+        versions = (version_key(subject, span.attributes.get("version")) for span in spans)
+        keys |= {version: None for version in versions if version}
+    return [*keys]
+
+
+def _settle(tx: Transaction, now: Instant) -> tuple[int, int]:
+    """How many assertions were due, and how many flows came or went."""
+    value(tx, _LOCK, {"ids": []})
+    due, count = value(tx, _DUE, {"now": now, "limit": _SETTLE_CHUNK})
+    if not due:
+        return 0, 0
+    rows = _stored_rows(tx, "UNWIND $due AS subject MATCH (x:Assertion {subject: subject}) WHERE x.known_last IS NULL", due=due)
+    believed = {subject: [row.assertion for row in said] for subject, said in _by_subject(rows).items()}
+    nodes = _nodes(tx, {key for subject, spans in believed.items() for key in _keys_in(subject, spans)})
+    numbers = {key: number for key, (number, _) in nodes.items()}
+    moved = show(tx, believed, numbers, {key: version for key, (_, version) in nodes.items() if version}, now)
+    next_changes = [[row.number, next_change(row.assertion, now)] for row in rows]
+    tx.run(_SETTLED, rows=next_changes, now=now).consume()
+    return count, moved
+
+
+# Rows and values
+
+
+def _said_of(
+    tx: Transaction, subjects: Iterable[Subject], where: str, **parameters: object
+) -> dict[Subject, list[StoredAssertion]]:
+    """What is said of `subjects`, by origin and start; their keys are known, so nothing else is looked up."""
+    by_id = {subject_id(subject): subject for subject in subjects}
+    if not by_id:
+        return {}
+    query = f"""
+        UNWIND $ids AS id
+        MATCH (x:Assertion {{subject: id}}) WHERE {where}
+        RETURN collect([id, {_COLUMNS}])"""
+    rows = value(tx, query, {"ids": [*by_id], "forever": FOREVER, **parameters})
+    found = [_stored(by_id[id_], *row) for id_, *row in rows]
+    return _by_subject(_in_order(found))
+
+
+def _stored_rows(tx: Transaction, match: str, **parameters: object) -> list[StoredAssertion]:
+    """The assertions `x` that `match` finds, by origin and start."""
+    query = f"""
+        {match}
+        MATCH (s:Key {{number: x.source}})
+        OPTIONAL MATCH (t:Key {{number: x.target}})
+        OPTIONAL MATCH (v:Key {{number: x.via}})
+        RETURN collect([s.key, t.key, v.key, {_COLUMNS}])"""
+    rows = value(tx, query, {"forever": FOREVER, **parameters})
+    return _in_order(
+        _stored(Flow(_key(s), _key(t), _key(v) if v else None) if t else _key(s), *row) for s, t, v, *row in rows
+    )
+
+
+def _stored(
+    subject: Subject,
+    number: int,
+    origin: str,
+    basis: str,
+    start: int,
+    end: int,
+    first: int,
+    last: int,
+    attributes: str | None,
+) -> StoredAssertion:
+    content: Attributes = orjson.loads(attributes) if attributes else {}
+    return StoredAssertion(
+        number, Assertion(subject, origin, Basis(basis), Interval(start, end), content), Known(first, last)
+    )
+
+
+def _in_order(rows: Iterable[StoredAssertion]) -> list[StoredAssertion]:
+    return sorted(rows, key=lambda row: (row.assertion.origin, row.assertion.valid.start, row.known.first))
+
+
+def _by_subject(rows: Iterable[StoredAssertion]) -> dict[Subject, list[StoredAssertion]]:
+    found: dict[Subject, list[StoredAssertion]] = {}
+    for row in rows:
+        found.setdefault(row.assertion.subject, []).append(row)
+    return found
+
+
+def _nodes(tx: Transaction, keys: Iterable[AssetKey]) -> dict[AssetKey, tuple[int, int | None]]:
+    """The numbers and versions of those that are stored."""
+    by_text = {str(key): key for key in keys}
+    rows = value(tx, _NODES, {"keys": sorted(by_text)}) if by_text else []
+    return {by_text[text]: (number, version) for text, number, version in rows}
+
+
+def _revisions(tx: Transaction, rows: Sequence[Sequence[Any]], about: AssetKey | None) -> list[Revision]:
+    """The revisions in `rows`, cut down to what is `about` an asset."""
+    numbers = [number for number, *_ in rows]
+    if not numbers:
+        return []
+    said: dict[str, dict[int, list[StoredAssertion]]] = {}
+    for column in ("known_first", "known_last"):
+        if about is None:
+            match = f"MATCH (x:Assertion) WHERE $low <= x.{column} <= $high"
+        else:
+            match = f"{_ABOUT} AND x.{column} IN $numbers"
+        found = said[column] = {}
+        bounds = {"low": numbers[0], "high": numbers[-1], "numbers": numbers, "key": str(about)}
+        for row in sorted(_stored_rows(tx, match, **bounds), key=lambda row: row.number):
+            found.setdefault(row.known.first if column == "known_first" else row.known.last, []).append(row)
+    return [
+        Revision(
+            number,
+            at,
+            operation,
+            actor,
+            tuple(said["known_first"].get(number, ())),
+            tuple(said["known_last"].get(number, ())),
+        )
+        for number, at, operation, actor in rows
+    ]
+
+
+def _operations(rows: Iterable[Sequence[Any]]) -> dict[str, tuple[str, Receipt]]:
+    return {id_: (digest, Receipt(*answer)) for id_, digest, *answer in rows}
+
+
+def _answered(operation: Operation, answers: Mapping[str, tuple[str, Receipt]]) -> Receipt | None:
+    if operation.id is None or operation.id not in answers:
+        return None
+    digest, answer = answers[operation.id]
+    if digest != operation.digest:
+        raise OperationReused(operation.id)
+    return answer
+
+
+def _operation_properties(operation: Operation, answer: Receipt, now: Instant) -> dict[str, object]:
+    return {
+        "id": operation.id,
+        "digest": operation.digest,
+        "at": now,
+        "actor": operation.actor,
+        "revision": answer.revision,
+        "changed": answer.changed,
+        "added": answer.added,
+        "updated": answer.updated,
+        "withdrawn": answer.withdrawn,
+    }
+
+
+def _assertion_properties(row: StoredAssertion, numbers: Mapping[AssetKey, int], now: Instant) -> dict[str, object]:
+    said = row.assertion
+    source, target, via = said.subject if isinstance(said.subject, Flow) else (said.subject, None, None)
+    closed = row.known.last != FOREVER
+    return {
+        "number": row.number,
+        "subject": subject_id(said.subject),
+        "source": numbers[source],
+        "target": target and numbers[target],
+        "via": via and numbers[via],
+        "origin": said.origin,
+        "basis": said.basis.value,
+        "valid_start": said.valid.start,
+        "valid_end": said.valid.end,
+        "known_first": row.known.first,
+        "known_last": row.known.last if closed else None,
+        "attributes": canonical(said.attributes).decode() if said.attributes else None,
+        "settles_at": None if closed else next_change(said, now),
+    }
+
+
+_key = lru_cache(maxsize=65536)(AssetKey.parse)
+
+
+_COLUMNS = """x.number, x.origin, x.basis, x.valid_start, x.valid_end, x.known_first,
+    coalesce(x.known_last, $forever), x.attributes"""
+
+_ABOUT = "MATCH (k:Key {key: $key}) MATCH (x:Assertion) WHERE (x.source = k.number OR x.target = k.number)"
+
+# Removing what is not there takes the lock and writes nothing.
+_LOCK = """
+MATCH (h:Head {name: 'lineage'})
+REMOVE h.lock
+WITH h
+OPTIONAL MATCH (o:Operation) WHERE o.id IN $ids
+WITH h, collect([o.id, o.digest, o.revision, o.changed, o.added, o.updated, o.withdrawn]) AS operations
+RETURN [h.number, h.assets, h.assertions, h.at, [o IN operations WHERE o[0] IS NOT NULL]]
+"""
+
+_OPERATIONS = """
+MATCH (o:Operation) WHERE o.id IN $ids
+RETURN collect([o.id, o.digest, o.revision, o.changed, o.added, o.updated, o.withdrawn])
+"""
+
+_RECORD = """
+CALL { UNWIND $made AS asset CREATE (k:Key) SET k = asset }
+CALL { UNWIND $opened AS assertion CREATE (x:Assertion) SET x = assertion }
+CALL { UNWIND $revisions AS revision CREATE (r:Revision) SET r = revision }
+CALL { UNWIND $operations AS operation CREATE (o:Operation) SET o = operation }
+CALL {
+  UNWIND $closed AS close
+  MATCH (x:Assertion {number: close[0]})
+  SET x.known_last = close[1] REMOVE x.settles_at
+  RETURN count(*) AS closed
+}
+MATCH (h:Head {name: 'lineage'})
+SET h += $head, h.shown_at = CASE WHEN h.shown_at > $now THEN h.shown_at ELSE $now END
+RETURN closed
+"""
+
+_DUE = """
+MATCH (x:Assertion) WHERE x.settles_at <= $now
+WITH x LIMIT $limit
+RETURN [collect(DISTINCT x.subject), count(x)]
+"""
+
+_SETTLED = """
+UNWIND $rows AS row
+MATCH (x:Assertion {number: row[0]}) SET x.settles_at = row[1]
+WITH count(*) AS all
+MATCH (h:Head {name: 'lineage'}) SET h.shown_at = CASE WHEN h.shown_at > $now THEN h.shown_at ELSE $now END
+"""
+
+_FORGET = """
+MATCH (o:Operation) WHERE o.at < $before
+WITH o LIMIT $limit
+DELETE o
+WITH count(*) AS removed
+FOREACH (_ IN CASE WHEN removed = 0 THEN [] ELSE [1] END |
+  CREATE (:Purge {at: timestamp() * 1000, what: 'operation', before: $before, removed: removed}))
+RETURN removed
+"""
+
+_HEAD = """
+MATCH (h:Head {name: 'lineage'})
+OPTIONAL MATCH (r:Revision {number: h.number}) WHERE h.number > $whole
+RETURN [h.number, h.number <= $whole OR coalesce(
+  COUNT { (x:Assertion) WHERE x.known_first = r.number } = r.opened
+  AND COUNT { (x:Assertion) WHERE x.known_last = r.number } = r.closed, false)]
+"""
+
+_NODES = "UNWIND $keys AS key MATCH (k:Key {key: key}) RETURN collect([key, k.number, k.asset_version])"
+
+_TOUCHING = """
+MATCH (k:Key) WHERE k.key IN $keys
+WITH collect(k) AS wholes
+WITH wholes, COLLECT { UNWIND wholes AS k MATCH (p:Key {_container: k.number}) RETURN p } AS parts
+WITH [k IN wholes + parts | k.number] AS reach, parts
+RETURN [
+  COLLECT {
+    UNWIND parts AS p
+    WITH DISTINCT p WHERE NOT p.key IN $keys AND EXISTS { (x:Assertion {subject: p.key}) WHERE x.known_last IS NULL }
+    RETURN p.key
+  },
+  COLLECT {
+    MATCH (x:Assertion) WHERE (x.source IN reach OR x.target IN reach) AND x.target IS NOT NULL AND x.known_last IS NULL
+    WITH DISTINCT x.source AS source, x.target AS target, x.via AS via
+    MATCH (s:Key {number: source}) MATCH (t:Key {number: target}) OPTIONAL MATCH (v:Key {number: via})
+    RETURN [s.key, t.key, v.key]
+  }
+]
+"""
+
+_REVISIONS_AFTER = """
+MATCH (r:Revision) WHERE $after < r.number <= $head
+WITH r ORDER BY r.number LIMIT $limit
+RETURN collect([r.number, r.at, r.operation, r.actor])
+"""
+
+_REVISIONS = """
+UNWIND $numbers AS number
+MATCH (r:Revision {number: number})
+WITH r ORDER BY r.number
+RETURN collect([r.number, r.at, r.operation, r.actor])
+"""
+
+_REVISIONS_ABOUT = f"""
+{_ABOUT}
+UNWIND [x.known_first, x.known_last] AS number
+WITH DISTINCT number WHERE number < $before
+ORDER BY number DESC LIMIT $limit
+RETURN collect(number)
+"""
+
+_REVISION_AT = """
+OPTIONAL MATCH (r:Revision) WHERE r.at <= $moment AND r.number <= $head
+WITH r ORDER BY r.at DESC, r.number DESC LIMIT 1
+RETURN coalesce(r.number, 0)
+"""
+
+_KEYS = """
+MATCH (k:Key) WHERE k.key > $after AND k.key STARTS WITH $prefix AND k.kind <> 'alias' AND EXISTS {
+  (x:Assertion {subject: k.key}) WHERE x.known_last IS NULL AND x.valid_start <= $at < x.valid_end
+}
+WITH k ORDER BY k.key LIMIT $limit
+RETURN collect(k.key)
+"""
+
+_SEARCH = """
+CALL db.index.fulltext.queryNodes('asset_words', $query) YIELD node, score
+WHERE $kinds = [] OR node.kind IN $kinds
+WITH node, score ORDER BY score DESC, node.key SKIP $offset LIMIT $limit
+RETURN collect([node.key, score])
+"""
+
+_EXPORT_ASSETS = """
+MATCH (k:Key) WHERE $low <= k.number < $high
+RETURN [collect(k.number), collect(k.key)]
+"""
+
+_EXPORT_ASSERTIONS = """
+MATCH (x:Assertion) WHERE $low <= x.number < $high
+RETURN [collect(x.number), collect(x.source), collect(coalesce(x.target, 0)), collect(coalesce(x.via, 0)),
+  collect(x.origin), collect(x.basis), collect(x.valid_start), collect(x.valid_end), collect(x.known_first),
+  collect(coalesce(x.known_last, $forever)), collect(coalesce(x.attributes, '{}'))]
+"""

@@ -1,0 +1,75 @@
+"""Finds what in a Neo4j store contradicts itself, such as what somebody wrote past the service."""
+
+from graph.stores.neo4j_connection import Neo4jConnection, value
+from graph.stores.neo4j_view import FLOW_TYPES, LABELS
+
+_NAMED = 20
+
+
+def check(db: Neo4jConnection, seconds: float) -> list[str]:
+    """One sentence for each finding, of each sort the first twenty."""
+    wrong: list[str] = []
+    for find in _FINDINGS:
+        query = f"{find} AS sentence ORDER BY sentence WITH collect(sentence) AS all RETURN [all[..$named], size(all)]"
+        found, count = db.read(lambda tx, query=query: value(tx, query, {"named": _NAMED}), seconds)  # type: ignore[misc]
+        wrong += found
+        if count > _NAMED:
+            wrong.append(f"and {count - _NAMED} more like that")
+    return wrong
+
+
+_FLOW = "'the ' + type(f) + ' from ' + coalesce(s.key, elementId(s)) + ' to ' + coalesce(t.key, elementId(t))"
+
+# Judged as of the last commit or settling; what is due since then may be shown either way.
+_HOLDS = "x.valid_start <= h.shown_at < x.valid_end"
+_DUE = "coalesce(x.settles_at <= h.shown_at, false)"
+
+_FINDINGS = (
+    f"""
+    MATCH (n:Key|Asset|Alias|Withdrawn|{"|".join(LABELS.values())})
+    WHERE n.key IS NULL OR n.number IS NULL OR NOT n:Key
+    WITH 'the node ' + coalesce(n.key, elementId(n)) + ' of :' + reduce(all = '', l IN labels(n) | all + l)
+      + ' was not written by this service, or has lost its key'""",
+    f"""
+    MATCH (s)-[f:{FLOW_TYPES}]->(t)
+    WHERE f.id IS NULL OR NOT EXISTS {{ (x:Assertion {{subject: f.id}}) WHERE x.known_last IS NULL }}
+    WITH {_FLOW} + ' is asserted by nobody'""",
+    f"""
+    MATCH (s)-[f:{FLOW_TYPES}]->(t) MATCH (x:Assertion {{subject: f.id}}) WHERE x.known_last IS NULL
+    WITH DISTINCT s, f, t, x.source AS source, x.target AS target
+    WHERE coalesce(s.number <> source, true) OR coalesce(t.number <> target, true)
+    WITH {_FLOW} + ' joins other assets than its assertions do'""",
+    f"""
+    MATCH (h:Head {{name: 'lineage'}}) MATCH (s)-[f:{FLOW_TYPES}]->(t)
+    WHERE EXISTS {{ (x:Assertion {{subject: f.id}}) WHERE x.known_last IS NULL }}
+      AND NOT EXISTS {{ (x:Assertion {{subject: f.id}}) WHERE x.known_last IS NULL AND (({_HOLDS}) OR {_DUE}) }}
+    WITH {_FLOW} + ' is shown and does not hold'""",
+    f"""
+    MATCH (h:Head {{name: 'lineage'}})
+    MATCH (x:Assertion) WHERE x.target IS NOT NULL AND x.known_last IS NULL AND ({_HOLDS}) AND NOT {_DUE}
+    WITH DISTINCT x.subject AS id, x.source AS source, x.target AS target
+    OPTIONAL MATCH (s:Key {{number: source}}) OPTIONAL MATCH (t:Key {{number: target}})
+    WITH id, s, t WHERE NOT coalesce(EXISTS {{ (s)-[f:{FLOW_TYPES}]->(t) WHERE f.id = id }}, false)
+    WITH 'the flow from ' + coalesce(s.key, 'a node that is gone') + ' to ' + coalesce(t.key, 'a node that is gone')
+      + ' holds and is not shown'""",
+    """
+    MATCH (h:Head {name: 'lineage'}) WHERE h.number > 0
+    UNWIND range(1, h.number) AS number
+    WITH number WHERE NOT EXISTS { (r:Revision {number: number}) }
+    WITH 'revision ' + toString(number) + ' is missing'""",
+    """
+    MATCH (r:Revision)
+    WITH r, COUNT { (x:Assertion) WHERE x.known_first = r.number } AS opened,
+      COUNT { (x:Assertion) WHERE x.known_last = r.number } AS closed
+    WHERE opened <> r.opened OR closed <> r.closed
+    WITH 'revision ' + toString(r.number) + ' opened ' + toString(r.opened) + ' assertions and closed '
+      + toString(r.closed) + ', but ' + toString(opened) + ' and ' + toString(closed) + ' are there'""",
+    """
+    MATCH (h:Head {name: 'lineage'}) MATCH (x:Assertion) WHERE x.known_first > h.number OR x.known_last > h.number
+    WITH 'assertion ' + toString(x.number) + ' names a revision after the last, ' + toString(h.number)""",
+    """
+    MATCH (x:Assertion) WHERE x.known_last IS NULL
+    MATCH (y:Assertion {subject: x.subject}) WHERE y.known_last IS NULL AND y.origin = x.origin AND y.number > x.number
+      AND x.valid_start < y.valid_end AND y.valid_start < x.valid_end
+    WITH 'assertions ' + toString(x.number) + ' and ' + toString(y.number) + ' overlap in valid time'""",
+)
