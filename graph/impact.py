@@ -7,7 +7,7 @@ import numpy as np
 
 from graph.index import ALIAS_CODE, KIND_CODE, Bools, Ints, Moment, View
 from graph.keys import AssetKind
-from graph.walk import Direction, FlowFilter, Lineage, Reach, assets_reached, first_vertex, reached
+from graph.walk import Direction, FlowFilter, Lineage, Reach, assets_reached, first_vertex, has_flow, reached
 
 
 class When(IntEnum):
@@ -45,7 +45,9 @@ def when_felt(lineage: Lineage, flows: FlowFilter | None = None, depth: int | No
 def _historic(view: View, lineage: Lineage, start: int) -> Ints:
     """The runs and versions of the answer that only history holds; never the start itself."""
     moment = lineage.moment
-    parts = lineage.assets[_is_run_or_version(view, lineage.assets)]
+    reached_too = np.array(view.parts.get(start, ()), np.int64)  # though the parts of the start are not counted
+    assets = np.concatenate([lineage.assets, reached_too])
+    parts = assets[_is_run_or_version(view, assets)]
     old = parts[~_current(view, parts, moment)]
     if not len(old):
         return old
@@ -73,7 +75,11 @@ def _current(view: View, assets: Ints, moment: Moment) -> Bools:
 
 def _newest(view: View, container: int, moment: Moment) -> int:
     parts = np.array(view.parts[container])
-    parts = parts[view.label_codes(parts, moment) >= 0] if len(parts) > 1 else parts
+    asserted = view.label_codes(parts, moment) >= 0
+    if asserted.any():
+        parts = parts[asserted]
+    else:
+        parts = parts[[has_flow(view, part, moment) for part in parts.tolist()]]
     births = view.births(parts, moment)
     ranked = sorted(zip(births, parts.tolist(), strict=True), key=lambda pair: (pair[0], _natural(view.keys[pair[1]])))
     return ranked[-1][1] if ranked else 0

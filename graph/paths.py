@@ -17,8 +17,9 @@ from graph.walk import Direction, FlowFilter, Follow, allowed, located, reached
 class Hop(NamedTuple):
     """One flow of a path. `basis` is the strongest it is known by.
 
-    `stored` is the flow whose assertions are the evidence: the flow itself, or, where a feature reaches a deployment
-    because a version that needs it is served there, the flow from that version (or its alias); `basis` is then INFERRED.
+    `stored` is the flow whose assertions are the evidence: the flow itself; for a version that an alias named, the flow
+    from that alias; and where a feature reaches a deployment because a version that needs it is served there, the flow
+    from that version (or its alias), `basis` then being INFERRED.
     """
 
     flow: Flow
@@ -45,10 +46,11 @@ def paths(
 ) -> list[Path]:
     """The `at_most` shortest paths from `source` downstream to `target`, without repeating an asset's port.
 
-    Shortest first, then in the order of the keys. No path: an empty list. Raises NotFound for either end.
+    Shortest first, then in the order of the keys. No path: an empty list; none leads to a start's own parts or container.
+    Raises NotFound for either end.
     """
     first, last = located(view, source, moment), located(view, target, moment)
-    if first == last:
+    if last in {first, view.container[first], *view.parts.get(first, ())}:
         return []
     down = reached(view, view.whole[[first]], Direction.DOWNSTREAM, moment, follow, flows).hops
     up = reached(view, view.any[[last]], Direction.UPSTREAM, moment, follow, flows).hops
@@ -77,8 +79,6 @@ def _shortest_first(
 
 
 class _Crossing(NamedTuple):
-    source: int
-    target: int
     via: int
     strength: int
 
@@ -98,14 +98,14 @@ def _subgraph(
     hops: dict[tuple[_Vertex, _Vertex], _Crossing] = {}
     for source, target, via, strength, step in zip(*columns, strict=True):
         pair = _name(view, source), _name(view, target)
-        edges[pair] = 1 if step & Step.FLOW else 0
+        edges[pair] = min(edges.get(pair, 1), 1 if step & Step.FLOW else 0)
         if step & Step.FLOW:
-            crossing = _Crossing(source, target, via, strength)
+            crossing = _Crossing(via, strength)
             best = hops.get(pair)
             hops[pair] = crossing if best is None else min(crossing, best, key=lambda c: (c.strength, view.keys[c.via]))
     graph: nx.DiGraph[_Vertex] = nx.DiGraph()
     graph.add_weighted_edges_from((source, target, edges[source, target]) for source, target in sorted(edges))
-    return graph, hops
+    return graph, {pair: crossing for pair, crossing in hops.items() if edges[pair]}
 
 
 def _name(view: View, vertex: int) -> _Vertex:
@@ -113,18 +113,16 @@ def _name(view: View, vertex: int) -> _Vertex:
 
 
 def _path(view: View, vertices: Sequence[_Vertex], hops: "dict[tuple[_Vertex, _Vertex], _Crossing]") -> Path:
-    """The flows crossed; one that leaves from what requests carry is told as leaving from the feature carried."""
+    """The flows crossed; one from an alias is told as leaving from its version, one of requests from the feature carried."""
     path: list[Hop] = []
-    carried = ""
+    leaving = AssetKey.parse(vertices[0][0])
     for source, target in pairwise(vertices):
-        if source[1] != Port.REQUESTS:
-            carried = source[0]
+        key = AssetKey.parse(source[0])
+        if source[1] != Port.REQUESTS and not key.is_alias:
+            leaving = key
         crossing = hops.get((source, target))
         if crossing is not None:
-            ends = [view.key(int(view.vertex_asset[end])) for end in (crossing.source, crossing.target)]
-            flow = Flow(ends[0], ends[1], view.key(crossing.via) if crossing.via else None)
-            if source[1] == Port.REQUESTS:
-                path.append(Hop(Flow(AssetKey.parse(carried), flow.target), Basis.INFERRED, flow))
-            else:
-                path.append(Hop(flow, REFINES_FIRST[crossing.strength], flow))
+            stored = Flow(key, AssetKey.parse(target[0]), view.key(crossing.via) if crossing.via else None)
+            basis = Basis.INFERRED if source[1] == Port.REQUESTS else REFINES_FIRST[crossing.strength]
+            path.append(Hop(Flow(leaving, stored.target, stored.via), basis, stored))
     return Path(tuple(path))

@@ -115,7 +115,7 @@ def walk(
     doubtful = np.nonzero(keep & stub & (view.container[assets] > 0))[0]
     keep[doubtful] = [has_flow(view, int(each), moment) for each in assets[doubtful]]
     order = _in_order(view, assets[keep], hops[keep])
-    cut_assets = np.unique(view.vertex_asset[reach.cut])
+    cut_assets = _stops(view, reach, moment)
     return Lineage(
         view=view,
         moment=moment,
@@ -155,7 +155,7 @@ def located(view: View, key: AssetKey, moment: Moment) -> int:
     """The asset's number; for an alias that of the version it names. Raises NotFound if it was not there then."""
     number = view.number(key)
     if key.is_alias:
-        versions = view.vertex_asset[_sources(view, int(view.whole[number]), moment)]
+        versions = view.vertex_asset[_sources(view, view.whole[[number]], moment)]
         if not len(versions):
             raise NotFound(key, "named no version at that time")
         return int(versions[0])
@@ -170,9 +170,18 @@ def first_vertex(view: View, asset: int, direction: Direction) -> int:
 
 
 def has_flow(view: View, asset: int, moment: Moment) -> bool:
+    """Whether a flow is at it then: stated so, given by an alias that names it, or implied by a version that needs it."""
     ends = np.unique(np.array([view.whole[asset], view.any[asset]]))
-    rows = np.concatenate([view.down.of_many(ends), view.up.of_many(ends)])
-    return bool((view.rows["step"][view.holding(rows, moment)] & Step.FLOW).any())
+    rows = view.holding(np.concatenate([view.down.of_many(ends), view.up.of_many(ends)]), moment)
+    seen = ends
+    while not (view.rows["step"][rows] & Step.FLOW).any():
+        targets = view.rows["target"][rows]
+        onward = np.setdiff1d(targets[_stands_in(view, targets)], seen)
+        if not len(onward):
+            return False
+        seen = np.concatenate([seen, onward])
+        rows = view.holding(view.down.of_many(onward), moment)
+    return True
 
 
 def allowed(view: View, follow: Follow, flows: FlowFilter | None, live_only: bool = False) -> "Allowed":
@@ -209,7 +218,9 @@ class Allowed:
         if Timing.BUILT not in self.timings:
             keep &= ~is_flow | ~is_built
         if self.strengths is not None:
-            keep &= ~is_flow | np.isin(columns["strength"][rows], self.strengths)
+            is_implied = view.vertex_port[columns["source"][rows]] == Port.REQUESTS
+            strength = np.where(is_implied, REFINES_FIRST.index(Basis.INFERRED), columns["strength"][rows])
+            keep &= ~is_flow | np.isin(strength, self.strengths)
         if self.origins is not None:
             keep &= ~is_flow | self.origins[columns["origin"][rows]]
         kept: Ints = rows[keep]
@@ -297,8 +308,26 @@ def _new(vertices: Ints, hops: Ints, mark: Ints) -> Ints:
     return once
 
 
-def _sources(view: View, vertex: int, moment: Moment) -> Ints:
-    return view.rows["source"][view.holding(view.up.of_many(np.array([vertex])), moment)]
+def _sources(view: View, vertices: Ints, moment: Moment) -> Ints:
+    return view.rows["source"][view.holding(view.up.of_many(vertices), moment)]
+
+
+def _stands_in(view: View, vertices: Ints) -> Bools:
+    """Which are an alias or what requests carry: no assets, but in the place of a version, or of features."""
+    kinds, ports = view.kind[view.vertex_asset[vertices]], view.vertex_port[vertices]
+    stands: Bools = (kinds == ALIAS_CODE) | (ports == Port.REQUESTS)
+    return stands
+
+
+def _stops(view: View, reach: Reach, moment: Moment) -> Ints:
+    """The assets whose flows a depth limit left unfollowed."""
+    vertices, seen = reach.cut, reach.cut
+    while (stands := _stands_in(view, vertices)).any():
+        before = _sources(view, vertices[stands], moment)
+        onward = np.setdiff1d(before[reach.hops[before] >= 0], seen)
+        seen = np.concatenate([seen, onward])
+        vertices = np.concatenate([vertices[~stands], onward])
+    return np.unique(view.vertex_asset[vertices])
 
 
 def _in_order(view: View, assets: Ints, hops: Ints) -> Sequence[int]:

@@ -313,18 +313,14 @@ class GraphQLEndpoint(GraphQL[ContextT, None]):
             if request.method == "GET":
                 raise HTTPException(405, "Only queries are served to GET: use POST") from error
             if negotiate(_accept(request), (EVENT_STREAM,)) is None:
-                raise HTTPException(
-                    406, f"Subscriptions are served as {EVENT_STREAM} or over WebSocket"
-                ) from error
+                raise HTTPException(406, f"Subscriptions are served as {EVENT_STREAM} or over WebSocket") from error
             return await self._stream(request_data, context)
         sub_response.media_type = media_type
         if media_type == GRAPHQL_JSON and _is_request_error(result) and not sub_response.status_code:
             sub_response.status_code = 400
         return result
 
-    async def _stream(
-        self, request_data: GraphQLRequestData, context: ContextT
-    ) -> SubscriptionExecutionResult:
+    async def _stream(self, request_data: GraphQLRequestData, context: ContextT) -> SubscriptionExecutionResult:
         request_data.protocol = "sse"
         results = await self.schema.stream(
             request_data.query,
@@ -335,9 +331,7 @@ class GraphQLEndpoint(GraphQL[ContextT, None]):
         )
         return cast(SubscriptionExecutionResult, results)
 
-    async def _execute(
-        self, request: Request, request_data: GraphQLRequestData, context: ContextT
-    ) -> ExecutionResult:
+    async def _execute(self, request: Request, request_data: GraphQLRequestData, context: ContextT) -> ExecutionResult:
         """Execute, but stop when the client leaves or the time is up."""
         allowed = {OperationType.QUERY}
         if request.method == "POST":

@@ -12,6 +12,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLArgument,
     GraphQLError,
     GraphQLInterfaceType,
     GraphQLNamedType,
@@ -34,8 +35,8 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 MAX_TOKENS = 2_000
 MAX_COST = 10_000
 MAX_DEPTH = 30
-MAX_PAGE = 100
-"""The largest page a field serves, and the size assumed for one that names none."""
+MAX_PAGE = 500
+"""The largest page a field serves, and the size assumed for one that names none and has no default."""
 LIST_SIZE = 10
 """The size assumed for a list which is not a page."""
 PAGE_ARGUMENTS = ("first", "last", "limit")
@@ -55,9 +56,7 @@ class CostLimiter(SchemaExtension):
         context = self.execution_context
         if context.graphql_document is not None and context.pre_execution_errors is None:
             try:
-                cost = operation_cost(
-                    context.schema._schema, context.graphql_document, context.variables or {}
-                )
+                cost = operation_cost(context.schema._schema, context.graphql_document, context.variables or {})
                 if cost > self.max_cost:
                     raise GraphQLError(
                         f"The operation may touch {cost} fields, more than the limit of "
@@ -154,9 +153,7 @@ class _Cost:
             raise _too_deep()
         return cost, height
 
-    def _field(
-        self, node: FieldNode, parent: GraphQLNamedType | None, in_page: bool, depth: int
-    ) -> tuple[int, int]:
+    def _field(self, node: FieldNode, parent: GraphQLNamedType | None, in_page: bool, depth: int) -> tuple[int, int]:
         field = None
         if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
             field = parent.fields.get(node.name.value)
@@ -166,7 +163,7 @@ class _Cost:
             cost, height = self._selection(node.selection_set, None, False, depth + 1)
             return 1 + cost, height
         paged = any(name in field.args for name in PAGE_ARGUMENTS)
-        size = self._page_size(node) if paged else LIST_SIZE if _is_list(field.type) and not in_page else 1
+        size = self._page_size(node, field.args) if paged else LIST_SIZE if _is_list(field.type) and not in_page else 1
         cost, height = self._selection(
             node.selection_set,
             get_named_type(field.type),
@@ -175,8 +172,10 @@ class _Cost:
         )
         return min(1 + size * cost, _CEILING), height
 
-    def _page_size(self, node: FieldNode) -> int:
-        sizes = []
+    def _page_size(self, node: FieldNode, known: Mapping[str, GraphQLArgument]) -> int:
+        named = {argument.name.value for argument in node.arguments or ()} & {*PAGE_ARGUMENTS}
+        defaults = [known[name].default_value for name in PAGE_ARGUMENTS if name in known and not named]
+        sizes = [size for size in defaults if isinstance(size, int)]
         for argument in node.arguments or ():
             if argument.name.value in PAGE_ARGUMENTS:
                 if isinstance(argument.value, IntValueNode):

@@ -19,7 +19,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import orjson
-from neo4j import Transaction
 
 from graph.attributes import canonical
 from graph.changes import Change, Changes, Receipt
@@ -30,7 +29,7 @@ from graph.plan import receipt
 from graph.stores.contract import AssertionColumns, AssetColumns, Revision, SearchHit
 from graph.stores.group import GroupCommit
 from graph.stores.neo4j_check import check
-from graph.stores.neo4j_connection import Neo4jAddress, Neo4jConnection, value
+from graph.stores.neo4j_connection import Neo4jAddress, Neo4jConnection, Run, counters, value
 from graph.stores.neo4j_migrate import migrate
 from graph.stores.neo4j_names import subject_id
 from graph.stores.neo4j_view import next_change, own_properties, show, version_key
@@ -74,16 +73,16 @@ class Neo4jStore:
     def _commit_group(self, group: Sequence[Commit]) -> list[Receipt | Exception]:
         size = sum(len(change.before) + len(change.after) for changes, _, _ in group for change in changes.changes)
         return self._db.write(
-            lambda tx: _apply(tx, group),
+            lambda run: _apply(run, group),
             self._seconds + size / _ROWS_PER_SECOND,
-            after_doubt=lambda tx: _apply(tx, group, in_doubt=True),
+            after_doubt=lambda run: _apply(run, group, in_doubt=True),
         )
 
     def settle(self, now: Instant) -> int:
         moved = 0
         with self._commits.exclusively():
             while True:
-                settled, flows = self._db.write(lambda tx: _settle(tx, now), _BACKGROUND_SECONDS)
+                settled, flows = self._db.write(lambda run: _settle(run, now), _BACKGROUND_SECONDS)
                 moved += flows
                 if settled < _SETTLE_CHUNK:
                     return moved
@@ -93,7 +92,7 @@ class Neo4jStore:
         with self._commits.exclusively():
             while True:
                 forgotten: int = self._db.write(
-                    lambda tx: value(tx, _FORGET, {"before": before, "limit": _FORGET_CHUNK}), _BACKGROUND_SECONDS
+                    lambda run: value(run, _FORGET, before=before, limit=_FORGET_CHUNK), _BACKGROUND_SECONDS
                 )
                 removed += forgotten
                 if forgotten < _FORGET_CHUNK:
@@ -105,52 +104,51 @@ class Neo4jStore:
         return self._db.read(self._head)
 
     def believed(self, subjects: Collection[Subject]) -> Mapping[Subject, tuple[Assertion, ...]]:
-        found = self._db.read(lambda tx: _said_of(tx, subjects, "x.known_last IS NULL"))
+        found = self._db.read(lambda run: _said_of(run, subjects, "x.known_last IS NULL"))
         return {subject: tuple(row.assertion for row in rows) for subject, rows in found.items()}
 
     def believed_at(
         self, subjects: Collection[Subject], revision: int
     ) -> Mapping[Subject, tuple[StoredAssertion, ...]]:
         where = "x.known_first <= $revision AND coalesce(x.known_last > $revision, true)"
-        found = self._db.read(lambda tx: _said_of(tx, subjects, where, revision=revision))
+        found = self._db.read(lambda run: _said_of(run, subjects, where, revision=revision))
         return {subject: tuple(rows) for subject, rows in found.items()}
 
     def believed_by(self, origin: str) -> Mapping[Subject, tuple[Assertion, ...]]:
         where = "MATCH (x:Assertion {origin: $origin}) WHERE x.known_last IS NULL"
-        found = _by_subject(self._db.read(lambda tx: _stored_rows(tx, where, origin=origin)))
+        found = _by_subject(self._db.read(lambda run: _stored_rows(run, where, origin=origin)))
         return {subject: tuple(row.assertion for row in rows) for subject, rows in found.items()}
 
     def touching(self, keys: Collection[AssetKey]) -> Collection[Subject]:
-        parts, flows = self._db.read(lambda tx: value(tx, _TOUCHING, {"keys": [*map(str, keys)]}))
+        parts, flows = self._db.read(lambda run: value(run, _TOUCHING, keys=[*map(str, keys)]))
         return {*map(_key, parts), *(Flow(_key(s), _key(t), _key(v) if v else None) for s, t, v in flows)}
 
     def versions(self, keys: Collection[AssetKey]) -> Mapping[AssetKey, int]:
-        return self._db.read(lambda tx: {key: version for key, (_, version) in _nodes(tx, keys).items() if version})
+        return self._db.read(lambda run: {key: version for key, (_, version) in _nodes(run, keys).items() if version})
 
     def receipt_of(self, operation: Operation) -> Receipt | None:
         if operation.id is None:
             return None
-        return self._db.read(lambda tx: _answered(operation, _operations(value(tx, _OPERATIONS, {"ids": [operation.id]}))))
+        return self._db.read(lambda run: _answered(operation, _operations(value(run, _OPERATIONS, ids=[operation.id]))))
 
     def changes_since(self, revision: int, limit: int = 1000) -> list[Revision]:
-        def read(tx: Transaction) -> list[Revision]:
-            head = self._head(tx)
-            bounds = {"after": revision, "head": head, "limit": limit}
-            return _revisions(tx, value(tx, _REVISIONS_AFTER, bounds), None)
+        def read(run: Run) -> list[Revision]:
+            head = self._head(run)
+            return _revisions(run, value(run, _REVISIONS_AFTER, after=revision, head=head, limit=limit), None)
 
         return self._db.read(read)
 
     def history(self, key: AssetKey, before: int | None = None, limit: int = 50) -> list[Revision]:
-        def read(tx: Transaction) -> list[Revision]:
-            end = min(self._head(tx) + 1, FOREVER if before is None else before)
-            numbers = value(tx, _REVISIONS_ABOUT, {"key": str(key), "before": end, "limit": limit})
-            return _revisions(tx, value(tx, _REVISIONS, {"numbers": numbers}), key)
+        def read(run: Run) -> list[Revision]:
+            end = min(self._head(run) + 1, FOREVER if before is None else before)
+            numbers = value(run, _REVISIONS_ABOUT, key=str(key), before=end, limit=limit)
+            return _revisions(run, value(run, _REVISIONS, numbers=numbers), key)
 
         return sorted(self._db.read(read), key=lambda revision: -revision.number)
 
     def revision_at(self, moment: Instant) -> int:
-        def read(tx: Transaction) -> int:
-            last: int = value(tx, _REVISION_AT, {"moment": moment, "head": self._head(tx)})
+        def read(run: Run) -> int:
+            last: int = value(run, _REVISION_AT, moment=moment, head=self._head(run))
             return last
 
         return self._db.read(read)
@@ -158,12 +156,12 @@ class Neo4jStore:
     def keys(
         self, at: Instant, kinds: Collection[AssetKind] = (), after: AssetKey | None = None, limit: int = 100
     ) -> list[AssetKey]:
-        def read(tx: Transaction) -> list[AssetKey]:
+        def read(run: Run) -> list[AssetKey]:
             found: list[str] = []
             # The text of a key begins with its kind, so each kind is one range of the index.
             for prefix in sorted(f"{kind}:" for kind in kinds) or [""]:
-                bounds = {"prefix": prefix, "after": str(after or ""), "at": at, "limit": limit - len(found)}
-                found += value(tx, _KEYS, bounds)
+                left = limit - len(found)
+                found += value(run, _KEYS, prefix=prefix, after=str(after or ""), at=at, limit=left)
                 if len(found) >= limit:
                     break
             return [*map(_key, found)]
@@ -175,15 +173,20 @@ class Neo4jStore:
         if not wanted:
             return []
         query = " AND ".join(f"({word}^4 OR {word}*)" for word in wanted)  # a whole word counts for more than a prefix
-        bounds = {"query": query, "kinds": [kind.value for kind in kinds], "limit": limit, "offset": offset}
-        hits = self._db.read(lambda tx: value(tx, _SEARCH, bounds))
-        return [SearchHit(_key(key), score) for key, score in hits]
+        among = [kind.value for kind in kinds]
+
+        def read(run: Run) -> list[SearchHit]:
+            counters(run, _AWAIT_SEARCH)
+            hits = value(run, _SEARCH, query=query, kinds=among, limit=limit, offset=offset)
+            return [SearchHit(_key(key), score) for key, score in hits]
+
+        return self._db.read(read)
 
     @contextmanager
     def export(self) -> Iterator["Neo4jExport"]:
-        def read(tx: Transaction) -> tuple[int, int, int]:
-            revision = self._head(tx)
-            assets, assertions = value(tx, "MATCH (h:Head {name: 'lineage'}) RETURN [h.assets, h.assertions]")
+        def read(run: Run) -> tuple[int, int, int]:
+            revision = self._head(run)
+            assets, assertions = value(run, "MATCH (h:Head {name: 'lineage'}) RETURN [h.assets, h.assertions]")
             return revision, assets, assertions
 
         yield Neo4jExport(self._db, *self._db.read(read))
@@ -195,9 +198,9 @@ class Neo4jStore:
         with self._commits.exclusively():
             self._db.close()
 
-    def _head(self, tx: Transaction) -> int:
+    def _head(self, run: Run) -> int:
         """The last revision of which everything can be seen."""
-        head, whole = value(tx, _HEAD, {"whole": self._whole})
+        head, whole = value(run, _HEAD, {"whole": self._whole})
         if not whole:
             return int(head) - 1
         self._whole = int(head)
@@ -238,7 +241,7 @@ class Neo4jExport:
     def _chunks(self, query: str, last: int) -> Iterator[list[list[Any]]]:
         for low in range(1, last + 1, _EXPORT_CHUNK):
             bounds = {"low": low, "high": min(low + _EXPORT_CHUNK, last + 1), "forever": FOREVER}
-            columns: list[list[Any]] = self._db.read(lambda tx, bounds=bounds: value(tx, query, bounds), _BACKGROUND_SECONDS)  # type: ignore[misc]
+            columns: list[list[Any]] = self._db.read(lambda run, bounds=bounds: value(run, query, **bounds), _BACKGROUND_SECONDS)  # type: ignore[misc]
             if columns[0]:
                 yield columns
 
@@ -335,9 +338,9 @@ class _Draft:
             self.numbers[key] = self.made[key] = self.last_asset
 
 
-def _apply(tx: Transaction, group: Sequence[Commit], in_doubt: bool = False) -> list[Receipt | Exception]:
+def _apply(run: Run, group: Sequence[Commit], in_doubt: bool = False) -> list[Receipt | Exception]:
     """`in_doubt`: an earlier attempt may have been committed, which only an operation id can tell."""
-    draft = _draft(tx, group)
+    draft = _draft(run, group)
     outcomes: list[Receipt | Exception] = []
     for changes, operation, now in group:
         if in_doubt and operation.id is None:
@@ -347,60 +350,65 @@ def _apply(tx: Transaction, group: Sequence[Commit], in_doubt: bool = False) -> 
             outcomes.append(draft.add(changes, operation, now))
         except GraphError as error:
             outcomes.append(error)
-    _record(tx, draft, max(now for _, _, now in group))
+    _record(run, draft, max(now for _, _, now in group))
     return outcomes
 
 
-def _draft(tx: Transaction, group: Sequence[Commit]) -> _Draft:
-    ids = [operation.id for _, operation, _ in group if operation.id is not None]
+def _draft(run: Run, group: Sequence[Commit]) -> _Draft:
     changed = [change for changes, _, _ in group for change in changes.changes]
-    subjects = {change.subject: None for change in changed}
+    subjects = {subject_id(change.subject): change.subject for change in changed}
     keys = {key: None for change in changed for key in _keys_in(change.subject, (*change.before, *change.after))}
     keys |= {key: None for changes, _, _ in group for key in changes.expected_versions}
-    head, assets, assertions, latest, operations = value(tx, _LOCK, {"ids": ids})
-    nodes = _nodes(tx, keys)
+    texts = {str(key): key for key in keys}
+    head, assets, assertions, latest, operations, nodes, rows = value(
+        run,
+        _DRAFT,
+        ids=[operation.id for _, operation, _ in group if operation.id is not None],
+        keys=sorted(texts),
+        subjects=[*subjects],
+        forever=FOREVER,
+    )
     return _Draft(
         head,
         latest,
         assets,
         assertions,
         _operations(operations),
-        _said_of(tx, subjects, "x.known_last IS NULL"),
-        {key: number for key, (number, _) in nodes.items()},
-        {key: version for key, (_, version) in nodes.items() if version},
+        _by_subject(_stored(subjects[id_], *row) for id_, *row in rows),
+        {texts[text]: number for text, number, _ in nodes},
+        {texts[text]: version for text, _, version in nodes if version},
     )
 
 
-def _record(tx: Transaction, draft: _Draft, now: Instant) -> None:
+def _record(run: Run, draft: _Draft, now: Instant) -> None:
     if not draft.revisions and not draft.operations:
         return
     made = [
         own_properties(key, number, draft.numbers[key.container] if key.container else None)
         for key, number in sorted(draft.made.items(), key=lambda item: str(item[0]))
     ]
+    head = {
+        "number": draft.revision,
+        "at": draft.latest,
+        "assets": draft.last_asset,
+        "assertions": draft.last_assertion,
+    }
     written = value(
-        tx,
+        run,
         _RECORD,
-        {
-            "made": made,
-            "closed": [[number, revision] for number, revision in draft.closed.items()],
-            "opened": [_assertion_properties(row, draft.numbers, now) for row in draft.opened.values()],
-            "revisions": draft.revisions,
-            "operations": draft.operations,
-            "head": {
-                "number": draft.revision,
-                "at": draft.latest,
-                "assets": draft.last_asset,
-                "assertions": draft.last_assertion,
-            },
-            "now": now,
-        },
+        made=made,
+        closed=[[number, revision] for number, revision in draft.closed.items()],
+        opened=[_assertion_properties(row, draft.numbers, now) for row in draft.opened.values()],
+        revisions=draft.revisions,
+        operations=draft.operations,
+        head=head,
+        now=now,
     )
     if written != len(draft.closed):
         raise StoreUnavailable(f"{len(draft.closed) - written} assertions to close have vanished: run check-store")
     if draft.touched:
         believed = {subject: [row.assertion for row in draft.believed[subject]] for subject in draft.touched}
-        show(tx, believed, draft.numbers, draft.versions, now)
+        show(run, believed, draft.numbers, draft.versions, now)
 
 
 def _keys_in(subject: Subject, spans: Iterable[Assertion]) -> list[AssetKey]:
@@ -414,19 +422,19 @@ def _keys_in(subject: Subject, spans: Iterable[Assertion]) -> list[AssetKey]:
     return [*keys]
 
 
-def _settle(tx: Transaction, now: Instant) -> tuple[int, int]:
+def _settle(run: Run, now: Instant) -> tuple[int, int]:
     """How many assertions were due, and how many flows came or went."""
-    value(tx, _LOCK, {"ids": []})
-    due, count = value(tx, _DUE, {"now": now, "limit": _SETTLE_CHUNK})
+    value(run, _DRAFT, ids=[], keys=[], subjects=[])
+    due, count = value(run, _DUE, now=now, limit=_SETTLE_CHUNK)
     if not due:
         return 0, 0
-    rows = _stored_rows(tx, "UNWIND $due AS subject MATCH (x:Assertion {subject: subject}) WHERE x.known_last IS NULL", due=due)
+    rows = _stored_rows(run, "UNWIND $due AS subject MATCH (x:Assertion {subject: subject}) WHERE x.known_last IS NULL", due=due)
     believed = {subject: [row.assertion for row in said] for subject, said in _by_subject(rows).items()}
-    nodes = _nodes(tx, {key for subject, spans in believed.items() for key in _keys_in(subject, spans)})
+    nodes = _nodes(run, {key for subject, spans in believed.items() for key in _keys_in(subject, spans)})
     numbers = {key: number for key, (number, _) in nodes.items()}
-    moved = show(tx, believed, numbers, {key: version for key, (_, version) in nodes.items() if version}, now)
+    moved = show(run, believed, numbers, {key: version for key, (_, version) in nodes.items() if version}, now)
     next_changes = [[row.number, next_change(row.assertion, now)] for row in rows]
-    tx.run(_SETTLED, rows=next_changes, now=now).consume()
+    counters(run, _SETTLED, rows=next_changes, now=now)
     return count, moved
 
 
@@ -434,7 +442,7 @@ def _settle(tx: Transaction, now: Instant) -> tuple[int, int]:
 
 
 def _said_of(
-    tx: Transaction, subjects: Iterable[Subject], where: str, **parameters: object
+    run: Run, subjects: Iterable[Subject], where: str, **parameters: object
 ) -> dict[Subject, list[StoredAssertion]]:
     """What is said of `subjects`, by origin and start; their keys are known, so nothing else is looked up."""
     by_id = {subject_id(subject): subject for subject in subjects}
@@ -444,12 +452,12 @@ def _said_of(
         UNWIND $ids AS id
         MATCH (x:Assertion {{subject: id}}) WHERE {where}
         RETURN collect([id, {_COLUMNS}])"""
-    rows = value(tx, query, {"ids": [*by_id], "forever": FOREVER, **parameters})
+    rows = value(run, query, ids=[*by_id], forever=FOREVER, **parameters)
     found = [_stored(by_id[id_], *row) for id_, *row in rows]
     return _by_subject(_in_order(found))
 
 
-def _stored_rows(tx: Transaction, match: str, **parameters: object) -> list[StoredAssertion]:
+def _stored_rows(run: Run, match: str, **parameters: object) -> list[StoredAssertion]:
     """The assertions `x` that `match` finds, by origin and start."""
     query = f"""
         {match}
@@ -457,7 +465,7 @@ def _stored_rows(tx: Transaction, match: str, **parameters: object) -> list[Stor
         OPTIONAL MATCH (t:Key {{number: x.target}})
         OPTIONAL MATCH (v:Key {{number: x.via}})
         RETURN collect([s.key, t.key, v.key, {_COLUMNS}])"""
-    rows = value(tx, query, {"forever": FOREVER, **parameters})
+    rows = value(run, query, forever=FOREVER, **parameters)
     return _in_order(
         _stored(Flow(_key(s), _key(t), _key(v) if v else None) if t else _key(s), *row) for s, t, v, *row in rows
     )
@@ -491,14 +499,14 @@ def _by_subject(rows: Iterable[StoredAssertion]) -> dict[Subject, list[StoredAss
     return found
 
 
-def _nodes(tx: Transaction, keys: Iterable[AssetKey]) -> dict[AssetKey, tuple[int, int | None]]:
+def _nodes(run: Run, keys: Iterable[AssetKey]) -> dict[AssetKey, tuple[int, int | None]]:
     """The numbers and versions of those that are stored."""
     by_text = {str(key): key for key in keys}
-    rows = value(tx, _NODES, {"keys": sorted(by_text)}) if by_text else []
+    rows = value(run, _NODES, keys=sorted(by_text)) if by_text else []
     return {by_text[text]: (number, version) for text, number, version in rows}
 
 
-def _revisions(tx: Transaction, rows: Sequence[Sequence[Any]], about: AssetKey | None) -> list[Revision]:
+def _revisions(run: Run, rows: Sequence[Sequence[Any]], about: AssetKey | None) -> list[Revision]:
     """The revisions in `rows`, cut down to what is `about` an asset."""
     numbers = [number for number, *_ in rows]
     if not numbers:
@@ -511,7 +519,7 @@ def _revisions(tx: Transaction, rows: Sequence[Sequence[Any]], about: AssetKey |
             match = f"{_ABOUT} AND x.{column} IN $numbers"
         found = said[column] = {}
         bounds = {"low": numbers[0], "high": numbers[-1], "numbers": numbers, "key": str(about)}
-        for row in sorted(_stored_rows(tx, match, **bounds), key=lambda row: row.number):
+        for row in sorted(_stored_rows(run, match, **bounds), key=lambda row: row.number):
             found.setdefault(row.known.first if column == "known_first" else row.known.last, []).append(row)
     return [
         Revision(
@@ -582,14 +590,21 @@ _COLUMNS = """x.number, x.origin, x.basis, x.valid_start, x.valid_end, x.known_f
 
 _ABOUT = "MATCH (k:Key {key: $key}) MATCH (x:Assertion) WHERE (x.source = k.number OR x.target = k.number)"
 
-# Removing what is not there takes the lock and writes nothing.
-_LOCK = """
-MATCH (h:Head {name: 'lineage'})
+# Removing what is not there takes the lock and writes nothing. All else is read when the lock is held.
+_DRAFT = f"""
+MATCH (h:Head {{name: 'lineage'}})
 REMOVE h.lock
 WITH h
-OPTIONAL MATCH (o:Operation) WHERE o.id IN $ids
-WITH h, collect([o.id, o.digest, o.revision, o.changed, o.added, o.updated, o.withdrawn]) AS operations
-RETURN [h.number, h.assets, h.assertions, h.at, [o IN operations WHERE o[0] IS NOT NULL]]
+RETURN [h.number, h.assets, h.assertions, h.at,
+  COLLECT {{
+    UNWIND $ids AS id MATCH (o:Operation {{id: id}})
+    RETURN [o.id, o.digest, o.revision, o.changed, o.added, o.updated, o.withdrawn]
+  }},
+  COLLECT {{ UNWIND $keys AS key MATCH (k:Key {{key: key}}) RETURN [key, k.number, k.asset_version] }},
+  COLLECT {{
+    UNWIND $subjects AS id MATCH (x:Assertion {{subject: id}}) WHERE x.known_last IS NULL
+    RETURN [id, {_COLUMNS}]
+  }}]
 """
 
 _OPERATIONS = """
@@ -700,6 +715,9 @@ MATCH (k:Key) WHERE k.key > $after AND k.key STARTS WITH $prefix AND k.kind <> '
 WITH k ORDER BY k.key LIMIT $limit
 RETURN collect(k.key)
 """
+
+# The index follows in the background, which makes commits cheaper by a half.
+_AWAIT_SEARCH = "CALL db.index.fulltext.awaitEventuallyConsistentIndexRefresh()"
 
 _SEARCH = """
 CALL db.index.fulltext.queryNodes('asset_words', $query) YIELD node, score

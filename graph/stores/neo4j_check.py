@@ -10,8 +10,8 @@ def check(db: Neo4jConnection, seconds: float) -> list[str]:
     """One sentence for each finding, of each sort the first twenty."""
     wrong: list[str] = []
     for find in _FINDINGS:
-        query = f"{find} AS sentence ORDER BY sentence WITH collect(sentence) AS all RETURN [all[..$named], size(all)]"
-        found, count = db.read(lambda tx, query=query: value(tx, query, {"named": _NAMED}), seconds)  # type: ignore[misc]
+        query = f"{find} AS sentence ORDER BY sentence WITH collect(sentence) AS found RETURN [found[..$named], size(found)]"
+        found, count = db.read(lambda run, query=query: value(run, query, named=_NAMED), seconds)  # type: ignore[misc]
         wrong += found
         if count > _NAMED:
             wrong.append(f"and {count - _NAMED} more like that")

@@ -2,24 +2,39 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from neo4j import READ_ACCESS, WRITE_ACCESS, Driver, GraphDatabase, Transaction
-from neo4j.exceptions import AuthError, ConstraintError, DriverError, IncompleteCommit, Neo4jError
+from neo4j import READ_ACCESS, WRITE_ACCESS, Driver, GraphDatabase, Query, Result, Session, SummaryCounters
+from neo4j.exceptions import (
+    AuthError,
+    ConstraintError,
+    CypherSyntaxError,
+    CypherTypeError,
+    DriverError,
+    IncompleteCommit,
+    Neo4jError,
+)
 
 from graph.errors import InvalidInput, StoreIncompatible, StoreUnavailable
 
 T = TypeVar("T")
+
+Run: TypeAlias = Callable[[str, dict[str, object]], Result]
+"""Runs one statement with its parameters."""
+
+_Attempt: TypeAlias = Callable[[Driver, float], T]
 
 SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 
 _CONNECTIONS = 32
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _CLEAN_UP_SECONDS = 0.25  # the server ends its transaction this much before the caller stops waiting
+_FAULTS = (CypherSyntaxError, CypherTypeError)  # this program's own
 _RETRIED = frozenset({"Neo.ClientError.Statement.EntityNotFound"})  # deleted between two steps of one statement
 
 
@@ -67,19 +82,30 @@ class Neo4jConnection:
         self._workers = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="neo4j")
         self._closed = False
 
-    def read(self, work: Callable[[Transaction], T], seconds: float | None = None) -> T:
-        """Raises StoreUnavailable when there is no answer within `seconds` (absent: the request's deadline)."""
-        return self._run(READ_ACCESS, work, work, seconds)
+    def read(self, work: Callable[[Run], T], seconds: float | None = None) -> T:
+        """Each statement sees what is committed when it runs: a transaction would not show them more of one moment.
+
+        Raises StoreUnavailable when there is no answer within `seconds` (absent: the request's deadline).
+        """
+
+        def attempt(driver: Driver, left: float) -> T:
+            with self._session(driver, READ_ACCESS) as session:
+                return work(lambda text, parameters: session.run(Query(text, timeout=left), parameters))
+
+        return self._within(seconds, attempt, attempt)
 
     def write(
-        self,
-        work: Callable[[Transaction], T],
-        seconds: float | None = None,
-        *,
-        after_doubt: Callable[[Transaction], T] | None = None,
+        self, work: Callable[[Run], T], seconds: float | None = None, *, after_doubt: Callable[[Run], T] | None = None
     ) -> T:
         """Commits what `work` does. After a commit whose answer was lost, `after_doubt` (absent: `work`) runs instead."""
-        return self._run(WRITE_ACCESS, work, after_doubt or work, seconds)
+
+        def attempt(work: Callable[[Run], T], driver: Driver, left: float) -> T:
+            with self._session(driver, WRITE_ACCESS) as session, session.begin_transaction(timeout=left) as tx:
+                result = work(lambda text, parameters: tx.run(text, parameters))
+                tx.commit()
+                return result
+
+        return self._within(seconds, partial(attempt, work), partial(attempt, after_doubt or work))
 
     def close(self) -> None:
         """Waits for running calls."""
@@ -99,7 +125,7 @@ class Neo4jConnection:
         pause = _FIRST_PAUSE
         while True:
             driver, left = self._driver, max(end - time.monotonic(), 0.01)
-            running = self._submit(driver, access, work, left)
+            running = self._submit(attempt, driver, max(left - _CLEAN_UP_SECONDS, 0.01))
             try:
                 return running.result(left)
             except TimeoutError as mute:
@@ -108,29 +134,25 @@ class Neo4jConnection:
                 raise StoreUnavailable(f"{self._address.uri} gave no answer within {patience:g} s") from mute
             except (DriverError, Neo4jError) as error:
                 if isinstance(error, IncompleteCommit):
-                    work = after_doubt
+                    attempt = after_doubt
                 again = isinstance(error, IncompleteCommit) or _may_retry(error) or driver is not self._driver
                 if not again or time.monotonic() + pause > end or self._closed:
+                    if isinstance(error, _FAULTS):
+                        raise
                     raise self._translated(error) from error
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _submit(self, driver: Driver, access: str, work: Callable[[Transaction], T], left: float) -> "Future[T]":
+    def _submit(self, attempt: _Attempt[T], driver: Driver, left: float) -> "Future[T]":
         try:
-            return self._workers.submit(self._attempt, driver, access, work, left)
+            return self._workers.submit(attempt, driver, left)
         except RuntimeError as shut_down:
             raise StoreUnavailable(f"{self._address.uri} is closed") from shut_down
 
-    def _attempt(self, driver: Driver, access: str, work: Callable[[Transaction], T], left: float) -> T:
-        with (
-            driver.session(
-                database=self._address.database, default_access_mode=access, bookmark_manager=self._bookmarks
-            ) as session,
-            session.begin_transaction(timeout=max(left - _CLEAN_UP_SECONDS, 0.01)) as tx,
-        ):
-            result = work(tx)
-            tx.commit()
-            return result
+    def _session(self, driver: Driver, access: str) -> Session:
+        return driver.session(
+            database=self._address.database, default_access_mode=access, bookmark_manager=self._bookmarks
+        )
 
     def _connect(self) -> Driver:
         auth = None if self._address.user is None else (self._address.user, self._address.password)
@@ -174,7 +196,11 @@ def _may_retry(error: DriverError | Neo4jError) -> bool:
     return error.is_retryable() or (isinstance(error, Neo4jError) and error.code in _RETRIED)
 
 
-def value(tx: Transaction, query: str, parameters: Mapping[str, object] | None = None) -> Any:
+def value(run: Run, query: str, **parameters: object) -> Any:
     """The one value of the one record that `query` returns: a Bolt record costs more than what it carries."""
-    record = tx.run(query, dict(parameters or {})).single(strict=True)
-    return record[0]
+    return run(query, parameters).single(strict=True)[0]
+
+
+def counters(run: Run, query: str, **parameters: object) -> SummaryCounters:
+    """What `query`, which returns nothing, has done."""
+    return run(query, parameters).consume().counters

@@ -4,11 +4,9 @@ import re
 import time
 import uuid
 
-from neo4j import Transaction
-
 from graph.errors import StoreIncompatible, StoreUnavailable
 from graph.stores.migrations import Migration, migrations_in, pending
-from graph.stores.neo4j_connection import Neo4jConnection, value
+from graph.stores.neo4j_connection import Neo4jConnection, Run, counters, value
 
 _STEP_SECONDS = 60.0
 _LEASE_MILLISECONDS = 90_000
@@ -46,14 +44,14 @@ def migrate(db: Neo4jConnection) -> None:
     steps = migrations_in("graph.stores.neo4j_migrations")
     if pending(steps, _applied(db)):
         _take_steps(db, steps)
-    present = set(db.read(lambda tx: [*value(tx, _SCHEMA_NAMES)]) + db.read(lambda tx: [*value(tx, _INDEX_NAMES)]))
+    present = set(db.read(lambda run: [*value(run, _SCHEMA_NAMES)]) + db.read(lambda run: [*value(run, _INDEX_NAMES)]))
     missing = [name for step in steps for name in _SCHEMA.findall(step.text) if name not in present]
     if missing:
         raise StoreIncompatible(f"the store's schema was changed by hand: {', '.join(missing)} is missing or broken")
 
 
 def _applied(db: Neo4jConnection) -> dict[int, str]:
-    rows = db.read(lambda tx: value(tx, "MATCH (m:Migration) RETURN collect([m.number, m.checksum])"))
+    rows = db.read(lambda run: value(run, "MATCH (m:Migration) RETURN collect([m.number, m.checksum])"))
     return {number: checksum for number, checksum in rows}
 
 
@@ -68,7 +66,7 @@ def _take_steps(db: Neo4jConnection, steps: list[Migration]) -> None:
         time.sleep(0.5)
     for step in pending(steps, _applied(db)):
         _take_step(db, step, owner)
-    db.write(lambda tx: tx.run(_GIVE_LEASE_BACK, owner=owner).consume())
+    db.write(lambda run: counters(run, _GIVE_LEASE_BACK, owner=owner))
 
 
 def _take_step(db: Neo4jConnection, step: Migration, owner: str) -> None:
@@ -77,24 +75,25 @@ def _take_step(db: Neo4jConnection, step: Migration, owner: str) -> None:
             _take_lease(db, owner)
             _change_schema(db, statement)
 
-    def change_data(tx: Transaction) -> None:
+    def change_data(run: Run) -> None:
         for statement in step.statements:
             if not _SCHEMA.match(statement):
-                tx.run(statement).consume()
-        tx.run(
+                counters(run, statement)
+        counters(
+            run,
             "MERGE (m:Migration {number: $number}) SET m.name = $name, m.checksum = $checksum, m.at = datetime()",
             number=step.number,
             name=step.name,
             checksum=step.checksum,
-        ).consume()
+        )
 
-    db.read(lambda tx: tx.run("CALL db.awaitIndexes(50)").consume(), _STEP_SECONDS)
+    db.read(lambda run: counters(run, "CALL db.awaitIndexes(50)"), _STEP_SECONDS)
     db.write(change_data, _STEP_SECONDS)
 
 
 def _take_lease(db: Neo4jConnection, owner: str) -> bool:
-    return bool(db.write(lambda tx: value(tx, _TAKE_LEASE, {"owner": owner, "lease": _LEASE_MILLISECONDS})))
+    return bool(db.write(lambda run: value(run, _TAKE_LEASE, owner=owner, lease=_LEASE_MILLISECONDS)))
 
 
 def _change_schema(db: Neo4jConnection, statement: str) -> None:
-    db.write(lambda tx: tx.run(statement).consume(), _STEP_SECONDS)
+    db.write(lambda run: counters(run, statement), _STEP_SECONDS)

@@ -10,14 +10,13 @@ it, or a part of it is there; `stub` marks those of which nobody says so.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from neo4j import Transaction
 from neo4j.time import DateTime
 
 from graph.attributes import canonical, owner_names, shown_attributes, values
 from graph.errors import InvalidKey
 from graph.keys import CONTAINER_OF, AssetKey, AssetKind
 from graph.model import SHOWN_FIRST, Assertion, Flow, Json, Relationship, Subject
-from graph.stores.neo4j_connection import value
+from graph.stores.neo4j_connection import Run, counters, value
 from graph.stores.neo4j_names import subject_id
 from graph.stores.words import search_text
 from graph.time import FOREVER, Instant, moment
@@ -35,7 +34,7 @@ _INT64 = range(-(2**63), 2**63)
 
 
 def show(
-    tx: Transaction,
+    run: Run,
     believed: Mapping[Subject, Sequence[Assertion]],
     numbers: Mapping[AssetKey, int],
     versions: Mapping[AssetKey, int],
@@ -47,11 +46,11 @@ def show(
     """
     flows = {subject: spans for subject, spans in believed.items() if isinstance(subject, Flow)}
     assets = {subject: spans for subject, spans in believed.items() if isinstance(subject, AssetKey)}
-    moved = _show_flows(tx, flows, numbers, now)
+    moved = _show_flows(run, flows, numbers, now)
     touched = {*assets, *(end for flow in flows for end in (flow.source, flow.target))}
     aliases = {key: spans for key, spans in assets.items() if key.is_alias}
     if aliases:
-        named = _show_aliases(tx, aliases, numbers, now)
+        named = _show_aliases(run, aliases, numbers, now)
         numbers = {**numbers, **named}
         touched |= named.keys()
     touched |= {key.container for key in touched if key.container}
@@ -59,7 +58,7 @@ def show(
     # Containers last: they are there while a part is.
     for level in ([row for row in rows if row["part"]], [row for row in rows if not row["part"]]):
         if level:
-            tx.run(_SHOW_ASSETS, rows=level).consume()
+            counters(run, _SHOW_ASSETS, rows=level)
     return moved
 
 
@@ -86,22 +85,22 @@ def next_change(assertion: Assertion, now: Instant) -> Instant | None:
 
 
 def _show_flows(
-    tx: Transaction, flows: Mapping[Flow, Sequence[Assertion]], numbers: Mapping[AssetKey, int], now: Instant
+    run: Run, flows: Mapping[Flow, Sequence[Assertion]], numbers: Mapping[AssetKey, int], now: Instant
 ) -> int:
-    drawn: list[dict[str, object]] = []
+    drawn: dict[Relationship, list[dict[str, object]]] = {}
     erased: list[dict[str, object]] = []
     for flow in sorted(flows, key=str):
         ends = {"source": numbers[flow.source], "target": numbers[flow.target], "id": subject_id(flow)}
         holding = [span for span in flows[flow] if span.valid.holds_at(now)]
         if holding:
-            drawn.append(ends | {"type": flow.type.relationship.value, "shown": _flow_properties(flow, holding)})
+            drawn.setdefault(flow.type.relationship, []).append(ends | {"shown": _flow_properties(flow, holding)})
         else:
             erased.append(ends)
     moved = 0
-    if drawn:
-        moved += tx.run(_DRAW_FLOWS, flows=drawn).consume().counters.relationships_created
+    for relationship, rows in sorted(drawn.items()):
+        moved += counters(run, _DRAW_FLOWS.format(relationship), flows=rows).relationships_created
     if erased:
-        moved += tx.run(_ERASE_FLOWS, flows=erased).consume().counters.relationships_deleted
+        moved += counters(run, _ERASE_FLOWS, flows=erased).relationships_deleted
     return moved
 
 
@@ -121,12 +120,12 @@ def _date_time(at: Instant) -> DateTime:
 
 
 def _show_aliases(
-    tx: Transaction, aliases: Mapping[AssetKey, Sequence[Assertion]], numbers: Mapping[AssetKey, int], now: Instant
+    run: Run, aliases: Mapping[AssetKey, Sequence[Assertion]], numbers: Mapping[AssetKey, int], now: Instant
 ) -> dict[AssetKey, int]:
     """The versions named, and those that ceased to be, with their numbers."""
     named = {key: named_version(key, aliases[key], now) for key in sorted(aliases, key=str)}
     rows = [{"alias": numbers[key], "version": version and numbers[version]} for key, version in named.items()]
-    left: list[tuple[str, int]] = value(tx, _NAME_VERSIONS, {"rows": rows})
+    left: list[tuple[str, int]] = value(run, _NAME_VERSIONS, rows=rows)
     current = {version: numbers[version] for version in named.values() if version}
     return current | {AssetKey.parse(key): number for key, number in left}
 
@@ -199,14 +198,11 @@ def _only(condition: str, then: str) -> str:
     return f"FOREACH (_ IN CASE WHEN {condition} THEN [1] ELSE [] END | {then})"
 
 
-def _lines(lines: Iterable[str]) -> str:
-    return "\n".join(lines)
-
-
-_DRAW_FLOWS = f"""
+_DRAW_FLOWS = """
 UNWIND $flows AS flow
 MATCH (s:Key {{number: flow.source}}) MATCH (t:Key {{number: flow.target}})
-{_lines(_only(f"flow.type = '{kind}'", f"MERGE (s)-[f:{kind} {{id: flow.id}}]->(t) SET f = flow.shown") for kind in Relationship)}
+MERGE (s)-[f:{} {{id: flow.id}}]->(t)
+SET f = flow.shown
 """
 
 _ERASE_FLOWS = f"""
@@ -228,6 +224,10 @@ WITH collect(left) AS all
 RETURN reduce(pairs = [], left IN all | pairs + left)
 """
 
+_SHOW_LABELS = "\n".join(
+    _only(f"here AND row.label = '{label}'", f"SET k:Asset:{label} REMOVE k:Withdrawn") for label in LABELS.values()
+)
+
 _SHOW_ASSETS = f"""
 UNWIND $rows AS row
 MATCH (k:Key {{number: row.number}})
@@ -237,7 +237,7 @@ WITH row, k, asserted, asserted OR EXISTS {{ (k)-[:{FLOW_TYPES}]-() }} OR EXISTS
 {_only("row.shown IS NOT NULL", "SET k = row.shown")}
 FOREACH (_ IN CASE WHEN here AND NOT asserted THEN [1] ELSE [] END | SET k.stub = true)
 FOREACH (_ IN CASE WHEN here AND NOT asserted THEN [] ELSE [1] END | REMOVE k.stub)
-{_lines(_only(f"here AND row.label = '{label}'", f"SET k:Asset:{label} REMOVE k:Withdrawn") for label in LABELS.values())}
+{_SHOW_LABELS}
 {_only("here AND row.label = 'Alias'", "SET k:Alias REMOVE k:Withdrawn")}
 {_only("NOT here", f"SET k:Withdrawn REMOVE k:Asset:Alias:{':'.join(LABELS.values())}")}
 WITH row, k, here WHERE row.container IS NOT NULL

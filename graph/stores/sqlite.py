@@ -514,11 +514,8 @@ def _revisions(
 
 def _stored(row: _Row) -> StoredAssertion:
     number, first, last, basis, start, end, attributes, origin, key, source, target, via = row
-    subject: Subject
-    if key is not None:
-        subject = _key(key)
-    else:
-        subject = Flow(_key(source or ""), _key(target or ""), _key(via) if via else None)
+    flow = Flow(_key(source), _key(target), _key(via) if via else None) if source and target else None
+    subject: Subject = flow or _key(key or "")
     content: Attributes = {} if attributes == "{}" else orjson.loads(attributes)
     assertion = Assertion(subject, origin, REFINES_FIRST[basis], Interval(start, end), content)
     return StoredAssertion(number, assertion, Known(first, last))

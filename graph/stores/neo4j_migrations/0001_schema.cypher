@@ -13,7 +13,7 @@ CREATE INDEX model_key IF NOT EXISTS FOR (a:Model) ON (a.key);
 CREATE INDEX model_version_key IF NOT EXISTS FOR (a:ModelVersion) ON (a.key);
 CREATE INDEX deployment_key IF NOT EXISTS FOR (a:Deployment) ON (a.key);
 CREATE INDEX consumer_key IF NOT EXISTS FOR (a:Consumer) ON (a.key);
-CREATE FULLTEXT INDEX asset_words IF NOT EXISTS FOR (k:Key) ON EACH [k._words] OPTIONS {indexConfig: {`fulltext.analyzer`: 'whitespace', `fulltext.eventually_consistent`: false}};
+CREATE FULLTEXT INDEX asset_words IF NOT EXISTS FOR (k:Key) ON EACH [k._words] OPTIONS {indexConfig: {`fulltext.analyzer`: 'whitespace', `fulltext.eventually_consistent`: true}};
 CREATE CONSTRAINT feeds_id IF NOT EXISTS FOR ()-[f:FEEDS]-() REQUIRE f.id IS UNIQUE;
 CREATE CONSTRAINT read_by_id IF NOT EXISTS FOR ()-[f:READ_BY]-() REQUIRE f.id IS UNIQUE;
 CREATE CONSTRAINT writes_id IF NOT EXISTS FOR ()-[f:WRITES]-() REQUIRE f.id IS UNIQUE;

@@ -1,0 +1,35 @@
+"""The public schema. `app/graphql/schema.graphql` is its text, committed and checked."""
+
+import logging
+from collections.abc import Sequence
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.types import ExecutionContext
+
+from app.graphql.limits import SCHEMA_CONFIG, limit_extensions
+from app.graphql.mutations import Mutation
+from app.graphql.queries import Query
+from app.graphql.subscriptions import Subscription
+from app.graphql.types import ASSET_TYPES
+from graph.errors import GraphError
+
+_log = logging.getLogger(__name__)
+
+
+class _Schema(strawberry.Schema):
+    def process_errors(self, errors: Sequence[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Only what nobody foresaw is an error of ours; what a client got wrong is told to the client."""
+        for error in errors:
+            if error.original_error is not None and not isinstance(error.original_error, GraphError | GraphQLError):
+                _log.error("resolver failed at %s", error.path, exc_info=error.original_error)
+
+
+schema = _Schema(
+    query=Query,
+    mutation=Mutation,
+    subscription=Subscription,
+    types=ASSET_TYPES,
+    config=SCHEMA_CONFIG,
+    extensions=limit_extensions(public=(GraphError,)),
+)

@@ -1,0 +1,528 @@
+"""The types of the public schema: assets, flows, assertions, revisions. Queries start in `queries`."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
+
+import strawberry
+from strawberry.scalars import JSON
+
+from app.graphql.context import Info, Record
+from app.graphql.paging import Connection, decode_cursor, encode_cursor, page, page_of_list, page_size
+from app.service import When
+from graph.attributes import Claim as Said
+from graph.attributes import values
+from graph.changes import Verb
+from graph.index import Moment
+from graph.keys import AssetKey, AssetKind
+from graph.model import Basis, Flow, Json, StoredAssertion, Subject, Timing
+from graph.neighbours import HeldFlow, aliases_of, flows_at, parts_of
+from graph.stores.contract import Revision
+from graph.time import FOREVER, moment
+from graph.walk import AssetFilter, Direction
+
+if TYPE_CHECKING:
+    from app.graphql.lineage import LineageConnection
+
+LineageRows: TypeAlias = Annotated["LineageConnection", strawberry.lazy("app.graphql.lineage")]
+
+strawberry.enum(AssetKind, name="AssetKind")
+strawberry.enum(Verb, name="Verb")
+strawberry.enum(Basis, name="Basis", description="How the origin of an assertion knows.")
+strawberry.enum(Timing, name="Timing", description="Whether a flow passes live or was baked in once.")
+
+STANDARD = frozenset({"description", "owners", "tags", "tier", "environment", "source_link"})
+"""Attributes that every asset may have, as fields of their own."""
+
+
+def key_of(id: str) -> AssetKey:
+    """Raises InvalidKey."""
+    return AssetKey.parse(id)
+
+
+@strawberry.interface(description="Anything with an id. Ids are opaque, unique over all types, and stable for ever.")
+class Node:
+    id: strawberry.ID
+
+
+@strawberry.type(description="A person or team, with a way to reach them.")
+class Owner:
+    name: str
+    contact: str | None
+
+
+@strawberry.type(description="One origin's value of an attribute.")
+class Claim:
+    value: JSON
+    origin: str
+    basis: Basis
+    since: datetime
+
+
+@strawberry.type(description="An attribute as shown, who says so, and who says otherwise.")
+class Attribute:
+    name: str
+    value: JSON
+    claims: list[Claim]
+    disagreeing: list[Claim]
+
+
+@strawberry.interface(
+    description="A thing that lineage connects. Fields that nobody stated are null. Read at one moment throughout."
+)
+class Asset(Node):
+    key: strawberry.Private[AssetKey]
+    moment: strawberry.Private[Moment]
+
+    @strawberry.field
+    def kind(self) -> AssetKind:
+        return self.key.kind
+
+    @strawberry.field(description="Its namespace, verbatim as the source system writes it.")
+    async def namespace(self, info: Info) -> str:
+        return await self._spelled(info, "namespace", self.key.namespace)
+
+    @strawberry.field(description="Its name, verbatim. Parts have the name of their container here, and `part`.")
+    async def name(self, info: Info) -> str:
+        return await self._spelled(info, "name", self.key.name)
+
+    @strawberry.field(description="Which part of its container this is; null for what stands alone.")
+    def part(self) -> str | None:
+        return self.key.part
+
+    @strawberry.field(description="A short name for people.")
+    def title(self) -> str:
+        return self.key.part or self.key.name
+
+    @strawberry.field(description="The revision that last changed what is said of it; for optimistic concurrency.")
+    async def version(self, info: Info) -> int | None:
+        return await info.context.versions.load(self.key)
+
+    @strawberry.field(description="Known only as the end of a flow: nobody says (or said, at that moment) what it is.")
+    async def stub(self, info: Info) -> bool:
+        return (await self.record(info)).stub
+
+    @strawberry.field
+    async def description(self, info: Info) -> str | None:
+        return await self.text(info, "description")
+
+    @strawberry.field(description="Who answers for it. A part without owners has its container's.")
+    async def owners(self, info: Info) -> list[Owner]:
+        owners = (await self.shown(info)).get("owners")
+        if not owners and self.key.container:
+            record = await info.context.records.load((self.key.container, self.moment))
+            owners = values(record.shown).get("owners")
+        return [
+            Owner(name=str(owner["name"]), contact=cast("str | None", owner.get("contact")))
+            for owner in (owners if isinstance(owners, list) else [])
+            if isinstance(owner, dict)
+        ]
+
+    @strawberry.field
+    async def tags(self, info: Info) -> list[str]:
+        tags = (await self.shown(info)).get("tags")
+        return [str(tag) for tag in tags] if isinstance(tags, list) else []
+
+    @strawberry.field(description="How critical it is, from 1 (most) to 4.")
+    async def tier(self, info: Info) -> int | None:
+        return cast("int | None", (await self.shown(info)).get("tier"))
+
+    @strawberry.field
+    async def environment(self, info: Info) -> str | None:
+        return await self.text(info, "environment")
+
+    @strawberry.field
+    async def source_link(self, info: Info) -> str | None:
+        return await self.text(info, "source_link")
+
+    @strawberry.field(description="All attributes, with who says so and who disagrees.")
+    async def attributes(self, info: Info) -> list[Attribute]:
+        record = await self.record(info)
+        return [
+            Attribute(
+                name=name,
+                value=cast("JSON", shown.value),
+                claims=[_claim(claim) for claim in shown.claims],
+                disagreeing=[_claim(claim) for claim in shown.disagreeing],
+            )
+            for name, shown in record.shown.items()
+        ]
+
+    @strawberry.field(description="What it is a part of; null for what stands alone.")
+    def container(self) -> "Asset | None":
+        return asset(self.key.container, self.moment) if self.key.container else None
+
+    @strawberry.field(description="Its parts then: columns, features, runs or versions.")
+    async def parts(self, info: Info, first: int = 50, after: str | None = None) -> Connection["Asset"]:
+        view = info.context.headwater.index.view()
+        keys = await info.context.headwater.in_thread(parts_of, view, view.number(self.key), self.moment)
+        return page_of_list([asset(key, self.moment) for key in keys], first, after)
+
+    @strawberry.field(description="The flows that reach it.")
+    async def flows_in(self, info: Info, first: int = 50, after: str | None = None) -> Connection["FlowNode"]:
+        return await self._flows(info, Direction.UPSTREAM, first, after)
+
+    @strawberry.field(description="The flows that leave it.")
+    async def flows_out(self, info: Info, first: int = 50, after: str | None = None) -> Connection["FlowNode"]:
+        return await self._flows(info, Direction.DOWNSTREAM, first, after)
+
+    @strawberry.field(description="Runway's first question: the deployments that use it, however far downstream.")
+    async def deployments(self, info: Info, first: int = 50, after: str | None = None) -> LineageRows:
+        return await self._question(info, Direction.DOWNSTREAM, AssetKind.DEPLOYMENT, first, after)
+
+    @strawberry.field(description="Runway's second question: the models that feed it, however far upstream.")
+    async def upstream_models(self, info: Info, first: int = 50, after: str | None = None) -> LineageRows:
+        return await self._question(info, Direction.UPSTREAM, AssetKind.MODEL, first, after)
+
+    @strawberry.field(description="Runway's third question: the consumers of its output, however far downstream.")
+    async def consumers(self, info: Info, first: int = 50, after: str | None = None) -> LineageRows:
+        return await self._question(info, Direction.DOWNSTREAM, AssetKind.CONSUMER, first, after)
+
+    @strawberry.field(description="What changed about it and the flows at it, newest first.")
+    async def history(self, info: Info, first: int = 50, after: str | None = None) -> Connection["RevisionNode"]:
+        cursor = decode_cursor(after, 1)
+        before = int(cursor[0]) if cursor and cursor[0].isdigit() else self.moment.revision + 1
+        size = page_size(first)
+        found = await info.context.headwater.history(self.key, before, size + 1)
+        nodes = [(encode_cursor(revision.number), revision_node(revision)) for revision in found[:size]]
+        return page(nodes, len(found) > size, after is not None)
+
+    @strawberry.field(description="What is believed of it: every origin's say.")
+    async def assertions(self, info: Info) -> list["AssertionNode"]:
+        return [assertion_node(stored) for stored in (await self.record(info)).said]
+
+    # Not in the schema
+
+    async def record(self, info: Info) -> Record:
+        return await info.context.records.load((self.key, self.moment))
+
+    async def shown(self, info: Info) -> dict[str, Json]:
+        return values((await self.record(info)).shown)
+
+    async def text(self, info: Info, name: str) -> str | None:
+        value = (await self.shown(info)).get(name)
+        return value if isinstance(value, str) else None
+
+    async def json(self, info: Info, name: str) -> JSON | None:
+        return cast("JSON | None", (await self.shown(info)).get(name))
+
+    async def texts(self, info: Info, name: str) -> list[str]:
+        value = (await self.shown(info)).get(name)
+        return [str(item) for item in value] if isinstance(value, list) else []
+
+    async def _spelled(self, info: Info, part: str, plain: str) -> str:
+        if plain.isascii():  # NFC changes nothing in ASCII
+            return plain
+        spelling = (await self.shown(info)).get("spelling")
+        return str(spelling.get(part, plain)) if isinstance(spelling, dict) else plain
+
+    async def _flows(self, info: Info, direction: Direction, first: int, after: str | None) -> Connection["FlowNode"]:
+        headwater = info.context.headwater
+        view = headwater.index.view()
+        held = await headwater.in_thread(flows_at, view, view.number(self.key), direction, self.moment)
+        return page_of_list([flow_node(each, self.moment) for each in held], first, after)
+
+    async def _question(
+        self, info: Info, direction: Direction, kind: AssetKind, first: int, after: str | None
+    ) -> LineageRows:
+        from app.graphql.lineage import Question, answer  # noqa: PLC0415  the two name each other's types
+
+        question = Question(self.key, direction, select=AssetFilter(kinds=(kind,)))
+        asked = When(at=self.moment.at, known_at_revision=self.moment.revision)
+        return await (await answer(info.context, question, asked)).assets(info, first, after)
+
+
+@strawberry.type(description="A table, file, topic or prediction log; identified as OpenLineage writes it.")
+class Dataset(Asset):
+    @strawberry.field
+    async def columns(self, info: Info, first: int = 50, after: str | None = None) -> Connection["Asset"]:
+        return await self.parts(info, first, after)
+
+
+@strawberry.type(description="A column of a dataset; nested ones by field path.")
+class Column(Asset):
+    @strawberry.field
+    async def type(self, info: Info) -> str | None:
+        return await self.text(info, "type")
+
+    @strawberry.field
+    async def nullable(self, info: Info) -> bool | None:
+        return cast("bool | None", await self.json(info, "nullable"))
+
+
+@strawberry.type(description="Features that share entities and source.")
+class FeatureView(Asset):
+    @strawberry.field
+    async def entities(self, info: Info) -> list[str]:
+        return await self.texts(info, "entities")
+
+    @strawberry.field
+    async def features(self, info: Info, first: int = 50, after: str | None = None) -> Connection["Asset"]:
+        return await self.parts(info, first, after)
+
+
+@strawberry.type(description="One feature of a view.")
+class Feature(Asset):
+    @strawberry.field
+    async def type(self, info: Info) -> str | None:
+        return await self.text(info, "type")
+
+    @strawberry.field(description="How it is computed: SQL or Python source.")
+    async def definition(self, info: Info) -> str | None:
+        return await self.text(info, "definition")
+
+
+@strawberry.type(description="A transformation or training definition.")
+class Job(Asset):
+    @strawberry.field
+    async def definition(self, info: Info) -> str | None:
+        return await self.text(info, "definition")
+
+    @strawberry.field
+    async def runs(self, info: Info, first: int = 50, after: str | None = None) -> Connection["Asset"]:
+        return await self.parts(info, first, after)
+
+
+@strawberry.type(description="One execution of a job; a training run is one.")
+class Run(Asset):
+    @strawberry.field
+    async def hyperparameters(self, info: Info) -> JSON | None:
+        return await self.json(info, "hyperparameters")
+
+    @strawberry.field
+    async def metrics(self, info: Info) -> JSON | None:
+        return await self.json(info, "metrics")
+
+
+@strawberry.type(description="A name in an alias table: the version that `models:/name@alias` means now.")
+class ModelAlias:
+    name: str
+    version: "Asset"
+
+
+@strawberry.type(description="A registered model.")
+class Model(Asset):
+    @strawberry.field
+    async def versions(self, info: Info, first: int = 50, after: str | None = None) -> Connection["Asset"]:
+        return await self.parts(info, first, after)
+
+    @strawberry.field
+    async def aliases(self, info: Info) -> list[ModelAlias]:
+        view = info.context.headwater.index.view()
+        named = await info.context.headwater.in_thread(aliases_of, view, self.key, self.moment)
+        return [
+            ModelAlias(name=(alias.part or "").removeprefix("@"), version=asset(version, self.moment))
+            for alias, version in named
+        ]
+
+
+@strawberry.type(description="One version of a model: artifact, training, held-out metrics, signature.")
+class ModelVersion(Asset):
+    @strawberry.field
+    async def signature(self, info: Info) -> JSON | None:
+        return await self.json(info, "signature")
+
+    @strawberry.field
+    async def metrics(self, info: Info) -> JSON | None:
+        return await self.json(info, "metrics")
+
+    @strawberry.field
+    async def hyperparameters(self, info: Info) -> JSON | None:
+        return await self.json(info, "hyperparameters")
+
+    @strawberry.field
+    async def artifact(self, info: Info) -> JSON | None:
+        return await self.json(info, "artifact")
+
+
+@strawberry.type(description="A model, version or alias that a deployment serves.")
+class Served:
+    alias: str | None = strawberry.field(description="Set when it is served by alias; `asset` is the version it names.")
+    asset: "Asset"
+
+
+@strawberry.type(description="An address that answers predictions, or a composition of others.")
+class Deployment(Asset):
+    @strawberry.field
+    async def url(self, info: Info) -> str | None:
+        return await self.text(info, "url")
+
+    @strawberry.field(description="The models and versions it serves.")
+    async def serves(self, info: Info) -> list[Served]:
+        headwater = info.context.headwater
+        view = headwater.index.view()
+        held = await headwater.in_thread(flows_at, view, view.number(self.key), Direction.UPSTREAM, self.moment)
+        served = []
+        for source in dict.fromkeys(each.flow.source for each in held):
+            if source.is_alias:
+                container = source.container
+                assert container is not None
+                named = dict(await headwater.in_thread(aliases_of, view, container, self.moment))
+                if source in named:
+                    alias = (source.part or "").removeprefix("@")
+                    served.append(Served(alias=alias, asset=asset(named[source], self.moment)))
+            elif source.kind in {AssetKind.MODEL, AssetKind.MODEL_VERSION}:
+                served.append(Served(alias=None, asset=asset(source, self.moment)))
+        return served
+
+
+@strawberry.type(description="A service, application, dashboard, notebook or batch job that uses an output.")
+class Consumer(Asset):
+    @strawberry.field(description="service, application, dashboard, notebook or batch_job.")
+    async def consumer_type(self, info: Info) -> str | None:
+        return await self.text(info, "consumer_type")
+
+
+@strawberry.type(name="Assertion", description="One origin says that an asset is, or that a flow is, and since when.")
+class AssertionNode:
+    subject: str = strawberry.field(description="The key of an asset, or `source -> target` (and `via job`) of a flow.")
+    asset: strawberry.ID | None
+    source: strawberry.ID | None
+    target: strawberry.ID | None
+    via: strawberry.ID | None
+    origin: str
+    basis: Basis
+    valid_from: datetime | None
+    valid_until: datetime | None = strawberry.field(description="Null: it still holds.")
+    known_from: int = strawberry.field(description="The revision from which this was believed.")
+    known_until: int | None = strawberry.field(
+        description="The revision from which it no longer was; null: it still is."
+    )
+    attributes: JSON
+
+
+@strawberry.type(name="Flow", description="Data or behaviour passes from source to target.")
+class FlowNode:
+    flow: strawberry.Private[Flow]
+    stored: strawberry.Private[Flow]
+    moment: strawberry.Private[Moment]
+    timing: Timing
+    basis: Basis = strawberry.field(description="The strongest it is known by.")
+
+    @strawberry.field
+    def source(self) -> Asset:
+        return asset(self.flow.source, self.moment)
+
+    @strawberry.field
+    def target(self) -> Asset:
+        return asset(self.flow.target, self.moment)
+
+    @strawberry.field(description="The job whose run tells this finer flow; null for every other flow.")
+    def via(self) -> Asset | None:
+        return asset(self.flow.via, self.moment) if self.flow.via else None
+
+    @strawberry.field(description="Who says so, at the moment asked for.")
+    async def origins(self, info: Info) -> list[str]:
+        said = [stored.assertion for stored in await self._believed(info)]
+        return sorted({assertion.origin for assertion in said if assertion.valid.holds_at(self.moment.at)})
+
+    @strawberry.field(description="The evidence: every assertion of it that was believed then.")
+    async def assertions(self, info: Info) -> list[AssertionNode]:
+        return [assertion_node(stored) for stored in await self._believed(info)]
+
+    async def _believed(self, info: Info) -> Sequence[StoredAssertion]:
+        return await info.context.evidence.load((self.stored, self.moment.revision))
+
+
+@strawberry.type(description="What one origin came to say, or stopped saying, of one subject.")
+class Change:
+    verb: Verb
+    subject: str
+    origin: str
+    opened: list[AssertionNode] = strawberry.field(description="What came to be believed.")
+    closed: list[AssertionNode] = strawberry.field(description="What stopped being believed.")
+
+
+@strawberry.type(name="Revision", description="One commit.")
+class RevisionNode:
+    number: int
+    at: datetime
+    actor: str
+    operation_id: str | None
+    changes: list[Change]
+
+
+_TYPES: dict[AssetKind, type[Asset]] = {
+    AssetKind.DATASET: Dataset,
+    AssetKind.COLUMN: Column,
+    AssetKind.FEATURE_VIEW: FeatureView,
+    AssetKind.FEATURE: Feature,
+    AssetKind.JOB: Job,
+    AssetKind.RUN: Run,
+    AssetKind.MODEL: Model,
+    AssetKind.MODEL_VERSION: ModelVersion,
+    AssetKind.DEPLOYMENT: Deployment,
+    AssetKind.CONSUMER: Consumer,
+}
+ASSET_TYPES = tuple(_TYPES.values())
+
+
+def asset(key: AssetKey, at: Moment) -> Asset:
+    return _TYPES[key.kind](id=strawberry.ID(str(key)), key=key, moment=at)
+
+
+def flow_node(held: HeldFlow, at: Moment, stored: Flow | None = None) -> FlowNode:
+    return FlowNode(
+        flow=held.flow,
+        stored=stored or held.flow,
+        moment=at,
+        timing=held.timing,
+        basis=held.basis,
+    )
+
+
+def assertion_node(stored: StoredAssertion) -> AssertionNode:
+    subject = stored.assertion.subject
+    ends: Sequence[AssetKey | None] = subject if isinstance(subject, Flow) else (None, None, None)
+    source, target, via = (strawberry.ID(str(end)) if end else None for end in ends)
+    start, end = stored.assertion.valid
+    return AssertionNode(
+        subject=str(subject),
+        asset=strawberry.ID(str(subject)) if isinstance(subject, AssetKey) else None,
+        source=source,
+        target=target,
+        via=via,
+        origin=stored.assertion.origin,
+        basis=stored.assertion.basis,
+        valid_from=moment(start),
+        valid_until=moment(end),
+        known_from=stored.known.first,
+        known_until=None if stored.known.last == FOREVER else stored.known.last,
+        attributes=cast("JSON", dict(stored.assertion.attributes)),
+    )
+
+
+def revision_node(revision: Revision) -> RevisionNode:
+    opened, closed = _by_say(revision.opened), _by_say(revision.closed)
+    changes = []
+    for say in sorted({*opened, *closed}, key=lambda say: (str(say[0]), say[1])):
+        now_on = any(stored.assertion.valid.holds_at(revision.at) for stored in opened.get(say, ()))
+        before = any(stored.assertion.valid.holds_at(revision.at) for stored in closed.get(say, ()))
+        verb = Verb.CHANGED if now_on == before else Verb.ADDED if now_on else Verb.WITHDRAWN
+        changes.append(
+            Change(
+                verb=verb,
+                subject=str(say[0]),
+                origin=say[1],
+                opened=[assertion_node(stored) for stored in opened.get(say, ())],
+                closed=[assertion_node(stored) for stored in closed.get(say, ())],
+            )
+        )
+    at = moment(revision.at)
+    assert at is not None
+    return RevisionNode(
+        number=revision.number, at=at, actor=revision.actor, operation_id=revision.operation, changes=changes
+    )
+
+
+def _by_say(rows: Iterable[StoredAssertion]) -> dict[tuple[Subject, str], list[StoredAssertion]]:
+    found: dict[tuple[Subject, str], list[StoredAssertion]] = {}
+    for row in rows:
+        found.setdefault((row.assertion.subject, row.assertion.origin), []).append(row)
+    return found
+
+
+def _claim(claim: Said) -> Claim:
+    since = moment(claim.since)
+    assert since is not None
+    return Claim(value=cast("JSON", claim.value), origin=claim.origin, basis=claim.basis, since=since)

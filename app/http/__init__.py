@@ -1,0 +1,1 @@
+"""HTTP around GraphQL: who calls, health, pages, exports, and what every request and answer passes through."""

@@ -1,0 +1,279 @@
+"""Lineage answers over plain HTTP, for large results and for drawing.
+
+    GET /api/v1/lineage.ndjson   one JSON object a line: a header, the assets, a footer
+    GET /api/v1/lineage.json     the columnar form
+    GET /api/v1/lineage.dot      Graphviz
+    GET /api/v1/lineage.mmd      Mermaid
+
+All take the arguments of GraphQL's `lineage` as query parameters: start, direction, follow, depth, at, knownAt (a
+revision or an instant), atLeastRevision, and, repeated for several values, basis, timing, origin, kind, namespace,
+owner, tag.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+import numpy as np
+import orjson
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from app.graphql.lineage import Question, columns
+from app.http.answers import refusal
+from app.service import Headwater, When
+from graph.errors import (
+    Conflict,
+    GraphError,
+    InvalidInput,
+    NotFound,
+    NotReady,
+    RevisionUnavailable,
+    StoreIncompatible,
+    StoreUnavailable,
+    shortened,
+)
+from graph.impact import When as Felt
+from graph.impact import when_felt
+from graph.index import Ints, Moment, View
+from graph.keys import AssetKey, AssetKind
+from graph.model import Basis, Timing
+from graph.neighbours import HeldFlow, flows_among
+from graph.time import moment, parse_instant
+from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected, walk
+
+DRAWN_AT_MOST = 2_000
+"""Assets in a drawing; beyond that a picture says nothing, and the answer is refused rather than cut."""
+
+_BATCH = 5_000
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+@dataclass(frozen=True)
+class Answer:
+    lineage: Lineage
+    rows: Ints
+    felt: Ints
+
+
+def routes() -> list[Route]:
+    """Authentication has left `headwater` in the request's state."""
+
+    def route(name: str, respond: Callable[[Headwater, Answer], Awaitable[Response]]) -> Route:
+        async def endpoint(request: Request) -> Response:
+            headwater: Headwater = request.state.headwater
+            try:
+                question, asked = _question(request), _asked(request)
+                view, then = await headwater.moment(asked)
+                return await respond(headwater, await headwater.in_thread(_answer, question, view, then))
+            except GraphError as error:
+                return refusal(status_of(error), str(error), type(error).__name__)
+
+        return Route(f"/api/v1/lineage.{name}", endpoint, methods=["GET"])
+
+    async def as_columns(headwater: Headwater, answer: Answer) -> Response:
+        return Response(await headwater.in_thread(_columnar, answer), media_type="application/json")
+
+    async def as_lines(headwater: Headwater, answer: Answer) -> Response:
+        return StreamingResponse(_lines(headwater, answer), media_type="application/x-ndjson")
+
+    async def as_dot(headwater: Headwater, answer: Answer) -> Response:
+        return PlainTextResponse(await headwater.in_thread(dot, answer), media_type="text/vnd.graphviz")
+
+    async def as_mermaid(headwater: Headwater, answer: Answer) -> Response:
+        return PlainTextResponse(await headwater.in_thread(mermaid, answer), media_type="text/vnd.mermaid")
+
+    return [route("json", as_columns), route("ndjson", as_lines), route("dot", as_dot), route("mmd", as_mermaid)]
+
+
+STATUS: dict[type[GraphError], int] = {
+    InvalidInput: 400,
+    NotFound: 404,
+    Conflict: 409,
+    RevisionUnavailable: 409,
+    NotReady: 503,
+    StoreUnavailable: 503,
+    StoreIncompatible: 503,
+}
+
+
+def status_of(error: GraphError) -> int:
+    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+
+
+def _answer(question: Question, view: View, then: Moment) -> Answer:
+    lineage = walk(view, question.start, question.direction, then, question.follow, question.flows, question.depth)
+    rows = selected(lineage, question.select)
+    return Answer(lineage, rows, when_felt(lineage, question.flows, question.depth))
+
+
+def _header(answer: Answer) -> dict[str, object]:
+    lineage = answer.lineage
+    return {
+        "start": str(lineage.start),
+        "direction": lineage.direction,
+        "follow": lineage.follow,
+        "revision": lineage.moment.revision,
+        "at": moment(lineage.moment.at),
+        "complete": lineage.complete,
+        "incompleteReason": None if lineage.complete else "DEPTH",
+        "frontier": [str(key) for key in lineage.frontier],
+        "total": len(answer.rows),
+        "reached": len(lineage),
+    }
+
+
+def _columnar(answer: Answer) -> bytes:
+    return orjson.dumps({**_header(answer), "columns": columns(answer.lineage, answer.rows, answer.felt)})
+
+
+async def _lines(headwater: Headwater, answer: Answer) -> AsyncIterator[bytes]:
+    """The header first, so that a reader knows how much to expect, and a footer, so that it knows it has it all."""
+    yield orjson.dumps({"lineage": _header(answer)}) + b"\n"
+    for start in range(0, len(answer.rows), _BATCH):
+        yield await headwater.in_thread(_some_lines, answer, start)
+    yield orjson.dumps({"end": {"total": len(answer.rows)}}) + b"\n"
+
+
+def _some_lines(answer: Answer, start: int) -> bytes:
+    table = columns(answer.lineage, answer.rows[start : start + _BATCH], answer.felt)
+    names = tuple(table)
+    return b"".join(
+        orjson.dumps({"asset": dict(zip(names, row, strict=True))}) + b"\n" for row in zip(*table.values(), strict=True)
+    )
+
+
+def _drawn(answer: Answer) -> tuple[list[AssetKey], list[HeldFlow], dict[AssetKey, Felt]]:
+    lineage = answer.lineage
+    if len(answer.rows) > DRAWN_AT_MOST:
+        raise InvalidInput(
+            f"{len(answer.rows)} assets are too many to draw; at most {DRAWN_AT_MOST}: select some, or limit the depth",
+            len(answer.rows),
+        )
+    start = lineage.view.number(lineage.start)
+    numbers = np.concatenate([[start], lineage.assets[answer.rows]]).astype(np.int64)
+    keys = [lineage.view.key(number) for number in numbers.tolist()]
+    felt = {keys[place + 1]: Felt(int(answer.felt[row])) for place, row in enumerate(answer.rows.tolist())}
+    return keys, flows_among(lineage.view, numbers, lineage.moment), felt
+
+
+def dot(answer: Answer) -> str:
+    """Graphviz: a cluster for each container with parts in the answer; BUILT flows dashed."""
+    keys, flows, felt = _drawn(answer)
+    name = {key: f"n{place}" for place, key in enumerate(keys)}
+
+    def node(key: AssetKey) -> str:
+        style = ', style="rounded,dashed"' if felt.get(key) is Felt.NEXT_TRAINING else ""
+        return f"{name[key]} [label={_quoted(_label(key))}{style}];"
+
+    lines = ["digraph lineage {", "  rankdir=LR;", '  node [shape=box, style=rounded, fontname="sans-serif"];']
+    for container, members in _clusters(keys):
+        if container is None:
+            lines += [f"  {node(key)}" for key in members]
+        else:
+            lines += [f"  subgraph cluster_{name[members[0]]} {{", f"    label={_quoted(_label(container))};"]
+            lines += [f"    {node(key)}" for key in members]
+            lines.append("  }")
+    for source, target, timing in _arrows(flows, name):
+        lines.append(f"  {source} -> {target}{' [style=dashed]' if timing is Timing.BUILT else ''};")
+    return "\n".join([*lines, "}", ""])
+
+
+def mermaid(answer: Answer) -> str:
+    """A Mermaid flowchart; BUILT flows dotted."""
+    keys, flows, _ = _drawn(answer)
+    name = {key: f"n{place}" for place, key in enumerate(keys)}
+    lines = ["flowchart LR"]
+    for container, members in _clusters(keys):
+        if container is None:
+            lines += [f'  {name[key]}["{_escaped(_label(key))}"]' for key in members]
+        else:
+            lines.append(f'  subgraph s{name[members[0]]}["{_escaped(_label(container))}"]')
+            lines += [f'    {name[key]}["{_escaped(_label(key))}"]' for key in members]
+            lines.append("  end")
+    for source, target, timing in _arrows(flows, name):
+        lines.append(f"  {source} {'-.->' if timing is Timing.BUILT else '-->'} {target}")
+    return "\n".join([*lines, ""])
+
+
+def _arrows(flows: list[HeldFlow], name: dict[AssetKey, str]) -> Iterator[tuple[str, str, Timing]]:
+    drawn = {}
+    for held in flows:
+        if held.flow.source in name and held.flow.target in name:
+            drawn[name[held.flow.source], name[held.flow.target]] = held.timing
+    return ((source, target, timing) for (source, target), timing in drawn.items())
+
+
+def _clusters(keys: list[AssetKey]) -> list[tuple[AssetKey | None, list[AssetKey]]]:
+    parts: dict[AssetKey | None, list[AssetKey]] = {}
+    for key in keys:
+        parts.setdefault(key.container, []).append(key)
+    for key in keys:
+        if key in parts:  # a container in the answer stands in its own cluster
+            parts[key].insert(0, key)
+            parts[None].remove(key)
+    return list(parts.items())
+
+
+def _label(key: AssetKey) -> str:
+    return f"{key.kind.replace('_', ' ')} {key.part or key.name}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"#{ord(char)};" if char in '"<>&#;`[]{}|\\' else char for char in text)
+
+
+def _question(request: Request) -> Question:
+    given = request.query_params
+    if "start" not in given:
+        raise InvalidInput("the query parameter start is missing: the key of the asset to begin at")
+    depth = given.get("depth")
+    if depth is not None and not (depth.isascii() and depth.isdigit()):
+        raise InvalidInput(f"depth is {shortened(depth)!r}, not a whole number from 0", depth)
+    return Question(
+        start=AssetKey.parse(given["start"]),
+        direction=_choice(Direction, "direction", given.get("direction", Direction.DOWNSTREAM)),
+        follow=_choice(Follow, "follow", given.get("follow", Follow.VALUES)),
+        flows=FlowFilter(
+            tuple(_choice(Basis, "basis", text) for text in given.getlist("basis")),
+            tuple(_choice(Timing, "timing", text) for text in given.getlist("timing")),
+            tuple(given.getlist("origin")),
+        ),
+        select=AssetFilter(
+            tuple(_choice(AssetKind, "kind", text) for text in given.getlist("kind")),
+            tuple(given.getlist("namespace")),
+            tuple(given.getlist("owner")),
+            tuple(given.getlist("tag")),
+        ),
+        depth=None if depth is None else int(depth),
+    )
+
+
+def _asked(request: Request) -> When:
+    given = request.query_params
+    known_at, least = given.get("knownAt"), given.get("atLeastRevision", "0")
+    if not (least.isascii() and least.isdigit()):
+        raise InvalidInput(f"atLeastRevision is {shortened(least)!r}, not a revision", least)
+    is_revision = known_at is not None and known_at.isascii() and known_at.isdigit()
+    return When(
+        at=parse_instant(given["at"]) if "at" in given else None,
+        known_at_revision=int(known_at) if known_at and is_revision else None,
+        known_at_instant=parse_instant(known_at) if known_at and not is_revision else None,
+        at_least_revision=int(least),
+    )
+
+
+def _choice(choices: type[_Choice], name: str, text: str) -> _Choice:
+    try:
+        return choices(text) if text in list(choices) else choices[text.upper()]
+    except KeyError:
+        raise InvalidInput(
+            f"{name} is {shortened(text)!r}; it is one of {', '.join(choice.value for choice in choices)}", text
+        ) from None

@@ -1,0 +1,109 @@
+"""What is measured, for Prometheus. Label values come from our own code only, so their number is bounded."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TypeVar
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from app.service import Headwater
+from app.upkeep import Upkeep
+from graph.changes import Receipt, Registration
+from graph.errors import GraphError
+from graph.index import LineageIndex
+from graph.stores.contract import Revision, Store
+from graph.time import Instant
+
+T = TypeVar("T")
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_WORK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self.requests = Counter(
+            "headwater_http_requests", "Requests answered.", ["method", "route", "status"], registry=registry
+        )
+        self.request_seconds = Histogram(
+            "headwater_http_request_seconds",
+            "Time until the last byte of an answer; streams of events are left out.",
+            ["method", "route"],
+            buckets=_REQUEST_SECONDS,
+            registry=registry,
+        )
+        self.sockets = Gauge("headwater_websockets_open", "WebSockets open.", registry=registry)
+        self.subscriptions = Gauge("headwater_subscriptions_open", "Subscriptions being followed.", registry=registry)
+        self.registrations = Counter(
+            "headwater_registrations", "Requests to record something.", ["outcome"], registry=registry
+        )
+        for outcome in ("changed", "unchanged", "refused"):
+            self.registrations.labels(outcome)
+        self.work_seconds = Histogram(
+            "headwater_work_seconds",
+            "Time of a piece of work off the event loop, its wait for a thread included: walks, reads of the store.",
+            ["work"],
+            buckets=_WORK_SECONDS,
+            registry=registry,
+        )
+
+
+class IndexCollector:
+    """The lineage index and the store, as they are when scraped."""
+
+    def __init__(self, upkeep: Upkeep) -> None:
+        self._upkeep = upkeep
+
+    def collect(self) -> Iterable[Metric]:
+        upkeep = self._upkeep
+        yield GaugeMetricFamily("headwater_ready", "1 while questions can be answered.", int(upkeep.unready is None))
+        if upkeep.store_head is not None:
+            yield GaugeMetricFamily(
+                "headwater_store_revision", "The store's last revision, as last seen.", upkeep.store_head
+            )
+        if upkeep.headwater is not None and upkeep.headwater.ready:
+            view = upkeep.headwater.index.view()
+            yield GaugeMetricFamily("headwater_index_revision", "The revision of the lineage index.", view.revision)
+            yield GaugeMetricFamily(
+                "headwater_index_rows", "Edges in the lineage index, with all their history.", view.row_count
+            )
+            yield GaugeMetricFamily("headwater_index_assets", "Assets in the lineage index.", len(view.keys) - 1)
+
+
+class MeteredHeadwater(Headwater):
+    """Counts and times what goes through it."""
+
+    def __init__(self, store: Store, index: LineageIndex, clock: Callable[[], Instant], metrics: Metrics) -> None:
+        super().__init__(store, index, clock)
+        self._metrics = metrics
+
+    async def register(self, wanted: Registration, operation_id: str | None, actor: str) -> Receipt:
+        try:
+            receipt = await super().register(wanted, operation_id, actor)
+        except GraphError:
+            self._metrics.registrations.labels("refused").inc()
+            raise
+        self._metrics.registrations.labels("changed" if receipt.changed else "unchanged").inc()
+        return receipt
+
+    async def revisions(self, since: int | None = None) -> AsyncIterator[Revision]:
+        with self._metrics.subscriptions.track_inprogress():
+            async for revision in super().revisions(since):
+                yield revision
+
+    async def in_thread(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
+        with self._metrics.work_seconds.labels(getattr(work, "__name__", type(work).__name__)).time():
+            return await super().in_thread(work, *arguments, **named)

@@ -1,0 +1,162 @@
+"""The service's one object: everything that transports (GraphQL, HTTP) can ask of the graph.
+
+`graph/` is synchronous; this is the one place that crosses to threads.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import anyio
+from anyio import CapacityLimiter
+
+from graph.changes import Changes, Receipt, Registration
+from graph.errors import NotFound, RevisionUnavailable
+from graph.index import LineageIndex, Moment, View
+from graph.keys import AssetKey, AssetKind
+from graph.model import Operation, StoredAssertion, Subject
+from graph.plan import plan_registration, register
+from graph.stores.contract import Revision, SearchHit, Store
+from graph.time import Instant
+
+T = TypeVar("T")
+
+_READERS = 8
+_WRITERS = 64
+"""Writers wait for each other's shared commit, not for the processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """The moment a read asks for. `at` absent: now. `known_at` absent: all that is known, a revision, or an instant's."""
+
+    at: Instant | None = None
+    known_at_revision: int | None = None
+    known_at_instant: Instant | None = None
+    at_least_revision: int | None = None
+
+
+class Headwater:
+    def __init__(self, store: Store, index: LineageIndex, clock: Callable[[], Instant], patience: float = 5.0) -> None:
+        self.store = store
+        self.index = index
+        self.clock = clock
+        self._patience = patience
+        self._moved = asyncio.Event()
+        self._reading: CapacityLimiter | None = None
+        self._writing: CapacityLimiter | None = None
+
+    # Following the store
+
+    @property
+    def ready(self) -> bool:
+        return self.index.loaded
+
+    async def load(self) -> None:
+        await self.in_thread(self.index.load)
+        self._announce()
+
+    async def follow(self) -> int:
+        """Brings the index to the store's head; the revision reached."""
+        before = self.index.revision
+        revision = await self.in_thread(self.index.follow)
+        if revision != before:
+            self._announce()
+        return revision
+
+    async def revisions(self, since: int | None = None) -> AsyncIterator[Revision]:
+        """Every revision after `since` (absent: after the head as it is now), in order, then each as it comes."""
+        cursor = self.index.revision if since is None else since
+        while True:
+            moved = self._moved
+            batch = await self.in_thread(self.store.changes_since, cursor, 100)
+            for revision in batch:
+                cursor = revision.number
+                yield revision
+            if not batch:
+                await moved.wait()
+
+    def _announce(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    # Writing
+
+    async def register(self, wanted: Registration, operation_id: str | None, actor: str) -> Receipt:
+        """Raises what `graph.plan.register` raises. The index has the change when this returns."""
+        now = self.clock()
+        operation = Operation(operation_id, wanted.digest(), actor, now)
+        receipt = await self._in_thread(self._writers(), register, self.store, wanted, operation, now)
+        if self.ready and receipt.revision > self.index.revision:
+            await self.follow()
+        return receipt
+
+    async def plan(self, wanted: Registration) -> Changes:
+        return await self.in_thread(plan_registration, self.store, wanted, self.clock())
+
+    # Reading
+
+    async def moment(self, when: When) -> tuple[View, Moment]:
+        """The index as of now and the moment meant. Raises NotReady, and RevisionUnavailable after `patience` seconds."""
+        await self._reach(max(when.at_least_revision or 0, when.known_at_revision or 0))
+        view = self.index.view()
+        revision = view.revision
+        if when.known_at_instant is not None:
+            revision = await self.in_thread(self.store.revision_at, when.known_at_instant)
+        elif when.known_at_revision is not None:
+            revision = when.known_at_revision
+        if revision < 0:
+            raise RevisionUnavailable(f"there is no revision {revision}; the first is 1")
+        at = self.clock() if when.at is None else when.at
+        return view, Moment(at, min(revision, view.revision))
+
+    async def _reach(self, revision: int) -> None:
+        if revision <= self.index.revision:
+            return
+        try:
+            async with asyncio.timeout(self._patience):
+                while await self.follow() < revision:
+                    await self._moved.wait()
+        except TimeoutError:
+            raise RevisionUnavailable(
+                f"revision {revision} was not reached within {self._patience:g} s; the newest here is {self.index.revision}"
+            ) from None
+
+    async def believed(
+        self, subjects: Collection[Subject], revision: int
+    ) -> Mapping[Subject, tuple[StoredAssertion, ...]]:
+        return await self.in_thread(self.store.believed_at, subjects, revision)
+
+    async def versions(self, keys: Collection[AssetKey]) -> Mapping[AssetKey, int]:
+        return await self.in_thread(self.store.versions, keys)
+
+    async def history(self, key: AssetKey, before: int | None, limit: int) -> list[Revision]:
+        """Raises NotFound for a key that nobody ever said anything of."""
+        if str(key) not in self.index.view().numbers:
+            raise NotFound(key)
+        return await self.in_thread(self.store.history, key, before, limit)
+
+    async def search(self, text: str, kinds: Collection[AssetKind], limit: int, offset: int) -> list[SearchHit]:
+        return await self.in_thread(self.store.search, text, kinds, limit, offset)
+
+    async def keys(
+        self, at: Instant, kinds: Collection[AssetKind], after: AssetKey | None, limit: int
+    ) -> list[AssetKey]:
+        return await self.in_thread(self.store.keys, at, kinds, after, limit)
+
+    async def in_thread(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
+        """Runs `work` off the event loop, among at most eight readers."""
+        if self._reading is None:
+            self._reading = CapacityLimiter(_READERS)
+        return await self._in_thread(self._reading, work, *arguments, **named)
+
+    def _writers(self) -> CapacityLimiter:
+        if self._writing is None:
+            self._writing = CapacityLimiter(_WRITERS)
+        return self._writing
+
+    @staticmethod
+    async def _in_thread(limiter: CapacityLimiter, work: Callable[..., T], *arguments: object, **named: object) -> T:
+        return await anyio.to_thread.run_sync(partial(work, *arguments, **named), limiter=limiter)

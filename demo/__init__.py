@@ -1,0 +1,1 @@
+"""A real lineage, loaded through the public API."""

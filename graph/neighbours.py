@@ -1,0 +1,76 @@
+"""What stands right beside an asset: its parts, and the flows at it or among a set of assets."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from graph.index import ALIAS_CODE, Ints, Moment, View
+from graph.keys import AssetKey
+from graph.model import REFINES_FIRST, Basis, Flow, Timing
+from graph.ports import Port, Step
+from graph.walk import Direction, has_flow
+
+
+class HeldFlow(NamedTuple):
+    """A flow that held at the moment asked for; `basis` is the strongest it was known by."""
+
+    flow: Flow
+    timing: Timing
+    basis: Basis
+
+
+def flows_at(view: View, asset: int, direction: Direction, moment: Moment) -> list[HeldFlow]:
+    """The flows that leave (DOWNSTREAM) or reach (UPSTREAM) an asset, in the order of their text."""
+    ports = np.unique(np.array([view.whole[asset], view.any[asset]]))
+    around = view.down if direction is Direction.DOWNSTREAM else view.up
+    return _held(view, view.holding(around.of_many(ports), moment))
+
+
+def flows_among(view: View, assets: Ints, moment: Moment) -> list[HeldFlow]:
+    """The flows whose both ends are among `assets` (an alias counts as the version that it names then)."""
+    ports = np.unique(np.concatenate([view.whole[assets], view.any[assets]]))
+    down = view.rows["target"]
+    rows = view.holding(view.down.of_many(ports), moment)
+    aliases = np.unique(down[rows[view.kind[view.vertex_asset[down[rows]]] == ALIAS_CODE]])
+    rows = np.concatenate([rows, view.holding(view.down.of_many(aliases), moment)])
+    rows = rows[np.isin(view.vertex_asset[down[rows]], assets)]
+    return _held(view, rows)
+
+
+def parts_of(view: View, asset: int, moment: Moment) -> list[AssetKey]:
+    """The parts that somebody said were there, or that a flow ended at, in the order of their keys' text."""
+    parts = np.array(view.parts.get(asset, ()), np.int64)
+    said = view.label_codes(parts, moment) >= 0
+    live = [
+        part
+        for part, is_said in zip(parts.tolist(), said.tolist(), strict=True)
+        if is_said or has_flow(view, part, moment)
+    ]
+    return sorted((view.key(part) for part in live), key=str)
+
+
+def aliases_of(view: View, model: AssetKey, moment: Moment) -> list[tuple[AssetKey, AssetKey]]:
+    """The aliases of a model's versions then, each with the version it named, in the order of the alias."""
+    named: list[tuple[AssetKey, AssetKey]] = []
+    for version in view.parts.get(view.number(model), ()):
+        rows = view.holding(view.down.of_many(view.whole[[version]]), moment)
+        targets = view.vertex_asset[view.rows["target"][rows]]
+        aliases = np.unique(targets[view.kind[targets] == ALIAS_CODE]).tolist()
+        named += [(view.key(alias), view.key(version)) for alias in aliases]
+    return sorted(named)
+
+
+def _held(view: View, rows: Ints) -> list[HeldFlow]:
+    rows = rows[view.rows["step"][rows] & Step.FLOW != 0]
+    rows = rows[view.vertex_port[view.rows["source"][rows]] != Port.REQUESTS]
+    columns = [view.rows[name][rows].tolist() for name in ("source", "target", "via", "strength")]
+    asset = view.vertex_asset
+    strongest: dict[tuple[int, int, int], int] = {}
+    for source, target, via, strength in zip(*columns, strict=True):
+        identity = int(asset[source]), int(asset[target]), via
+        strongest[identity] = min(strength, strongest.get(identity, strength))
+    held = []
+    for (source, target, via), strength in strongest.items():
+        flow = Flow(view.key(source), view.key(target), view.key(via) if via else None)
+        held.append(HeldFlow(flow, flow.type.timing, REFINES_FIRST[strength]))
+    return sorted(held, key=lambda each: str(each.flow))

@@ -1,0 +1,573 @@
+"""What `graph.stores.contract` promises, asked of every store: repeated? concurrent? interrupted half-way?"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+from threading import Barrier
+from typing import TypeVar
+
+import pytest
+
+from graph.attributes import canonical
+from graph.changes import AssetStatement, Changes, Receipt, Withdrawal
+from graph.errors import Conflict, NotFound, OperationReused, PlanOutdated, StaleVersion, StoreUnavailable
+from graph.keys import AssetKey, AssetKind
+from graph.model import REFINES_FIRST, Assertion, Basis, Flow, Known, StoredAssertion
+from graph.plan import plan_registration
+from graph.stores.contract import Export, Revision, Store
+from graph.time import FOREVER, Interval
+from tests.saying import asset, flow, holding, key, operation, registration, say
+
+ORDERS, AMOUNT, DAY = key("dataset:warehouse/orders"), key("column:warehouse/orders#amount"), key("column:warehouse/orders#day")
+REPORT, SCORES = key("consumer:bi/report"), key("deployment:risk/scores")
+READS = flow("column:warehouse/orders#amount", "consumer:bi/report")
+WRITERS = 16
+
+T = TypeVar("T")
+
+
+# Registering
+
+
+def test_an_empty_store_knows_nothing(store: Store) -> None:
+    assert store.head() == 0
+    assert store.believed([ORDERS, READS]) == {}
+    assert store.believed([]) == {}
+    assert store.believed_by("nobody") == {}
+    assert store.versions([ORDERS]) == {}
+    assert list(store.touching([ORDERS])) == []
+    assert store.changes_since(0) == []
+    assert store.history(ORDERS) == []
+    assert store.keys(0) == []
+    assert store.search("orders") == []
+    assert store.revision_at(FOREVER - 1) == 0
+    assert store.receipt_of(operation("1")) is None
+    assert store.check() == []
+
+
+def test_a_registration_is_believed_as_it_was_said(store: Store) -> None:
+    attributes = {"description": "Bestellungen, Zürich", "tier": 1, "tags": ["pii"], "signature_of": {"a": [1, 2.5, None]}}
+    receipt = say(store, AssetStatement(ORDERS, attributes), AMOUNT, READS, now=100, basis=Basis.OBSERVED)
+    assert receipt == Receipt(1, changed=True, added=3)
+    (said,) = store.believed([ORDERS])[ORDERS]
+    assert (said.subject, said.origin, said.basis, said.valid) == (ORDERS, "api:alice", Basis.OBSERVED, Interval(100))
+    assert said.attributes == attributes
+    assert set(store.believed_by("api:alice")) == {ORDERS, AMOUNT, READS}
+    assert store.believed([REPORT]) == {}, "the end of a flow is not said to be"
+
+
+def test_registering_twice_changes_nothing(store: Store) -> None:
+    first = say(store, ORDERS, READS, now=100)
+    again = say(store, ORDERS, READS, now=200)
+    assert again == Receipt(first.revision, changed=False)
+    assert store.head() == 1
+    assert len(store.changes_since(0)) == 1
+
+
+def test_empty_changes_take_no_revision(store: Store) -> None:
+    assert store.commit(Changes(), operation(), 100) == Receipt(0, changed=False)
+    assert store.commit(Changes(), operation("1"), 100) == Receipt(0, changed=False)
+    assert store.head() == 0
+
+
+def test_what_origins_say_is_listed_by_origin_and_start(store: Store) -> None:
+    say(store, asset("dataset:warehouse/orders", since=10, until=20), now=100, origin="b")
+    say(store, asset("dataset:warehouse/orders", since=30), now=100, origin="b")
+    say(store, ORDERS, now=100, origin="a", basis=Basis.IMPORTED)
+    said = store.believed([ORDERS])[ORDERS]
+    assert [(each.origin, each.valid) for each in said] == [
+        ("a", Interval(100)),
+        ("b", Interval(10, 20)),
+        ("b", Interval(30)),
+    ]
+
+
+def test_column_lineage_through_two_jobs_is_two_flows(store: Store) -> None:
+    through = [
+        flow("column:warehouse/orders#amount", "column:warehouse/totals#amount", f"job:etl/{job}") for job in ("one", "two")
+    ]
+    say(store, *through, now=100)
+    say(store, Withdrawal(through[0]), now=200)
+    assert holding(store, through[0], 200) == []
+    assert holding(store, through[1], 200) == ["api:alice"]
+    assert store.check() == []
+
+
+# Operation ids
+
+
+def test_an_operation_repeated_gets_the_first_answer_and_has_no_effect(store: Store) -> None:
+    first = say(store, ORDERS, now=100, by=operation("1"))
+    say(store, Withdrawal(ORDERS), now=200)
+    assert say(store, ORDERS, now=300, by=operation("1")) == first
+    assert store.receipt_of(operation("1")) == first
+    assert holding(store, ORDERS, 300) == []
+    changes = plan_registration(store, registration(ORDERS), 400)
+    assert store.commit(changes, operation("1"), 400) == first
+    assert holding(store, ORDERS, 400) == []
+
+
+def test_the_answer_that_nothing_changed_is_kept_too(store: Store) -> None:
+    say(store, ORDERS, now=100)
+    same = say(store, ORDERS, now=200, by=operation("1"))
+    say(store, Withdrawal(ORDERS), now=300)
+    assert say(store, ORDERS, now=400, by=operation("1")) == same
+    assert holding(store, ORDERS, 400) == []
+
+
+def test_an_operation_id_used_for_another_request_is_refused(store: Store) -> None:
+    say(store, ORDERS, now=100, by=operation("1", "one body"))
+    with pytest.raises(OperationReused):
+        store.receipt_of(operation("1", "another body"))
+    with pytest.raises(OperationReused):
+        store.commit(plan_registration(store, registration(REPORT), 200), operation("1", "another body"), 200)
+    assert store.head() == 1
+    assert store.believed([REPORT]) == {}
+
+
+def test_forgotten_operations_may_be_used_again(store: Store) -> None:
+    say(store, ORDERS, now=100, by=operation("old"))
+    say(store, REPORT, now=200, by=operation("new"))
+    assert store.forget_operations(200) == 1
+    assert store.forget_operations(200) == 0
+    assert store.receipt_of(operation("old")) is None
+    assert store.receipt_of(operation("new")) == Receipt(2, changed=True, added=1)
+    assert say(store, SCORES, now=300, by=operation("old", "another body")).revision == 3
+    assert [revision.operation for revision in store.changes_since(0)] == ["old", "new", "old"]
+
+
+# Conflicts
+
+
+def test_a_plan_overtaken_by_another_commit_is_refused(store: Store) -> None:
+    changes = plan_registration(store, registration(asset("dataset:warehouse/orders", tier=1)), 100)
+    say(store, asset("dataset:warehouse/orders", tier=2), now=100)
+    with pytest.raises(PlanOutdated):
+        store.commit(changes, operation("1"), 100)
+    assert store.head() == 1
+    assert store.receipt_of(operation("1")) is None
+    assert store.believed([ORDERS])[ORDERS][0].attributes == {"tier": 2}
+
+
+def test_a_plan_outdated_in_one_place_keeps_nothing(store: Store) -> None:
+    changes = plan_registration(store, registration(SCORES, asset("dataset:warehouse/orders", tier=1), REPORT), 100)
+    say(store, asset("dataset:warehouse/orders", tier=2), now=100)
+    with pytest.raises(PlanOutdated):
+        store.commit(changes, operation(), 100)
+    assert store.believed([SCORES, REPORT]) == {}
+
+
+def test_another_origins_commit_does_not_outdate_a_plan(store: Store) -> None:
+    changes = plan_registration(store, registration(ORDERS), 100)
+    say(store, ORDERS, now=100, origin="b")
+    assert store.commit(changes, operation(), 100).revision == 2
+    assert holding(store, ORDERS, 100) == ["api:alice", "b"]
+
+
+def test_a_stale_version_is_refused(store: Store) -> None:
+    say(store, ORDERS, now=100)
+    changes = plan_registration(store, registration(AssetStatement(ORDERS, {"tier": 1}, expected_version=1)), 200)
+    say(store, asset("dataset:warehouse/orders", tier=4), now=200, origin="b")
+    with pytest.raises(StaleVersion) as refusal:
+        store.commit(changes, operation(), 200)
+    assert (refusal.value.expected, refusal.value.current) == (1, 2)
+    assert store.head() == 2
+
+
+def test_a_version_is_the_revision_that_last_changed_the_asset_itself(store: Store) -> None:
+    say(store, ORDERS, AMOUNT, now=100)
+    say(store, asset("dataset:warehouse/orders", tier=1), now=200, origin="b")
+    say(store, READS, now=300)
+    assert store.versions([ORDERS, AMOUNT, REPORT]) == {ORDERS: 2, AMOUNT: 1}
+    say(store, Withdrawal(ORDERS), now=400)
+    assert store.versions([ORDERS, AMOUNT]) == {ORDERS: 4, AMOUNT: 4}
+
+
+# Withdrawing
+
+
+def test_one_origin_cannot_withdraw_what_another_says(store: Store) -> None:
+    say(store, ORDERS, now=100, origin="a")
+    with pytest.raises(Conflict):
+        say(store, Withdrawal(ORDERS), now=200, origin="b")
+    say(store, ORDERS, now=200, origin="b")
+    say(store, Withdrawal(ORDERS), now=300, origin="b")
+    assert holding(store, ORDERS, 300) == ["a"]
+
+
+def test_withdrawing_what_nobody_said_is_an_error(store: Store) -> None:
+    with pytest.raises(NotFound):
+        say(store, Withdrawal(ORDERS), now=100)
+
+
+def test_withdrawing_an_asset_takes_its_parts_and_flows_along_of_that_origin_only(store: Store) -> None:
+    say(store, ORDERS, AMOUNT, DAY, READS, now=100, origin="a")
+    say(store, AMOUNT, READS, now=100, origin="b")
+    assert set(store.touching([ORDERS])) == {AMOUNT, DAY, READS}
+    assert set(store.touching([AMOUNT])) == {READS}
+    say(store, Withdrawal(ORDERS), now=200, origin="a")
+    assert [holding(store, subject, 200) for subject in (ORDERS, AMOUNT, DAY, READS)] == [[], ["b"], [], ["b"]]
+    assert [holding(store, subject, 199) for subject in (ORDERS, AMOUNT, DAY, READS)] == [["a"], ["a", "b"], ["a"], ["a", "b"]]
+
+
+def test_what_was_withdrawn_can_be_said_again(store: Store) -> None:
+    say(store, ORDERS, now=100)
+    say(store, Withdrawal(ORDERS), now=200)
+    say(store, ORDERS, now=300)
+    assert [said.valid for said in store.believed([ORDERS])[ORDERS]] == [Interval(100, 200), Interval(300)]
+
+
+def test_a_withdrawal_as_if_it_had_never_been_leaves_nothing_believed(store: Store) -> None:
+    say(store, ORDERS, AMOUNT, READS, now=100)
+    say(store, Withdrawal(ORDERS, at=100), now=200)
+    assert store.believed([ORDERS, AMOUNT, READS]) == {}
+    assert list(store.touching([ORDERS])) == []
+    assert store.keys(100) == []
+    assert set(store.believed_at([ORDERS, READS], 1)) == {ORDERS, READS}
+    assert store.versions([ORDERS]) == {ORDERS: 2}
+    assert store.check() == []
+
+
+def test_a_complete_registration_withdraws_what_it_does_not_name(store: Store) -> None:
+    say(store, ORDERS, AMOUNT, READS, now=100, complete=True)
+    say(store, SCORES, now=100, origin="b")
+    receipt = say(store, ORDERS, now=200, complete=True)
+    assert (receipt.withdrawn, receipt.added) == (2, 0)
+    assert [holding(store, subject, 200) for subject in (ORDERS, AMOUNT, READS, SCORES)] == [["api:alice"], [], [], ["b"]]
+
+
+# History
+
+
+def test_a_correction_closes_the_old_belief_and_opens_a_new_one(store: Store) -> None:
+    say(store, asset("dataset:warehouse/orders", since=50, tier=1), now=100)
+    say(store, asset("dataset:warehouse/orders", since=50, tier=2), now=200)
+    (old,), (new,) = store.believed_at([ORDERS], 1)[ORDERS], store.believed_at([ORDERS], 2)[ORDERS]
+    assert (old.assertion.attributes, old.known) == ({"tier": 1}, Known(1, 2))
+    assert (new.assertion.attributes, new.known) == ({"tier": 2}, Known(2))
+    assert old.number != new.number
+    (change,) = store.changes_since(1)
+    assert (change.closed, change.opened) == ((old,), (new,))
+
+
+def test_what_was_believed_at_a_revision_stays(store: Store) -> None:
+    say(store, ORDERS, READS, now=100)
+    at_first = store.believed_at([ORDERS, READS], 1)
+    say(store, Withdrawal(ORDERS), asset("consumer:bi/report"), now=200)
+    say(store, Withdrawal(READS, at=50), now=300)
+    assert _assertions(store.believed_at([ORDERS, READS], 1).values()) == _assertions(at_first.values())
+    assert store.believed_at([ORDERS, READS], 0) == {}
+    assert set(store.believed_at([ORDERS, READS], 3)) == {ORDERS}
+    assert store.believed_at([ORDERS], store.head() + 5) == store.believed_at([ORDERS], store.head())
+
+
+def test_history_tells_of_an_asset_and_of_the_flows_at_it_and_of_nothing_else(store: Store) -> None:
+    say(store, ORDERS, AMOUNT, now=100)
+    say(store, READS, SCORES, now=200, by=operation("2"))
+    say(store, asset("deployment:risk/scores", tier=1), now=300)
+    say(store, Withdrawal(READS), now=400)
+    found = store.history(AMOUNT)
+    assert [revision.number for revision in found] == [4, 2, 1]
+    assert [(revision.at, revision.operation, revision.actor) for revision in found] == [
+        (400, None, "tests"),
+        (200, "2", "tests"),
+        (100, None, "tests"),
+    ]
+    assert {row.assertion.subject for revision in found for row in revision.opened + revision.closed} == {AMOUNT, READS}
+    assert [revision.number for revision in store.history(AMOUNT, before=4, limit=1)] == [2]
+    assert store.history(AMOUNT, limit=2) == found[:2]
+    assert store.history(key("dataset:never/heard")) == []
+
+
+def test_changes_since_tells_every_revision_once_and_in_order(store: Store) -> None:
+    for number in range(1, 8):
+        say(store, asset("dataset:warehouse/orders", tier=number % 4 + 1), now=100 * number)
+    everything = store.changes_since(0)
+    assert [revision.number for revision in everything] == [1, 2, 3, 4, 5, 6, 7]
+    assert store.changes_since(0, 3) == everything[:3]
+    assert store.changes_since(3, 2) == everything[3:5]
+    assert store.changes_since(7) == []
+    assert store.changes_since(99) == []
+
+
+def test_replaying_the_changes_gives_what_the_export_holds(store: Store) -> None:
+    _a_small_history(store)
+    with store.export() as export:
+        assert export.revision == store.head()
+        exported = _exported(export)
+    assert exported == _replayed(store.changes_since(0))
+
+
+def test_an_export_may_be_overtaken_by_commits(store: Store) -> None:
+    _a_small_history(store)
+    before = _replayed(store.changes_since(0))
+    with store.export() as export:
+        say(store, key("dataset:late/one"), Withdrawal(READS), now=900)
+        exported = _exported(export)
+    upto = {
+        number: (*row[:-2], row[-2], row[-1] if row[-1] <= export.revision else FOREVER)
+        for number, row in exported.items()
+        if row[-2] <= export.revision
+    }
+    assert upto == before
+
+
+def test_the_revision_at_a_moment_is_the_last_by_then(store: Store) -> None:
+    for number, tier in enumerate((1, 2, 3), start=1):
+        say(store, asset("dataset:warehouse/orders", tier=tier), now=100 * number)
+    assert [store.revision_at(moment) for moment in (99, 100, 250, 300, 10**15)] == [0, 1, 2, 3, 3]
+
+
+def test_the_clock_of_revisions_never_goes_back(store: Store) -> None:
+    say(store, ORDERS, now=200)
+    say(store, REPORT, now=100)
+    assert [revision.at for revision in store.changes_since(0)] == [200, 200]
+    assert [store.revision_at(moment) for moment in (100, 200)] == [0, 2]
+
+
+# Listing and finding
+
+
+def test_keys_lists_what_is_said_to_be_in_order_and_by_pages(store: Store) -> None:
+    say(store, ORDERS, AMOUNT, READS, SCORES, asset("model_version:risk/fraud#%40champion", version="7"), now=100)
+    listed = [AMOUNT, ORDERS, SCORES]
+    assert store.keys(100) == listed, "stubs and aliases are not listed"
+    assert store.keys(99) == []
+    assert store.keys(100, limit=2) == listed[:2]
+    assert store.keys(100, after=listed[0], limit=2) == listed[1:]
+    assert store.keys(100, after=listed[2]) == []
+    assert store.keys(100, after=key("dataset:a/never-heard")) == listed[1:]
+    assert store.keys(100, kinds=[AssetKind.DEPLOYMENT, AssetKind.COLUMN]) == [AMOUNT, SCORES]
+    assert store.keys(100, kinds=[AssetKind.DEPLOYMENT, AssetKind.COLUMN], after=AMOUNT) == [SCORES]
+    say(store, Withdrawal(SCORES), now=200)
+    assert store.keys(200) == [AMOUNT, ORDERS]
+    assert store.keys(150) == listed
+
+
+def test_kinds_whose_names_begin_alike_are_told_apart(store: Store) -> None:
+    ordered = [key(text) for text in ("feature:a/v#f", "feature_view:a/v", "model:a/m", "model_version:a/m#1")]
+    say(store, *ordered, now=100)
+    assert store.keys(100) == ordered
+    assert store.keys(100, kinds=[AssetKind.MODEL_VERSION, AssetKind.FEATURE]) == [ordered[0], ordered[3]]
+    assert store.keys(100, kinds=[AssetKind.MODEL]) == [ordered[2]]
+    assert store.keys(100, kinds=[AssetKind.FEATURE, AssetKind.FEATURE_VIEW], limit=1) == ordered[:1]
+
+
+def test_search_finds_every_word_as_a_prefix_whatever_its_case_and_accents(store: Store) -> None:
+    described = {"description": "Café orders; see AND(NOT) \"that\"* ~1", "tags": ["gold-tier"], "owners": [{"name": "Team Rocket"}]}
+    say(store, AssetStatement(ORDERS, described), AMOUNT, REPORT, now=100)
+
+    def found(text: str, *kinds: AssetKind) -> list[AssetKey]:
+        return [hit.key for hit in store.search(text, kinds)]
+
+    assert set(found("orders")) == {ORDERS, AMOUNT}
+    assert found("orders", AssetKind.DATASET) == [ORDERS]
+    assert found("CAFE") == found("café") == found("caf wareh") == found("rock gold") == [ORDERS]
+    assert found("orders amount") == [AMOUNT]
+    assert found(str(AMOUNT)) == [AMOUNT]
+    assert found("and NOT that") == found('"caf*') == [ORDERS]
+    assert found("caf OR nothing") == []
+    assert found("rder") == found("orders nothing") == found("") == found(" - * \" ~ /\\ ") == []
+
+
+def test_search_goes_by_pages_with_ties_in_the_order_of_keys(store: Store) -> None:
+    tables = [key(f"dataset:warehouse/t{number}") for number in range(7)]
+    say(store, *tables, now=100)
+    assert [hit.key for hit in store.search("warehouse", limit=3)] == tables[:3]
+    assert [hit.key for hit in store.search("warehouse", limit=3, offset=3)] == tables[3:6]
+    assert [hit.key for hit in store.search("warehouse", offset=7)] == []
+
+
+def test_search_follows_what_is_said_now(store: Store) -> None:
+    say(store, asset("dataset:warehouse/orders", description="apples"), READS, now=100)
+    assert store.search("report") == [], "a stub is not found"
+    say(store, asset("dataset:warehouse/orders", description="pears"), now=200)
+    assert store.search("apples") == []
+    assert [hit.key for hit in store.search("pears")] == [ORDERS]
+    say(store, Withdrawal(ORDERS), now=300)
+    assert store.search("pears") == []
+
+
+def test_settling_follows_the_ends_and_starts_of_valid_time(store: Store) -> None:
+    say(store, asset("dataset:warehouse/orders", since=100, until=200), now=100)
+    say(store, asset("consumer:bi/report", since=150), now=100)
+    assert [hit.key for hit in store.search("orders")] == [ORDERS]
+    assert store.search("report") == []
+    for now, expected in ((150, [REPORT, ORDERS]), (200, [REPORT])):
+        store.settle(now)
+        store.settle(now)
+        assert [hit.key for text in ("report", "orders") for hit in store.search(text)] == expected
+    assert store.head() == 2, "settling takes no revision"
+    assert store.check() == []
+
+
+# Concurrency
+
+
+def test_writers_on_one_key_lose_nothing(store: Store) -> None:
+    _at_once(lambda writer: say(store, AssetStatement(ORDERS, {"writer": writer}), now=100, origin=f"origin {writer:02}"))
+    said = store.believed([ORDERS])[ORDERS]
+    assert [(each.origin, each.attributes) for each in said] == [(f"origin {n:02}", {"writer": n}) for n in range(WRITERS)]
+    _assert_no_gaps(store, WRITERS)
+
+
+def test_writers_of_one_origin_on_one_key_follow_one_another(store: Store) -> None:
+    _at_once(lambda writer: say(store, AssetStatement(ORDERS, {f"from_{writer}": writer}), now=100 + writer))
+    assert sorted(_latest(store, ORDERS)) == sorted(f"from_{writer}" for writer in range(WRITERS))
+    _assert_no_gaps(store, WRITERS)
+
+
+def test_expected_versions_lose_no_update(store: Store) -> None:
+    say(store, AssetStatement(ORDERS, {"count": 0}), now=100)
+
+    def count(_: int) -> None:
+        while True:
+            version, seen = store.versions([ORDERS])[ORDERS], _latest(store, ORDERS)["count"]
+            assert isinstance(seen, int)
+            try:
+                say(store, AssetStatement(ORDERS, {"count": seen + 1}, since=100, expected_version=version), now=100)
+                return
+            except StaleVersion:
+                continue
+
+    _at_once(count)
+    assert _latest(store, ORDERS)["count"] == WRITERS
+    _assert_no_gaps(store, WRITERS + 1)
+
+
+def test_writers_on_one_flow_make_one_flow(store: Store) -> None:
+    _at_once(lambda writer: say(store, READS, now=100, origin=f"origin {writer:02}"))
+    assert len(holding(store, READS, 100)) == WRITERS
+    assert set(store.touching([AMOUNT])) == {READS}
+    _assert_no_gaps(store, WRITERS)
+
+
+def test_writers_on_one_hub_lose_nothing(store: Store) -> None:
+    flows = [flow(str(ORDERS), f"consumer:bi/report{writer:02}") for writer in range(WRITERS)]
+    _at_once(lambda writer: say(store, ORDERS, flows[writer], flows[writer].target, now=100, origin="b"))
+    assert set(store.touching([ORDERS])) == set(flows)
+    assert [hit.key for hit in store.search("report")] == [each.target for each in flows]
+    _assert_no_gaps(store, WRITERS)
+
+
+def test_one_operation_sent_by_many_has_one_effect(store: Store) -> None:
+    receipts = _at_once(lambda _: say(store, ORDERS, now=100, by=operation("1")))
+    assert set(receipts) == {Receipt(1, changed=True, added=1)}
+    _assert_no_gaps(store, 1)
+
+
+def test_readers_never_see_half_a_commit(store: Store) -> None:
+    tables = [key(f"dataset:warehouse/t{number}") for number in range(60)]
+
+    def write(_: int) -> None:
+        for tier in (1, 2, 3, 4):
+            say(store, *(AssetStatement(table, {"tier": tier}, since=100) for table in tables), now=100)
+
+    def read(_: int) -> None:
+        for _ in range(15):
+            head = store.head()
+            seen = store.believed_at(tables, head)
+            assert len(seen) in (0, len(tables))
+            assert len({row.assertion.attributes["tier"] for rows in seen.values() for row in rows}) <= 1
+            for revision in store.changes_since(0):
+                assert len(revision.opened) == len(tables)
+                assert len(revision.closed) == (len(tables) if revision.number > 1 else 0)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(work, 0) for work in (write, read, read, read)]:
+            done.result()
+    assert store.check() == []
+
+
+# Closing
+
+
+def test_a_closed_store_answers_nothing_and_may_be_closed_again(store: Store) -> None:
+    say(store, ORDERS, now=100)
+    store.close()
+    store.close()
+    for call in (store.head, lambda: store.believed([ORDERS]), lambda: say(store, REPORT, now=200)):
+        with pytest.raises(StoreUnavailable):
+            call()
+
+
+# What the tests above are told with
+
+
+def _a_small_history(store: Store) -> None:
+    lineage = flow("column:warehouse/orders#amount", "column:warehouse/totals#amount", "job:etl/total")
+    say(store, AssetStatement(ORDERS, {"tags": ["pii"], "note": "Ü"}), AMOUNT, READS, lineage, now=100)
+    say(store, asset("model_version:risk/fraud#%40champion", version="7"), now=200, origin="b", basis=Basis.IMPORTED)
+    say(store, flow("model_version:risk/fraud#%40champion", "deployment:risk/scores"), now=200, origin="b")
+    say(store, asset("dataset:warehouse/orders", since=50, until=70, tier=3), Withdrawal(lineage), now=300)
+    say(store, DAY, now=400, complete=True)
+
+
+def _assertions(said: Iterable[tuple[StoredAssertion, ...]]) -> list[Assertion]:
+    return [row.assertion for rows in said for row in rows]
+
+
+def _latest(store: Store, subject: AssetKey) -> dict[str, object]:
+    return dict(store.believed([subject])[subject][-1].attributes)
+
+
+def _exported(export: Export) -> dict[int, tuple[object, ...]]:
+    """By the assertion's number, with keys for the assets' numbers."""
+    keys = {0: ""}
+    for assets in export.assets():
+        assert (assets.number > 0).all()
+        keys |= dict(zip(assets.number.tolist(), assets.key, strict=True))
+    rows = [
+        row
+        for columns in export.assertions()
+        for row in zip(*(column if isinstance(column, list) else column.tolist() for column in columns), strict=True)
+    ]
+    found = {
+        number: (keys[source], keys[target], keys[via], *said, first, last)
+        for number, source, target, via, origin, basis, start, end, first, last, attributes in rows
+        for said in [(origin, basis, start, end, attributes)]
+    }
+    assert len(found) == len(rows)
+    return found
+
+
+def _replayed(revisions: list[Revision]) -> dict[int, tuple[object, ...]]:
+    opened = {row.number: row for revision in revisions for row in revision.opened}
+    closed = {row.number: revision.number for revision in revisions for row in revision.closed}
+    return {
+        number: _as_exported(replace(row, known=Known(row.known.first, closed.get(number, FOREVER))))
+        for number, row in opened.items()
+    }
+
+
+def _as_exported(row: StoredAssertion) -> tuple[object, ...]:
+    said = row.assertion
+    ends = said.subject if isinstance(said.subject, Flow) else (said.subject, None, None)
+    return (
+        *("" if end is None else str(end) for end in ends),
+        said.origin,
+        REFINES_FIRST.index(said.basis),
+        *said.valid,
+        canonical(said.attributes).decode(),
+        *row.known,
+    )
+
+
+def _at_once(work: Callable[[int], T]) -> list[T]:
+    start = Barrier(WRITERS)
+
+    def run(writer: int) -> T:
+        start.wait()
+        return work(writer)
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        return list(pool.map(run, range(WRITERS)))
+
+
+def _assert_no_gaps(store: Store, revisions: int) -> None:
+    told = store.changes_since(0)
+    assert [revision.number for revision in told] == list(range(1, revisions + 1))
+    assert all(one.at <= other.at for one, other in pairwise(told))
+    assert store.head() == revisions
+    assert store.check() == []

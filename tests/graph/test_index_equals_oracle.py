@@ -1,0 +1,283 @@
+"""Whatever is registered, in whatever order: the index answers what the oracle answers."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import event, given, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from graph.changes import AssetStatement, FlowStatement, Registration, Withdrawal
+from graph.errors import GraphError, NotFound
+from graph.impact import When, when_felt
+from graph.index import LineageIndex, Moment, View
+from graph.keys import AssetKey, AssetKind
+from graph.model import FLOWS, REFINES_FIRST, Attributes, Basis, Flow, Operation, StoredAssertion, Timing
+from graph.paths import paths
+from graph.plan import register
+from graph.stores.sqlite import SqliteStore
+from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected, walk
+from tests.graph.oracle import Answer, Oracle, facts
+from tests.graph.world import k, registration
+
+# A small world, so that flows meet
+
+DATA = [k(f"{kind}:w/{name}") for kind, name in (("dataset", "T"), ("dataset", "E"), ("dataset", "log"))]
+COLUMNS = [k(f"column:w/{name}") for name in ("T#a", "T#b", "E#x", "E#y")]
+FEATURES = [k("feature_view:w/V"), k("feature:w/V#f"), k("feature:w/V#g")]
+JOBS = [k("job:w/J"), k("job:w/K")]
+RUNS = [k(f"run:w/J#00000000-0000-0000-0000-00000000000{digit}") for digit in (1, 2)]
+MODELS = [k("model:w/M"), *(k(f"model_version:w/M#{version}") for version in (2, 10, 9))]
+ALIASES = [k("model_version:w/M#%40champion"), k("model_version:w/M#%40next")]
+ENDS = [k("deployment:w/D"), k("deployment:other/D2"), k("consumer:w/C"), k("consumer:other/C2")]
+ASSETS = [*DATA, *COLUMNS, *FEATURES, *JOBS, *RUNS, *MODELS, *ENDS]
+FLOW_POOL = [
+    Flow(source, target)
+    for source in [*ASSETS, *ALIASES]
+    for target in ASSETS
+    if source != target and (source.kind, target.kind) in FLOWS
+]
+VIA_POOL = [
+    Flow(flow.source, flow.target, job)
+    for flow in FLOW_POOL
+    for job in JOBS
+    if {flow.source, flow.target} <= {*DATA, *COLUMNS, *FEATURES} and {flow.source, flow.target} & {*COLUMNS, *FEATURES}
+]
+AROUND_JOBS = [flow for flow in FLOW_POOL if set(flow) & set(JOBS)]
+BETWEEN_DATA = [flow for flow in FLOW_POOL if {flow.source, flow.target} <= {*DATA, *COLUMNS, *FEATURES}]
+SERVING = [flow for flow in FLOW_POOL if flow.target.kind is AssetKind.DEPLOYMENT and flow.source.kind is AssetKind.MODEL_VERSION]
+TRAINING = [flow for flow in FLOW_POOL if AssetKind.RUN in (flow.source.kind, flow.target.kind)]
+
+ORIGINS = ("one", "two", "three")
+END_OF_TIME = 12
+"""Everything happens within a dozen microseconds."""
+
+instants = st.integers(0, END_OF_TIME)
+flows = st.one_of(*map(st.sampled_from, (FLOW_POOL, VIA_POOL, VIA_POOL, AROUND_JOBS, BETWEEN_DATA, SERVING, TRAINING)))
+assets = st.sampled_from([*ASSETS, *ALIASES, *ALIASES, *MODELS, *ENDS[:2]])
+
+
+@st.composite
+def attributes_of(draw: st.DrawFn, key: AssetKey) -> Attributes:
+    said: dict[str, object] = {}
+    if key.is_alias:
+        return {"version": draw(st.sampled_from(["2", "9", "10"]))}
+    if draw(st.booleans()):
+        said["owners"] = [{"name": name} for name in draw(st.sets(st.sampled_from(["ann", "bob"])))] or None
+    if draw(st.booleans()):
+        said["tags"] = draw(st.lists(st.sampled_from(["pii", "gold"]), unique=True))
+    if key.kind is AssetKind.MODEL_VERSION:
+        named = draw(st.lists(st.sampled_from(FEATURES), unique=True, max_size=2))
+        said["signature"] = {"inputs": [{"name": str(feature), "feature": str(feature)} for feature in named]}
+    if key.kind is AssetKind.DEPLOYMENT:
+        said["features_from"] = draw(st.sampled_from(["store", "request", None]))
+    return said  # type: ignore[return-value]
+
+
+@st.composite
+def spans(draw: st.DrawFn) -> tuple[int | None, int | None]:
+    since = draw(st.none() | instants)
+    until = draw(st.none() | st.integers((since or 0) + 1, END_OF_TIME + 1)) if since is not None else None
+    return since, until
+
+
+@st.composite
+def registrations(draw: st.DrawFn) -> tuple[Registration, int]:
+    """What one origin says, and when."""
+    keys = draw(st.lists(assets, unique=True, max_size=4))
+    said: list[AssetKey | Flow | AssetStatement | FlowStatement | Withdrawal] = [
+        AssetStatement(key, draw(attributes_of(key)), *draw(spans())) for key in keys
+    ]
+    stated = draw(st.lists(flows, unique=True, max_size=6))
+    said += [FlowStatement(flow, {}, *draw(spans())) for flow in stated]
+    free = [subject for subject in (draw(st.lists(assets | flows, unique=True, max_size=1))) if subject not in [*keys, *stated]]
+    said += [Withdrawal(subject, draw(st.none() | instants)) for subject in free]
+    wanted = registration(
+        said,
+        draw(st.sampled_from(ORIGINS)),
+        draw(st.sampled_from(Basis)),
+        complete=draw(st.integers(0, 5)) == 0,
+    )
+    return wanted, draw(instants)
+
+
+class Question(NamedTuple):
+    start: AssetKey
+    direction: Direction
+    follow: Follow
+    at: int
+    known_at: float
+    """Share of the revisions so far."""
+    flows: FlowFilter
+    depth: int | None
+    wanted: AssetFilter
+    target: AssetKey
+
+
+def some(*values: object) -> st.SearchStrategy[tuple[object, ...]]:
+    """Mostly none of them: no filter."""
+    return st.just(()) | st.just(()) | st.lists(st.sampled_from(values), min_size=1, max_size=2, unique=True).map(tuple)
+
+
+questions = st.builds(
+    Question,
+    start=st.sampled_from([*ASSETS, *ALIASES]),
+    direction=st.sampled_from(Direction),
+    follow=st.sampled_from(Follow),
+    at=instants,
+    known_at=st.sampled_from([1.0, 1.0, 0.7, 0.4]),
+    flows=st.builds(FlowFilter, bases=some(*Basis), timings=some(*Timing), origins=some(*ORIGINS)),
+    depth=st.sampled_from([None, None, 0, 1, 2]),
+    wanted=st.builds(
+        AssetFilter, kinds=some(*AssetKind), namespaces=some("w", "other"), owners=some("ann", "bob"), tags=some("pii", "gold")
+    ),
+    target=st.sampled_from(ASSETS),
+)
+
+
+def tell(store: SqliteStore, wanted: Registration, now: int) -> None:
+    try:
+        register(store, wanted, Operation(None, wanted.digest(), "tester", now), now)
+    except GraphError as refused:  # a withdrawal of what was never said, an alias without version
+        event(type(refused).__name__)
+
+
+def check(view: View, known: list[StoredAssertion], question: Question) -> None:
+    """The index's answers to one question, against the oracle's."""
+    start, direction, follow, at, share, flows, depth, wanted, target = question
+    moment = Moment(at, round(share * view.revision))
+    oracle = Oracle(known, *moment)
+    if not oracle.is_there(start):
+        with pytest.raises(NotFound):
+            walk(view, start, direction, moment)
+        return
+    lineage = walk(view, start, direction, moment, follow, flows, depth)
+    expected = oracle.walk(start, direction, follow, flows, depth)
+    assert answer_of(lineage) == expected
+    keys = lineage.keys()
+    assert keys == sorted(keys, key=lambda key: (expected.assets[key][0], str(key)))
+    assert {keys[row] for row in selected(lineage, wanted).tolist()} == oracle.selected(keys, wanted)
+    felt = when_felt(lineage, flows, depth)
+    assert {key: When(code) for key, code in zip(keys, felt.tolist(), strict=True)} == oracle.when(
+        start, direction, follow, flows, depth
+    )
+    check_paths(view, oracle, moment, question)
+    event(f"{min(len(keys), 5)} assets or more in the answer")
+
+
+def check_paths(view: View, oracle: Oracle, moment: Moment, question: Question) -> None:
+    if not oracle.is_there(question.target):
+        return
+    source = oracle.version_of(question.start)
+    assert source is not None
+    distances = oracle.walk(source, Direction.DOWNSTREAM, question.follow, question.flows).assets
+    one = paths(view, question.start, question.target, moment, question.follow, question.flows)
+    many = paths(view, question.start, question.target, moment, question.follow, question.flows, at_most=20)
+    if question.target not in distances:
+        assert one == many == []
+        return
+    shortest = oracle.shortest_paths(source, question.target, question.follow, question.flows)
+    told = [tuple((hop.flow.source, hop.flow.target) for hop in path.hops) for path in many]
+    assert tuple((hop.flow.source, hop.flow.target) for hop in one[0].hops) in shortest
+    fewest = len(next(iter(shortest)))
+    if len(many) < 20:
+        assert {path for path in told if len(path) == fewest} == shortest
+    assert [len(path) for path in told] == sorted(len(path) for path in told)
+    assert len(set(many)) == len(many)
+
+
+def answer_of(lineage: Lineage) -> Answer:
+    columns = (lineage.hops.tolist(), lineage.partly.tolist(), lineage.stub.tolist())
+    assets = dict(zip(lineage.keys(), zip(*columns, strict=True), strict=True))
+    return Answer(assets, lineage.complete, frozenset(lineage.frontier))
+
+
+def loaded(store: SqliteStore) -> LineageIndex:
+    index = LineageIndex(store)
+    index.load()
+    return index
+
+
+@contextmanager
+def empty_store() -> Iterator[SqliteStore]:
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqliteStore(Path(folder) / "headwater.db")
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+@given(st.lists(registrations(), min_size=1, max_size=5), st.lists(questions, min_size=1, max_size=6))
+def test_an_index_that_followed_one_freshly_loaded_and_one_compacted_answer_as_the_oracle(
+    said: list[tuple[Registration, int]], asked: list[Question]
+) -> None:
+    with empty_store() as store:
+        followed, compacted = loaded(store), loaded(store)
+        for wanted, now in said:
+            tell(store, wanted, now)
+            followed.follow()
+            compacted.follow()
+            compacted.compact()
+        known = facts(store)
+        for question in asked:
+            for index in (followed, loaded(store), compacted):
+                check(index.view(), known, question)
+
+
+class Interleaved(RuleBasedStateMachine):
+    """Registering, following, compacting, reloading and asking in any order; old views keep their answers."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.store = SqliteStore(Path(self.folder.name) / "headwater.db")
+        self.index = loaded(self.store)
+        self.views = [self.index.view()]
+
+    @rule(said=registrations())
+    def register(self, said: tuple[Registration, int]) -> None:
+        tell(self.store, *said)
+
+    @rule(said=registrations())
+    def register_and_follow(self, said: tuple[Registration, int]) -> None:
+        tell(self.store, *said)
+        self.index.follow()
+
+    @rule()
+    def compact(self) -> None:
+        self.index.compact()
+
+    @rule()
+    def reload(self) -> None:
+        self.index.load()
+
+    @rule()
+    def keep_a_view(self) -> None:
+        self.views = [*self.views[-2:], self.index.view()]
+
+    @rule(question=questions)
+    def ask(self, question: Question) -> None:
+        known = facts(self.store)
+        check(self.index.view(), known, question)
+
+    @rule(question=questions)
+    def ask_an_old_view(self, question: Question) -> None:
+        check(self.views[0], facts(self.store), question)
+
+    @invariant()
+    def nothing_is_ahead(self) -> None:
+        assert self.index.revision <= self.store.head()
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+            self.folder.cleanup()
+
+
+TestInterleaved = Interleaved.TestCase
+TestInterleaved.settings = settings(max_examples=max(1, settings().max_examples // 3), stateful_step_count=20)

@@ -1,0 +1,215 @@
+"""A store so simple that it is right by inspection: lists, searched from end to end. The other stores are held to it."""
+
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from graph.attributes import canonical, shown_attributes, values
+from graph.changes import Changes, Receipt
+from graph.errors import OperationReused, PlanOutdated, StaleVersion, StoreUnavailable
+from graph.keys import AssetKey, AssetKind
+from graph.model import REFINES_FIRST, Assertion, Flow, Known, Operation, StoredAssertion, Subject
+from graph.plan import receipt
+from graph.stores.contract import AssertionColumns, AssetColumns, Revision, SearchHit
+from graph.stores.words import search_text, words
+from graph.time import FOREVER, Instant
+
+
+class ModelStore:
+    def __init__(self) -> None:
+        self.rows: list[StoredAssertion] = []
+        self.revisions: list[Revision] = []
+        self.operations: dict[str, tuple[str, Receipt, Instant]] = {}
+        self.now: Instant = 0
+        self.lock = threading.RLock()
+        self.closed = False
+
+    def commit(self, changes: Changes, operation: Operation, now: Instant) -> Receipt:
+        with self.lock:
+            done = self.receipt_of(operation)
+            if done is not None:
+                return done
+            for key, version in changes.expected_versions.items():
+                current = self.versions([key]).get(key, 0)
+                if current != version:
+                    raise StaleVersion(key, version, current)
+            for change in changes.changes:
+                said = self.believed([change.subject]).get(change.subject, ())
+                if tuple(each for each in said if each.origin == change.origin) != change.before:
+                    raise PlanOutdated(str(change.subject))
+            answer = receipt(changes, self.head() + bool(changes), now)
+            self.now = max(self.now, now)
+            if changes:
+                self._write(changes, operation, now, answer.revision)
+            if operation.id is not None:
+                self.operations[operation.id] = operation.digest, answer, now
+            return answer
+
+    def _write(self, changes: Changes, operation: Operation, now: Instant, number: int) -> None:
+        opened, closed = [], []
+        for change in changes.changes:
+            for span in change.closes:
+                row = next(row for row in self.rows if row.assertion == span and row.known.last == FOREVER)
+                closed.append(replace(row, known=Known(row.known.first, number)))
+                self.rows[row.number - 1] = closed[-1]
+            for span in change.opens:
+                opened.append(StoredAssertion(len(self.rows) + 1, span, Known(number)))
+                self.rows.append(opened[-1])
+        at = max(now, self.revisions[-1].at if self.revisions else now)
+        self.revisions.append(Revision(number, at, operation.id, operation.actor, tuple(opened), tuple(closed)))
+
+    def receipt_of(self, operation: Operation) -> Receipt | None:
+        self._refuse_closed()
+        if operation.id is None or operation.id not in self.operations:
+            return None
+        digest, answer, _ = self.operations[operation.id]
+        if digest != operation.digest:
+            raise OperationReused(operation.id)
+        return answer
+
+    def head(self) -> int:
+        self._refuse_closed()
+        return len(self.revisions)
+
+    def believed(self, subjects: Collection[Subject]) -> Mapping[Subject, tuple[Assertion, ...]]:
+        found = self.believed_at(subjects, self.head())
+        return {subject: tuple(row.assertion for row in rows) for subject, rows in found.items()}
+
+    def believed_at(
+        self, subjects: Collection[Subject], revision: int
+    ) -> Mapping[Subject, tuple[StoredAssertion, ...]]:
+        wanted = set(subjects)
+        return _grouped(r for r in self.rows if r.known.holds_at(revision) and r.assertion.subject in wanted)
+
+    def believed_by(self, origin: str) -> Mapping[Subject, tuple[Assertion, ...]]:
+        found = _grouped(row for row in self._open() if row.assertion.origin == origin)
+        return {subject: tuple(row.assertion for row in rows) for subject, rows in found.items()}
+
+    def touching(self, keys: Collection[AssetKey]) -> Collection[Subject]:
+        return {
+            subject
+            for subject in {row.assertion.subject for row in self._open()}
+            if (subject.container in keys and subject not in keys if isinstance(subject, AssetKey) else _at(subject, keys))
+        }
+
+    def versions(self, keys: Collection[AssetKey]) -> Mapping[AssetKey, int]:
+        changed = {
+            row.assertion.subject: revision.number for revision in self.revisions for row in _rows_of(revision)
+        }
+        return {key: changed[key] for key in keys if key in changed}
+
+    def changes_since(self, revision: int, limit: int = 1000) -> list[Revision]:
+        later = [each for each in self.revisions if each.number > revision][:limit]
+        return [replace(each, opened=tuple(self._current(row) for row in each.opened)) for each in later]
+
+    def history(self, key: AssetKey, before: int | None = None, limit: int = 50) -> list[Revision]:
+        def about(rows: Iterable[StoredAssertion]) -> tuple[StoredAssertion, ...]:
+            return tuple(row for row in rows if key in _ends(row.assertion.subject))
+
+        cut = [replace(r, opened=about(r.opened), closed=about(r.closed)) for r in self.changes_since(0, FOREVER)]
+        earlier = [r for r in cut if _rows_of(r) and (before is None or r.number < before)]
+        return earlier[::-1][:limit]
+
+    def revision_at(self, moment: Instant) -> int:
+        return max((revision.number for revision in self.revisions if revision.at <= moment), default=0)
+
+    def keys(
+        self, at: Instant, kinds: Collection[AssetKind] = (), after: AssetKey | None = None, limit: int = 100
+    ) -> list[AssetKey]:
+        said = {row.assertion.subject for row in self._open() if row.assertion.valid.holds_at(at)}
+        keys = (each for each in said if isinstance(each, AssetKey) and not each.is_alias)
+        listed = sorted((key for key in keys if not kinds or key.kind in kinds), key=str)
+        return [key for key in listed if after is None or str(key) > str(after)][:limit]
+
+    def search(self, text: str, kinds: Collection[AssetKind] = (), limit: int = 20, offset: int = 0) -> list[SearchHit]:
+        wanted = words(text)
+        hits = [
+            SearchHit(key, 1.0)
+            for key in self.keys(self.now, kinds, limit=FOREVER)
+            if wanted and all(any(word.startswith(each) for word in self._words(key)) for each in wanted)
+        ]
+        return hits[offset : offset + limit]
+
+    def _words(self, key: AssetKey) -> list[str]:
+        said = self.believed([key])[key]
+        return search_text(key, values(shown_attributes(said, self.now))).split()
+
+    @contextmanager
+    def export(self) -> Iterator["ModelExport"]:
+        yield ModelExport(self.head(), [*self.rows])
+
+    def settle(self, now: Instant) -> int:
+        self.now = max(self.now, now)
+        return 0
+
+    def forget_operations(self, before: Instant) -> int:
+        kept = {name: kept for name, kept in self.operations.items() if kept[2] >= before}
+        forgotten, self.operations = len(self.operations) - len(kept), kept
+        return forgotten
+
+    def check(self) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _open(self) -> Iterable[StoredAssertion]:
+        self._refuse_closed()
+        return [row for row in self.rows if row.known.last == FOREVER]
+
+    def _current(self, row: StoredAssertion) -> StoredAssertion:
+        return self.rows[row.number - 1]
+
+    def _refuse_closed(self) -> None:
+        if self.closed:
+            raise StoreUnavailable("closed")
+
+
+class ModelExport:
+    def __init__(self, revision: int, rows: list[StoredAssertion]) -> None:
+        ends = {end for row in rows for end in _ends(row.assertion.subject, via=True)}
+        keys = sorted(ends | {key.container for key in ends if key.container}, key=str)
+        self.revision, self._rows, self._numbers = revision, rows, {key: n for n, key in enumerate(keys, 1)}
+
+    def assets(self) -> Iterator[AssetColumns]:
+        yield AssetColumns(np.array([*self._numbers.values()], np.int64), [*map(str, self._numbers)])
+
+    def assertions(self) -> Iterator[AssertionColumns]:
+        columns = zip(*map(self._row, self._rows), strict=True) if self._rows else ([] for _ in range(11))
+        n, s, t, v, origin, basis, start, end, first, last, attributes = columns
+        i = np.int64
+        yield AssertionColumns(
+            np.array(n, i), np.array(s, i), np.array(t, i), np.array(v, i), [*origin], np.array(basis, np.int8),
+            np.array(start, i), np.array(end, i), np.array(first, i), np.array(last, i), [*attributes],
+        )  # fmt: skip
+
+    def _row(self, row: StoredAssertion) -> tuple[int, int, int, int, str, int, int, int, int, int, str]:
+        said = row.assertion
+        source, target, via = said.subject if isinstance(said.subject, Flow) else (said.subject, None, None)
+        ends = self._numbers[source], self._numbers[target] if target else 0, self._numbers[via] if via else 0
+        basis, text = REFINES_FIRST.index(said.basis), canonical(said.attributes).decode()
+        return row.number, *ends, said.origin, basis, *said.valid, *row.known, text
+
+
+def _ends(subject: Subject, via: bool = False) -> set[AssetKey]:
+    if isinstance(subject, AssetKey):
+        return {subject}
+    return {subject.source, subject.target} | ({subject.via} if via and subject.via else set())
+
+
+def _at(flow: Flow, keys: Collection[AssetKey]) -> bool:
+    return any(end in keys or end.container in keys for end in _ends(flow))
+
+
+def _rows_of(revision: Revision) -> tuple[StoredAssertion, ...]:
+    return revision.opened + revision.closed
+
+
+def _grouped(rows: Iterable[StoredAssertion]) -> dict[Subject, tuple[StoredAssertion, ...]]:
+    found: dict[Subject, list[StoredAssertion]] = {}
+    for row in sorted(rows, key=lambda row: (row.assertion.origin, row.assertion.valid.start, row.known.first)):
+        found.setdefault(row.assertion.subject, []).append(row)
+    return {subject: tuple(grouped) for subject, grouped in found.items()}
