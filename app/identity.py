@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import tempfile
 import zlib
@@ -26,6 +27,7 @@ _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PREFIX = "hw_"
 _SECRET_DIGITS, _CHECK_DIGITS = 43, 6
 """43 digits to base 62 hold 256 bits, 6 hold a CRC-32."""
+_SHA256 = re.compile("[0-9a-f]{64}")
 _MAX_NAME = 200
 
 log = structlog.get_logger(__name__)
@@ -251,8 +253,8 @@ def _record(entry: Any, place: str) -> TokenRecord:
             created=datetime.fromisoformat(entry["created"]),
             expires=None if entry.get("expires") is None else datetime.fromisoformat(entry["expires"]),
         )
-        if not isinstance(record.name, str) or len(bytes.fromhex(record.sha256)) != 32 or record.sha256.isupper():
-            raise ValueError("the name is text, and sha256 has 64 lower-case hexadecimal digits")
+        if not isinstance(entry["name"], str) or not _SHA256.fullmatch(record.sha256):
+            raise ValueError("name is text, and sha256 has 64 lower-case hexadecimal digits")
         if record.expires is not None and record.expires.tzinfo is None:
             raise ValueError("expires has no time zone")
     except KeyError as error:

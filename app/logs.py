@@ -23,9 +23,12 @@ def configure_logs(format_: LogFormat, level: LogLevel) -> None:
     ]
     ends: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if console:
-        ends.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+        plain = structlog.dev.plain_traceback
+        ends.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
     else:
-        ends += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        # Without the values of variables, which may be secrets.
+        traces = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        ends += [structlog.processors.ExceptionRenderer(traces), structlog.processors.JSONRenderer(ensure_ascii=False)]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -58,8 +58,8 @@ def create_app(
         *exports.routes(),
     ]
     middleware = [
-        Middleware(Requests, metrics),
         Middleware(SecurityHeaders),
+        Middleware(Requests, metrics),
         *_cross_origin(settings),
         Middleware(BodyLimit, settings.max_body_bytes),
         Middleware(Streams, stopping),

@@ -11,6 +11,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
 
@@ -23,6 +24,8 @@ from graph.stores.contract import Revision, Store
 from graph.time import Instant
 
 T = TypeVar("T")
+
+disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, which nobody reads
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from graph.errors import InvalidAttribute, InvalidKey, shortened
+from graph.errors import InvalidAttribute, InvalidKey, quoted, shortened
 from graph.keys import AssetKey
 from graph.model import SHOWN_FIRST, Assertion, Attributes, Basis, Json
 from graph.time import Instant
@@ -39,7 +39,7 @@ def checked_attributes(attributes: Attributes, of: object) -> dict[str, Json]:
         value = attributes[name]
         if not _NAME.fullmatch(name):
             raise InvalidAttribute(
-                f"{shortened(name)!r} of {of} is not an attribute's name: use lower-case letters, digits and _", name
+                f"{quoted(name)} of {of} is not an attribute's name: use lower-case letters, digits and _", name
             )
         if value is None:
             checked[name] = None

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from graph.attributes import canonical
-from graph.errors import InvalidInput, shortened
+from graph.errors import InvalidInput, quoted
 from graph.keys import AssetKey
 from graph.model import Assertion, Attributes, Basis, Flow, Json, Subject
 from graph.time import Instant
@@ -131,7 +131,7 @@ def checked_origin(origin: str) -> str:
     """Raises InvalidInput. An origin is free text that names a source: `manifest:risk/fraud`, `api:alice`."""
     if not origin or not origin.isprintable() or origin != origin.strip() or len(origin.encode()) > MAX_ORIGIN_BYTES:
         raise InvalidInput(
-            f"{shortened(origin)!r} is not an origin: 1 to {MAX_ORIGIN_BYTES} bytes of printable text without outer space",
+            f"{quoted(origin)} is not an origin: 1 to {MAX_ORIGIN_BYTES} bytes of printable text without outer space",
             origin,
         )
     return origin

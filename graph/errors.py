@@ -93,3 +93,8 @@ def shortened(value: object, limit: int = 200) -> str:
     text = value if isinstance(value, str) else str(value)
     text = text[: limit + 1].encode("unicode_escape", "backslashreplace").decode() if not text.isprintable() else text
     return text if len(text) <= limit else text[:limit] + "…"
+
+
+def quoted(value: str, limit: int = 200) -> str:
+    """`value` in quotation marks, cut to `limit` characters, with escapes for what does not print."""
+    return repr(value if len(value) <= limit else value[:limit] + "…")

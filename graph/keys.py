@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple, Self
 from urllib.parse import quote, unquote_to_bytes
 
-from graph.errors import InvalidKey, shortened
+from graph.errors import InvalidKey, quoted
 
 MAX_KEY_BYTES = 1024
 """Limit on namespace, name and part together, in bytes of UTF-8 before escaping."""
@@ -66,7 +66,7 @@ class AssetKey(NamedTuple):
             if not path or (len(path) > 1 and kind is not AssetKind.COLUMN):
                 raise InvalidKey(f"a {kind} key names one part of its {CONTAINER_OF[kind]}, not {len(path)}", path)
         elif path:
-            raise InvalidKey(f"a {kind} has no parts, yet the key names {shortened('.'.join(path))!r}", path)
+            raise InvalidKey(f"a {kind} has no parts, yet the key names {quoted('.'.join(path))}", path)
         namespace, name = _checked("namespace", namespace), _checked("name", name)
         path = tuple(_checked(f"{kind} part", step) for step in path)
         size = len("".join((namespace, name, ".".join(path))).encode())
@@ -75,7 +75,7 @@ class AssetKey(NamedTuple):
                 f"a key's namespace, name and part may take {MAX_KEY_BYTES} bytes together, these take {size}", name
             )
         if kind is AssetKind.RUN and not _is_run_id(path[0]):
-            raise InvalidKey(f"a run id is a lower-case UUID with dashes, not {shortened(path[0])!r}", path[0])
+            raise InvalidKey(f"a run id is a lower-case UUID with dashes, not {quoted(path[0])}", path[0])
         return cls(kind, namespace, name, path)
 
     @classmethod
@@ -84,14 +84,14 @@ class AssetKey(NamedTuple):
         match = _FORM.fullmatch(text)
         if match is None:
             raise InvalidKey(
-                f"{shortened(text)!r} is not an asset key: write kind:namespace/name or kind:namespace/name#part,"
+                f"{quoted(text)} is not an asset key: write kind:namespace/name or kind:namespace/name#part,"
                 " each part percent-escaped",
                 text,
             )
         kind = _KINDS.get(match["kind"])
         if kind is None:
             raise InvalidKey(
-                f"{shortened(match['kind'])!r} in {shortened(text)!r} is not a kind of asset; the kinds are"
+                f"{quoted(match['kind'])} in {quoted(text)} is not a kind of asset; the kinds are"
                 f" {', '.join(_KINDS)}",
                 text,
             )
@@ -99,7 +99,7 @@ class AssetKey(NamedTuple):
         steps = () if part is None else tuple(part.split(".")) if kind is AssetKind.COLUMN else (part,)
         key = cls.of(kind, *(_unescaped(step, text) for step in (match["namespace"], match["name"], *steps)))
         if str(key) != text:
-            raise InvalidKey(f"{shortened(text)!r} is not in canonical form; write {str(key)!r}", text)
+            raise InvalidKey(f"{quoted(text)} is not in canonical form; write {str(key)!r}", text)
         return key
 
     def __str__(self) -> str:
@@ -140,7 +140,7 @@ def refuse_outer_space(*texts: str) -> None:
     """Typed mutations and manifests refuse leading and trailing space; documents of other systems may hold it."""
     for text in texts:
         if text != text.strip():
-            raise InvalidKey(f"{shortened(text)!r} begins or ends with space", text)
+            raise InvalidKey(f"{quoted(text)} begins or ends with space", text)
 
 
 _FORM = re.compile(r"(?P<kind>[^:/#]*):(?P<namespace>[^:/#]*)/(?P<name>[^:/#]*)(?:#(?P<part>[^:/#]*))?", re.DOTALL)
@@ -154,7 +154,7 @@ def _checked(what: str, text: str) -> str:
         return text
     for character in text:
         if unicodedata.category(character) in {"Cc", "Cs"}:
-            raise InvalidKey(f"the {what} {shortened(text)!r} holds the control character U+{ord(character):04X}", text)
+            raise InvalidKey(f"the {what} {quoted(text)} holds the control character U+{ord(character):04X}", text)
     return unicodedata.normalize("NFC", text)
 
 
@@ -167,7 +167,7 @@ def _unescaped(text: str, whole: str) -> str:
     try:
         return unquote_to_bytes(text).decode() if "%" in text else text
     except UnicodeDecodeError as error:
-        raise InvalidKey(f"{shortened(text)!r} in {shortened(whole)!r} is not UTF-8 when unescaped", whole) from error
+        raise InvalidKey(f"{quoted(text)} in {quoted(whole)} is not UTF-8 when unescaped", whole) from error
 
 
 @lru_cache(maxsize=65536)

@@ -120,8 +120,8 @@ def checked_flow(source: AssetKey, target: AssetKey, via: AssetKey | None = None
     if via is not None:
         if via.kind is not AssetKind.JOB:
             raise InvalidFlow(f"a flow passes via a job, not via the {via.kind} {via}", via)
-        if source.kind in {AssetKind.JOB, AssetKind.RUN} or target.kind in {AssetKind.JOB, AssetKind.RUN}:
-            raise InvalidFlow(f"{source} -> {target} ends at a job itself and cannot pass via {via}", via)
+        if (source.kind, AssetKind.JOB) not in FLOWS or (AssetKind.JOB, target.kind) not in FLOWS:
+            raise InvalidFlow(f"{source} -> {target} is nothing that a job derives, so it cannot pass via {via}", via)
     return Flow(source, target, via)
 
 

@@ -26,15 +26,36 @@ def flows_at(view: View, asset: int, direction: Direction, moment: Moment) -> li
     return _held(view, view.holding(around.of_many(ports), moment))
 
 
-def flows_among(view: View, assets: Ints, moment: Moment) -> list[HeldFlow]:
-    """The flows whose both ends are among `assets` (an alias counts as the version that it names then)."""
-    ports = np.unique(np.concatenate([view.whole[assets], view.any[assets]]))
-    down = view.rows["target"]
-    rows = view.holding(view.down.of_many(ports), moment)
-    aliases = np.unique(down[rows[view.kind[view.vertex_asset[down[rows]]] == ALIAS_CODE]])
-    rows = np.concatenate([rows, view.holding(view.down.of_many(aliases), moment)])
-    rows = rows[np.isin(view.vertex_asset[down[rows]], assets)]
-    return _held(view, rows)
+class Arrow(NamedTuple):
+    """Something flows straight from `source` to `target`, by whatever is stated or implied."""
+
+    source: int
+    target: int
+    timing: Timing
+
+
+def arrows_among(view: View, assets: Ints, moment: Moment) -> list[Arrow]:
+    """What flows among `assets`, each pair once, in order; LIVE where any flow of the pair is.
+
+    A flow given by alias leaves from the version named then, and what requests must carry from the feature carried.
+    """
+    asset, target, step = view.vertex_asset, view.rows["target"], view.rows["step"]
+    found: dict[tuple[int, int], Timing] = {}
+    for number in assets.tolist():
+        vertices = np.unique(np.array([view.whole[number], view.any[number]]))
+        reached = [view.holding(view.down.of_many(vertices), moment)]
+        for _ in range(2):  # a version's requests, or alias, and then the alias's requests
+            steps = target[reached[-1][step[reached[-1]] & Step.FLOW == 0]]
+            between = (view.vertex_port[steps] == Port.REQUESTS) | (view.kind[asset[steps]] == ALIAS_CODE)
+            reached.append(view.holding(view.down.of_many(np.unique(steps[between])), moment))
+        rows = np.concatenate(reached)
+        rows = rows[step[rows] & Step.FLOW != 0]
+        for row in rows[np.isin(asset[target[rows]], assets)].tolist():
+            timing = Timing.BUILT if step[row] & Step.BUILT else Timing.LIVE
+            pair = number, int(asset[target[row]])
+            if found.get(pair) is not Timing.LIVE:
+                found[pair] = timing
+    return [Arrow(*pair, timing) for pair, timing in sorted(found.items())]
 
 
 def parts_of(view: View, asset: int, moment: Moment) -> list[AssetKey]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
-from graph.errors import InvalidTime, shortened
+from graph.errors import InvalidTime, quoted
 
 Instant: TypeAlias = int
 """Microseconds since 1970-01-01T00:00:00Z."""
@@ -39,7 +39,7 @@ def parse_instant(text: str) -> Instant:
     try:
         return instant(datetime.fromisoformat(text))
     except ValueError as error:
-        raise InvalidTime(f"{shortened(text)!r} is not an instant like 2026-11-23T14:00:00Z", text) from error
+        raise InvalidTime(f"{quoted(text)} is not an instant like 2026-11-23T14:00:00Z", text) from error
 
 
 class Interval(NamedTuple):

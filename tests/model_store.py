@@ -92,13 +92,15 @@ class ModelStore:
         return {
             subject
             for subject in {row.assertion.subject for row in self._open()}
-            if (subject.container in keys and subject not in keys if isinstance(subject, AssetKey) else _at(subject, keys))
+            if (
+                subject.container in keys and subject not in keys
+                if isinstance(subject, AssetKey)
+                else _at(subject, keys)
+            )
         }
 
     def versions(self, keys: Collection[AssetKey]) -> Mapping[AssetKey, int]:
-        changed = {
-            row.assertion.subject: revision.number for revision in self.revisions for row in _rows_of(revision)
-        }
+        changed = {row.assertion.subject: revision.number for revision in self.revisions for row in _rows_of(revision)}
         return {key: changed[key] for key in keys if key in changed}
 
     def changes_since(self, revision: int, limit: int = 1000) -> list[Revision]:

@@ -17,10 +17,12 @@ def key(text: str) -> AssetKey:
 
 
 def flow(source: str, target: str, via: str | None = None) -> Flow:
-    return Flow(key(source), key(target), via and key(via) or None)
+    return Flow(key(source), key(target), key(via) if via else None)
 
 
-def asset(text: str, *, since: Instant | None = None, until: Instant | None = None, **attributes: object) -> AssetStatement:
+def asset(
+    text: str, *, since: Instant | None = None, until: Instant | None = None, **attributes: object
+) -> AssetStatement:
     return AssetStatement(key(text), attributes, since, until)  # type: ignore[arg-type]  # JSON, in tests
 
 

@@ -53,17 +53,17 @@ strawberry.enum(IncompleteReason, description="What stopped a path.")
 
 @strawberry.input(description="Restricts the walk to some flows. Within a field any value matches.")
 class FlowFilterInput:
-    bases: list[Basis] = field(default_factory=list)
-    timings: list[Timing] = field(default_factory=list)
-    origins: list[str] = field(default_factory=list)
+    bases: list[Basis] = strawberry.field(default_factory=list)
+    timings: list[Timing] = strawberry.field(default_factory=list)
+    origins: list[str] = strawberry.field(default_factory=list)
 
 
 @strawberry.input(description="Selects from the answer, and never stops the walk. Between fields all must match.")
 class AssetFilterInput:
-    kinds: list[AssetKind] = field(default_factory=list)
-    namespaces: list[str] = field(default_factory=list)
-    owners: list[str] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
+    kinds: list[AssetKind] = strawberry.field(default_factory=list)
+    namespaces: list[str] = strawberry.field(default_factory=list)
+    owners: list[str] = strawberry.field(default_factory=list)
+    tags: list[str] = strawberry.field(default_factory=list)
 
 
 @strawberry.input(one_of=True, description="As of which knowledge: a revision, or an instant's last revision.")

@@ -37,7 +37,7 @@ from app.graphql.problems import (
 from app.graphql.types import Asset, asset
 from app.identity import Role
 from graph.changes import Changes, Receipt, Registration, Verb
-from graph.errors import GraphError, InvalidInput, shortened
+from graph.errors import GraphError, InvalidInput, quoted
 from graph.index import Moment
 from graph.keys import AssetKey
 from graph.model import Basis
@@ -222,7 +222,7 @@ def _answer(info: Info, receipt: Receipt, keys: list[AssetKey]) -> Registered:
 def _operation_id(given: str | None) -> str | None:
     if given is not None and (not 0 < len(given) <= MAX_OPERATION_ID or not given.isprintable()):
         raise InvalidInput(
-            f"{shortened(given)!r} is not an operation id: 1 to {MAX_OPERATION_ID} printable characters, best a UUID",
+            f"{quoted(given)} is not an operation id: 1 to {MAX_OPERATION_ID} printable characters, best a UUID",
             given,
         )
     return given

@@ -10,7 +10,7 @@ revision or an instant), atLeastRevision, and, repeated for several values, basi
 owner, tag.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -33,14 +33,14 @@ from graph.errors import (
     RevisionUnavailable,
     StoreIncompatible,
     StoreUnavailable,
-    shortened,
+    quoted,
 )
 from graph.impact import When as Felt
 from graph.impact import when_felt
 from graph.index import Ints, Moment, View
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Timing
-from graph.neighbours import HeldFlow, flows_among
+from graph.neighbours import arrows_among
 from graph.time import moment, parse_instant
 from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected, walk
 
@@ -145,7 +145,7 @@ def _some_lines(answer: Answer, start: int) -> bytes:
     )
 
 
-def _drawn(answer: Answer) -> tuple[list[AssetKey], list[HeldFlow], dict[AssetKey, Felt]]:
+def _drawn(answer: Answer) -> tuple[list[AssetKey], list[tuple[AssetKey, AssetKey, Timing]], dict[AssetKey, Felt]]:
     lineage = answer.lineage
     if len(answer.rows) > DRAWN_AT_MOST:
         raise InvalidInput(
@@ -156,12 +156,14 @@ def _drawn(answer: Answer) -> tuple[list[AssetKey], list[HeldFlow], dict[AssetKe
     numbers = np.concatenate([[start], lineage.assets[answer.rows]]).astype(np.int64)
     keys = [lineage.view.key(number) for number in numbers.tolist()]
     felt = {keys[place + 1]: Felt(int(answer.felt[row])) for place, row in enumerate(answer.rows.tolist())}
-    return keys, flows_among(lineage.view, numbers, lineage.moment), felt
+    key = lineage.view.key
+    arrows = arrows_among(lineage.view, numbers, lineage.moment)
+    return keys, [(key(arrow.source), key(arrow.target), arrow.timing) for arrow in arrows], felt
 
 
 def dot(answer: Answer) -> str:
     """Graphviz: a cluster for each container with parts in the answer; BUILT flows dashed."""
-    keys, flows, felt = _drawn(answer)
+    keys, arrows, felt = _drawn(answer)
     name = {key: f"n{place}" for place, key in enumerate(keys)}
 
     def node(key: AssetKey) -> str:
@@ -176,14 +178,14 @@ def dot(answer: Answer) -> str:
             lines += [f"  subgraph cluster_{name[members[0]]} {{", f"    label={_quoted(_label(container))};"]
             lines += [f"    {node(key)}" for key in members]
             lines.append("  }")
-    for source, target, timing in _arrows(flows, name):
-        lines.append(f"  {source} -> {target}{' [style=dashed]' if timing is Timing.BUILT else ''};")
+    for source, target, timing in arrows:
+        lines.append(f"  {name[source]} -> {name[target]}{' [style=dashed]' if timing is Timing.BUILT else ''};")
     return "\n".join([*lines, "}", ""])
 
 
 def mermaid(answer: Answer) -> str:
     """A Mermaid flowchart; BUILT flows dotted."""
-    keys, flows, _ = _drawn(answer)
+    keys, arrows, _ = _drawn(answer)
     name = {key: f"n{place}" for place, key in enumerate(keys)}
     lines = ["flowchart LR"]
     for container, members in _clusters(keys):
@@ -193,17 +195,9 @@ def mermaid(answer: Answer) -> str:
             lines.append(f'  subgraph s{name[members[0]]}["{_escaped(_label(container))}"]')
             lines += [f'    {name[key]}["{_escaped(_label(key))}"]' for key in members]
             lines.append("  end")
-    for source, target, timing in _arrows(flows, name):
-        lines.append(f"  {source} {'-.->' if timing is Timing.BUILT else '-->'} {target}")
+    for source, target, timing in arrows:
+        lines.append(f"  {name[source]} {'-.->' if timing is Timing.BUILT else '-->'} {name[target]}")
     return "\n".join([*lines, ""])
-
-
-def _arrows(flows: list[HeldFlow], name: dict[AssetKey, str]) -> Iterator[tuple[str, str, Timing]]:
-    drawn = {}
-    for held in flows:
-        if held.flow.source in name and held.flow.target in name:
-            drawn[name[held.flow.source], name[held.flow.target]] = held.timing
-    return ((source, target, timing) for (source, target), timing in drawn.items())
 
 
 def _clusters(keys: list[AssetKey]) -> list[tuple[AssetKey | None, list[AssetKey]]]:
@@ -236,7 +230,7 @@ def _question(request: Request) -> Question:
         raise InvalidInput("the query parameter start is missing: the key of the asset to begin at")
     depth = given.get("depth")
     if depth is not None and not (depth.isascii() and depth.isdigit()):
-        raise InvalidInput(f"depth is {shortened(depth)!r}, not a whole number from 0", depth)
+        raise InvalidInput(f"depth is {quoted(depth)}, not a whole number from 0", depth)
     return Question(
         start=AssetKey.parse(given["start"]),
         direction=_choice(Direction, "direction", given.get("direction", Direction.DOWNSTREAM)),
@@ -260,7 +254,7 @@ def _asked(request: Request) -> When:
     given = request.query_params
     known_at, least = given.get("knownAt"), given.get("atLeastRevision", "0")
     if not (least.isascii() and least.isdigit()):
-        raise InvalidInput(f"atLeastRevision is {shortened(least)!r}, not a revision", least)
+        raise InvalidInput(f"atLeastRevision is {quoted(least)}, not a revision", least)
     is_revision = known_at is not None and known_at.isascii() and known_at.isdigit()
     return When(
         at=parse_instant(given["at"]) if "at" in given else None,
@@ -275,5 +269,5 @@ def _choice(choices: type[_Choice], name: str, text: str) -> _Choice:
         return choices(text) if text in list(choices) else choices[text.upper()]
     except KeyError:
         raise InvalidInput(
-            f"{name} is {shortened(text)!r}; it is one of {', '.join(choice.value for choice in choices)}", text
+            f"{name} is {quoted(text)}; it is one of {', '.join(choice.value for choice in choices)}", text
         ) from None

@@ -1,4 +1,4 @@
-"""The outermost layer: gives each request an id, logs it, measures it, and answers when nobody else could."""
+"""Gives each request an id, logs it, measures it, and answers when nobody else could."""
 
 import re
 import time

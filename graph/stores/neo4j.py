@@ -200,7 +200,7 @@ class Neo4jStore:
 
     def _head(self, run: Run) -> int:
         """The last revision of which everything can be seen."""
-        head, whole = value(run, _HEAD, {"whole": self._whole})
+        head, whole = value(run, _HEAD, whole=self._whole)
         if not whole:
             return int(head) - 1
         self._whole = int(head)
@@ -241,7 +241,9 @@ class Neo4jExport:
     def _chunks(self, query: str, last: int) -> Iterator[list[list[Any]]]:
         for low in range(1, last + 1, _EXPORT_CHUNK):
             bounds = {"low": low, "high": min(low + _EXPORT_CHUNK, last + 1), "forever": FOREVER}
-            columns: list[list[Any]] = self._db.read(lambda run, bounds=bounds: value(run, query, **bounds), _BACKGROUND_SECONDS)  # type: ignore[misc]
+            columns: list[list[Any]] = self._db.read(
+                lambda run, bounds=bounds: value(run, query, **bounds), _BACKGROUND_SECONDS
+            )  # type: ignore[misc]
             if columns[0]:
                 yield columns
 
@@ -424,11 +426,13 @@ def _keys_in(subject: Subject, spans: Iterable[Assertion]) -> list[AssetKey]:
 
 def _settle(run: Run, now: Instant) -> tuple[int, int]:
     """How many assertions were due, and how many flows came or went."""
-    value(run, _DRAFT, ids=[], keys=[], subjects=[])
+    value(run, _DRAFT, ids=[], keys=[], subjects=[], forever=FOREVER)
     due, count = value(run, _DUE, now=now, limit=_SETTLE_CHUNK)
     if not due:
         return 0, 0
-    rows = _stored_rows(run, "UNWIND $due AS subject MATCH (x:Assertion {subject: subject}) WHERE x.known_last IS NULL", due=due)
+    rows = _stored_rows(
+        run, "UNWIND $due AS subject MATCH (x:Assertion {subject: subject}) WHERE x.known_last IS NULL", due=due
+    )
     believed = {subject: [row.assertion for row in said] for subject, said in _by_subject(rows).items()}
     nodes = _nodes(run, {key for subject, spans in believed.items() for key in _keys_in(subject, spans)})
     numbers = {key: number for key, (number, _) in nodes.items()}

@@ -13,8 +13,6 @@ from neo4j import READ_ACCESS, WRITE_ACCESS, Driver, GraphDatabase, Query, Resul
 from neo4j.exceptions import (
     AuthError,
     ConstraintError,
-    CypherSyntaxError,
-    CypherTypeError,
     DriverError,
     IncompleteCommit,
     Neo4jError,
@@ -34,7 +32,6 @@ SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 _CONNECTIONS = 32
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _CLEAN_UP_SECONDS = 0.25  # the server ends its transaction this much before the caller stops waiting
-_FAULTS = (CypherSyntaxError, CypherTypeError)  # this program's own
 _RETRIED = frozenset({"Neo.ClientError.Statement.EntityNotFound"})  # deleted between two steps of one statement
 
 
@@ -83,7 +80,7 @@ class Neo4jConnection:
         self._closed = False
 
     def read(self, work: Callable[[Run], T], seconds: float | None = None) -> T:
-        """Each statement sees what is committed when it runs: a transaction would not show them more of one moment.
+        """Each statement sees what is committed when it runs; within a transaction it would be no different.
 
         Raises StoreUnavailable when there is no answer within `seconds` (absent: the request's deadline).
         """
@@ -113,19 +110,13 @@ class Neo4jConnection:
         self._workers.shutdown()
         self._driver.close()
 
-    def _run(
-        self,
-        access: str,
-        work: Callable[[Transaction], T],
-        after_doubt: Callable[[Transaction], T],
-        seconds: float | None,
-    ) -> T:
+    def _within(self, seconds: float | None, attempt: _Attempt[T], after_doubt: _Attempt[T]) -> T:
         patience = self._seconds if seconds is None else seconds
         end = time.monotonic() + patience
         pause = _FIRST_PAUSE
         while True:
-            driver, left = self._driver, max(end - time.monotonic(), 0.01)
-            running = self._submit(attempt, driver, max(left - _CLEAN_UP_SECONDS, 0.01))
+            driver, left = self._driver, max(end - time.monotonic(), 2 * _CLEAN_UP_SECONDS)
+            running = self._submit(attempt, driver, left - _CLEAN_UP_SECONDS)
             try:
                 return running.result(left)
             except TimeoutError as mute:
@@ -137,7 +128,7 @@ class Neo4jConnection:
                     attempt = after_doubt
                 again = isinstance(error, IncompleteCommit) or _may_retry(error) or driver is not self._driver
                 if not again or time.monotonic() + pause > end or self._closed:
-                    if isinstance(error, _FAULTS):
+                    if _is_own_fault(error):
                         raise
                     raise self._translated(error) from error
             time.sleep(pause)
@@ -196,11 +187,16 @@ def _may_retry(error: DriverError | Neo4jError) -> bool:
     return error.is_retryable() or (isinstance(error, Neo4jError) and error.code in _RETRIED)
 
 
-def value(run: Run, query: str, **parameters: object) -> Any:
+def _is_own_fault(error: DriverError | Neo4jError) -> bool:
+    """A statement that Neo4j cannot read is a defect here, and no reason to try again."""
+    return isinstance(error, Neo4jError) and (error.code or "").startswith("Neo.ClientError.Statement.")
+
+
+def value(run: Run, query: str, /, **parameters: object) -> Any:
     """The one value of the one record that `query` returns: a Bolt record costs more than what it carries."""
     return run(query, parameters).single(strict=True)[0]
 
 
-def counters(run: Run, query: str, **parameters: object) -> SummaryCounters:
+def counters(run: Run, query: str, /, **parameters: object) -> SummaryCounters:
     """What `query`, which returns nothing, has done."""
     return run(query, parameters).consume().counters

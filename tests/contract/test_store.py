@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from threading import Barrier
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -13,13 +13,17 @@ from graph.attributes import canonical
 from graph.changes import AssetStatement, Changes, Receipt, Withdrawal
 from graph.errors import Conflict, NotFound, OperationReused, PlanOutdated, StaleVersion, StoreUnavailable
 from graph.keys import AssetKey, AssetKind
-from graph.model import REFINES_FIRST, Assertion, Basis, Flow, Known, StoredAssertion
+from graph.model import REFINES_FIRST, Assertion, Attributes, Basis, Flow, Known, StoredAssertion
 from graph.plan import plan_registration
 from graph.stores.contract import Export, Revision, Store
 from graph.time import FOREVER, Interval
 from tests.saying import asset, flow, holding, key, operation, registration, say
 
-ORDERS, AMOUNT, DAY = key("dataset:warehouse/orders"), key("column:warehouse/orders#amount"), key("column:warehouse/orders#day")
+ORDERS, AMOUNT, DAY = (
+    key("dataset:warehouse/orders"),
+    key("column:warehouse/orders#amount"),
+    key("column:warehouse/orders#day"),
+)
 REPORT, SCORES = key("consumer:bi/report"), key("deployment:risk/scores")
 READS = flow("column:warehouse/orders#amount", "consumer:bi/report")
 WRITERS = 16
@@ -47,7 +51,12 @@ def test_an_empty_store_knows_nothing(store: Store) -> None:
 
 
 def test_a_registration_is_believed_as_it_was_said(store: Store) -> None:
-    attributes = {"description": "Bestellungen, Zürich", "tier": 1, "tags": ["pii"], "signature_of": {"a": [1, 2.5, None]}}
+    attributes: Attributes = {
+        "description": "Bestellungen, Zürich",
+        "tier": 1,
+        "tags": ["pii"],
+        "signature_of": {"a": [1, 2.5, None]},
+    }
     receipt = say(store, AssetStatement(ORDERS, attributes), AMOUNT, READS, now=100, basis=Basis.OBSERVED)
     assert receipt == Receipt(1, changed=True, added=3)
     (said,) = store.believed([ORDERS])[ORDERS]
@@ -85,7 +94,8 @@ def test_what_origins_say_is_listed_by_origin_and_start(store: Store) -> None:
 
 def test_column_lineage_through_two_jobs_is_two_flows(store: Store) -> None:
     through = [
-        flow("column:warehouse/orders#amount", "column:warehouse/totals#amount", f"job:etl/{job}") for job in ("one", "two")
+        flow("column:warehouse/orders#amount", "column:warehouse/totals#amount", f"job:etl/{job}")
+        for job in ("one", "two")
     ]
     say(store, *through, now=100)
     say(store, Withdrawal(through[0]), now=200)
@@ -208,7 +218,12 @@ def test_withdrawing_an_asset_takes_its_parts_and_flows_along_of_that_origin_onl
     assert set(store.touching([AMOUNT])) == {READS}
     say(store, Withdrawal(ORDERS), now=200, origin="a")
     assert [holding(store, subject, 200) for subject in (ORDERS, AMOUNT, DAY, READS)] == [[], ["b"], [], ["b"]]
-    assert [holding(store, subject, 199) for subject in (ORDERS, AMOUNT, DAY, READS)] == [["a"], ["a", "b"], ["a"], ["a", "b"]]
+    assert [holding(store, subject, 199) for subject in (ORDERS, AMOUNT, DAY, READS)] == [
+        ["a"],
+        ["a", "b"],
+        ["a"],
+        ["a", "b"],
+    ]
 
 
 def test_what_was_withdrawn_can_be_said_again(store: Store) -> None:
@@ -234,7 +249,12 @@ def test_a_complete_registration_withdraws_what_it_does_not_name(store: Store) -
     say(store, SCORES, now=100, origin="b")
     receipt = say(store, ORDERS, now=200, complete=True)
     assert (receipt.withdrawn, receipt.added) == (2, 0)
-    assert [holding(store, subject, 200) for subject in (ORDERS, AMOUNT, READS, SCORES)] == [["api:alice"], [], [], ["b"]]
+    assert [holding(store, subject, 200) for subject in (ORDERS, AMOUNT, READS, SCORES)] == [
+        ["api:alice"],
+        [],
+        [],
+        ["b"],
+    ]
 
 
 # History
@@ -306,9 +326,9 @@ def test_an_export_may_be_overtaken_by_commits(store: Store) -> None:
         say(store, key("dataset:late/one"), Withdrawal(READS), now=900)
         exported = _exported(export)
     upto = {
-        number: (*row[:-2], row[-2], row[-1] if row[-1] <= export.revision else FOREVER)
-        for number, row in exported.items()
-        if row[-2] <= export.revision
+        number: (*said, first, last if last <= export.revision else FOREVER)
+        for number, (*said, first, last) in exported.items()
+        if first <= export.revision
     }
     assert upto == before
 
@@ -355,7 +375,11 @@ def test_kinds_whose_names_begin_alike_are_told_apart(store: Store) -> None:
 
 
 def test_search_finds_every_word_as_a_prefix_whatever_its_case_and_accents(store: Store) -> None:
-    described = {"description": "Café orders; see AND(NOT) \"that\"* ~1", "tags": ["gold-tier"], "owners": [{"name": "Team Rocket"}]}
+    described: Attributes = {
+        "description": 'Café orders; see AND(NOT) "that"* ~1',
+        "tags": ["gold-tier"],
+        "owners": [{"name": "Team Rocket"}],
+    }
     say(store, AssetStatement(ORDERS, described), AMOUNT, REPORT, now=100)
 
     def found(text: str, *kinds: AssetKind) -> list[AssetKey]:
@@ -368,7 +392,7 @@ def test_search_finds_every_word_as_a_prefix_whatever_its_case_and_accents(store
     assert found(str(AMOUNT)) == [AMOUNT]
     assert found("and NOT that") == found('"caf*') == [ORDERS]
     assert found("caf OR nothing") == []
-    assert found("rder") == found("orders nothing") == found("") == found(" - * \" ~ /\\ ") == []
+    assert found("rder") == found("orders nothing") == found("") == found(' - * " ~ /\\ ') == []
 
 
 def test_search_goes_by_pages_with_ties_in_the_order_of_keys(store: Store) -> None:
@@ -406,9 +430,13 @@ def test_settling_follows_the_ends_and_starts_of_valid_time(store: Store) -> Non
 
 
 def test_writers_on_one_key_lose_nothing(store: Store) -> None:
-    _at_once(lambda writer: say(store, AssetStatement(ORDERS, {"writer": writer}), now=100, origin=f"origin {writer:02}"))
+    _at_once(
+        lambda writer: say(store, AssetStatement(ORDERS, {"writer": writer}), now=100, origin=f"origin {writer:02}")
+    )
     said = store.believed([ORDERS])[ORDERS]
-    assert [(each.origin, each.attributes) for each in said] == [(f"origin {n:02}", {"writer": n}) for n in range(WRITERS)]
+    assert [(each.origin, each.attributes) for each in said] == [
+        (f"origin {n:02}", {"writer": n}) for n in range(WRITERS)
+    ]
     _assert_no_gaps(store, WRITERS)
 
 
@@ -512,7 +540,7 @@ def _latest(store: Store, subject: AssetKey) -> dict[str, object]:
     return dict(store.believed([subject])[subject][-1].attributes)
 
 
-def _exported(export: Export) -> dict[int, tuple[object, ...]]:
+def _exported(export: Export) -> dict[int, tuple[Any, ...]]:
     """By the assertion's number, with keys for the assets' numbers."""
     keys = {0: ""}
     for assets in export.assets():
@@ -523,7 +551,7 @@ def _exported(export: Export) -> dict[int, tuple[object, ...]]:
         for columns in export.assertions()
         for row in zip(*(column if isinstance(column, list) else column.tolist() for column in columns), strict=True)
     ]
-    found = {
+    found: dict[int, tuple[Any, ...]] = {
         number: (keys[source], keys[target], keys[via], *said, first, last)
         for number, source, target, via, origin, basis, start, end, first, last, attributes in rows
         for said in [(origin, basis, start, end, attributes)]
@@ -532,7 +560,7 @@ def _exported(export: Export) -> dict[int, tuple[object, ...]]:
     return found
 
 
-def _replayed(revisions: list[Revision]) -> dict[int, tuple[object, ...]]:
+def _replayed(revisions: list[Revision]) -> dict[int, tuple[Any, ...]]:
     opened = {row.number: row for revision in revisions for row in revision.opened}
     closed = {row.number: revision.number for revision in revisions for row in revision.closed}
     return {
@@ -541,7 +569,7 @@ def _replayed(revisions: list[Revision]) -> dict[int, tuple[object, ...]]:
     }
 
 
-def _as_exported(row: StoredAssertion) -> tuple[object, ...]:
+def _as_exported(row: StoredAssertion) -> tuple[Any, ...]:
     said = row.assertion
     ends = said.subject if isinstance(said.subject, Flow) else (said.subject, None, None)
     return (

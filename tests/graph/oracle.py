@@ -173,7 +173,11 @@ class Oracle:
             return [("whole" if all(map(self._has_column_lineage, outputs)) else "any", "any", _BOTH)]
         is_direct = via is None and source.kind is AssetKind.DATASET
         if is_direct and target.kind in {AssetKind.DATASET, AssetKind.FEATURE_VIEW}:
-            between = [each for each in self.stated if (each.flow.source.container, each.flow.target.container) == (source, target)]
+            between = [
+                each
+                for each in self.stated
+                if (each.flow.source.container, each.flow.target.container) == (source, target)
+            ]
             if any(map(told.is_narrowed_by, between)):
                 return [("whole", "any", frozenset({Follow.VALUES})), ("whole", "whole", frozenset({Follow.LOSS}))]
         return [("any", "whole", _BOTH)]
@@ -254,7 +258,11 @@ class Oracle:
             if vertex == first:
                 found.add(path)
             for edge in edges:
-                if edge.target == vertex and edge.source not in seen and hops.get(edge.source) == hops[vertex] - edge.cost:
+                if (
+                    edge.target == vertex
+                    and edge.source not in seen
+                    and hops.get(edge.source) == hops[vertex] - edge.cost
+                ):
                     crossed = ((edge.source.key, edge.target.key),) if edge.told else ()
                     back(edge.source, seen | {edge.source}, crossed + path)
 
@@ -284,7 +292,9 @@ class Oracle:
 
     def _is_of_use(self, key: AssetKey) -> bool:
         """Current, or an ancestor of what is."""
-        below = _distances(self._walkable(Follow.VALUES, None), _first(key, Direction.DOWNSTREAM), Direction.DOWNSTREAM, None)
+        below = _distances(
+            self._walkable(Follow.VALUES, None), _first(key, Direction.DOWNSTREAM), Direction.DOWNSTREAM, None
+        )
         return any(vertex.key.kind in _AGEING and self._is_current(vertex.key) for vertex in below)
 
     def _is_current(self, key: AssetKey) -> bool:

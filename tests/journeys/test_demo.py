@@ -1,0 +1,172 @@
+"""`make run`: the service with something real in it, and three answers."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.__main__ import THREE_QUESTIONS
+from demo.client import Client
+from demo.story import DEPLOYMENT, FEATURE, MODEL
+from tests.service import ROOT, free_port, plain_environment, running_service
+
+# Two runs, each with the import of scikit-learn, on a machine that other tests use too.
+pytestmark = pytest.mark.timeout(400)
+
+DEPLOYMENTS = {"cultivar-api", "cultivar-canary", "bottle-card", "proline-api"}
+CONSUMERS = {"crate-sorter", "quality-board", "web-shop", "blend-plan", "vintage-study"}
+
+
+@dataclass(frozen=True)
+class Ran:
+    store: str
+    first: str
+    second: str
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("neo4j", marks=pytest.mark.neo4j)])
+def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The demo has run twice. A Neo4j may have held it, and other things, before."""
+    folder = tmp_path_factory.mktemp("demo")
+    store = f"sqlite:///{folder}/demo.db" if request.param == "sqlite" else request.getfixturevalue("neo4j_url")
+    return Ran(store, demo(store), demo(store))
+
+
+@pytest.fixture(scope="module")
+def client(ran: Ran) -> Iterator[Client]:
+    with running_service(ran.store) as address:
+        client = Client(address)
+        yield client
+        client.close()
+
+
+def test_the_second_run_changes_nothing(ran: Ran) -> None:
+    if ran.store.startswith("sqlite"):
+        assert "Registered: " in ran.first
+        assert "revision 3." in ran.first
+    assert "Nothing changed: " in ran.second
+    assert revision_in(ran.second) == revision_in(ran.first)
+
+
+def test_the_three_answers_are_printed(ran: Ran) -> None:
+    first, second, third = re.split(r"^\d\. ", ran.second, flags=re.MULTILINE)[1:]
+    assert names_in(first) == DEPLOYMENTS
+    assert "cultivar 2 (@champion)" in first
+    assert names_in(second) == {"cultivar"}
+    assert names_in(third) == CONSUMERS
+
+
+def test_the_three_answers_are_right(client: Client) -> None:
+    answers = client.ask(THREE_QUESTIONS, feature=FEATURE, model=MODEL, deployment=DEPLOYMENT)
+    assert felt(answers["feature"]["deployments"]) == dict.fromkeys(DEPLOYMENTS, "NOW")
+    assert felt(answers["model"]["upstreamModels"]) == {"cultivar": "NEXT_TRAINING"}
+    assert felt(answers["deployment"]["consumers"]) == dict.fromkeys(CONSUMERS, "NOW")
+    assert [node["title"] for node in answers["versions"]["assets"]["nodes"]] == ["2"]
+
+
+def test_what_only_old_versions_read_is_history(client: Client) -> None:
+    """Only version 1 of the cultivar model reads the ash; no deployment serves it, no alias names it."""
+    answer = client.ask(REACHED, start="feature:cellar/bottle_chemistry#ash")["lineage"]
+    assert {edge["node"]["title"]: edge["when"] for edge in answer["assets"]["edges"]}["1"] == "HISTORIC"
+    assert not [edge for edge in answer["assets"]["edges"] if edge["node"]["kind"] == "CONSUMER"]
+
+
+def test_versions_tell_how_they_were_made(client: Client) -> None:
+    version = client.ask(VERSION, key="model_version:cellar/cultivar#2")["asset"]
+    assert 0.9 < version["metrics"]["accuracy"] <= 1
+    assert version["hyperparameters"] == {"algorithm": "logistic regression", "C": 0.3}
+    assert version["artifact"]["digest"].startswith("sha256:")
+    assert {given["feature"] for given in version["signature"]["inputs"]} >= {FEATURE}
+    assert version["owners"] == [{"name": "wine-science"}]
+
+
+def test_a_port_that_is_taken_is_said_plainly(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, "-m", "demo", "--once"],
+            cwd=ROOT,
+            env=plain_environment() | {"HEADWATER_STORE": f"sqlite:///{tmp_path}/x.db", "HEADWATER_PORT": str(port)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"Cannot listen at 127.0.0.1:{port}: Address already in use. For another port: HEADWATER_PORT=8322 make run\n"
+    )
+
+
+def test_ctrl_c_ends_the_service_too(tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"HEADWATER_STORE": f"sqlite:///{tmp_path}/x.db", "HEADWATER_PORT": str(port), "PYTHONUNBUFFERED": "1"}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "demo"], cwd=ROOT, env=plain_environment() | settings, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert running.stdout is not None
+        printed = [line for line in iter(running.stdout.readline, "Ctrl-C ends the service.\n") if line]
+        assert any(f"http://127.0.0.1:{port}/graphql" in line for line in printed)
+        os.kill(running.pid, signal.SIGINT)
+        assert running.wait(60) == 0
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+    finally:
+        running.kill()
+        running.communicate()
+
+
+REACHED = """
+query Reached($start: ID!) {
+  lineage(start: $start) { ... on Lineage { assets(first: 100) { edges { when node { kind title } } } } }
+}
+"""
+
+VERSION = """
+query Version($key: ID!) {
+  asset(key: $key) { owners { name } ... on ModelVersion { metrics hyperparameters artifact signature } }
+}
+"""
+
+
+def demo(store: str) -> str:
+    """What `python -m demo --once` prints."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "demo", "--once"],
+        cwd=ROOT,
+        env=plain_environment() | {"HEADWATER_STORE": store, "HEADWATER_PORT": "0"},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    return ended.stdout
+
+
+def revision_in(printed: str) -> int:
+    found = re.search(r"revision (\d+)", printed)
+    assert found is not None
+    return int(found[1])
+
+
+def names_in(answer: str) -> set[str]:
+    """The first cells of a printed table, below its heading."""
+    rows = [line.split() for line in answer.splitlines() if line.startswith("   ")]
+    return {row[0] for row in rows[1:]}
+
+
+def felt(rows: dict[str, Any]) -> dict[str, str]:
+    return {edge["node"]["title"]: edge["when"] for edge in rows["edges"]}

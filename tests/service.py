@@ -1,0 +1,72 @@
+"""The service as people run it: a process of its own, with settings from its environment."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parents[1]
+PATIENCE_SECONDS = 60.0  # a quiet machine needs 2
+STOP_SECONDS = 30.0
+
+
+@contextmanager
+def running_service(store_url: str, **settings: object) -> Iterator[str]:
+    """The address of a service that is ready. `settings` by their names: `tokens_file=path`, `request_timeout_seconds=5`.
+
+    It is told to stop at the end, and must then end with success. Raises AssertionError with its log otherwise.
+    """
+    port = free_port()
+    given = {"store": store_url, "port": port, **settings}
+    environment = plain_environment() | {f"HEADWATER_{name.upper()}": str(value) for name, value in given.items()}
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen([sys.executable, "-m", "app", "serve"], cwd=ROOT, env=environment, stderr=log)
+        try:
+            wait_until_ready(process, f"http://127.0.0.1:{port}", log.fileno())
+            yield f"http://127.0.0.1:{port}"
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(STOP_SECONDS)
+            assert code == 0, f"the service ended with {code}:\n{_text(log.fileno())}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def plain_environment() -> dict[str, str]:
+    """This one without settings of the service, so that no developer's shell changes what is tested."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], address: str, log: int) -> None:
+    end, last = time.monotonic() + PATIENCE_SECONDS, "no answer"
+    while time.monotonic() < end:
+        assert process.poll() is None, f"the service ended with {process.returncode}:\n{_text(log)}"
+        try:
+            answer = httpx.get(f"{address}/readyz", timeout=5)
+        except httpx.TransportError:
+            time.sleep(0.05)
+            continue
+        if answer.status_code == 200:
+            return
+        last = answer.text
+        time.sleep(0.05)
+    raise AssertionError(f"the service was not ready after {PATIENCE_SECONDS:g} s ({last}):\n{_text(log)}")
+
+
+def _text(log: int) -> str:
+    return os.pread(log, 100_000, 0).decode(errors="replace")

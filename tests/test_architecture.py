@@ -1,0 +1,111 @@
+"""The layers of docs/architecture.md, enforced on what modules really import."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OURS = {"graph", "app", "clients", "demo"}
+
+MAY_IMPORT = {
+    "graph": {"graph"},
+    "app": {"app", "graph"},
+    "clients": {"clients"},
+    "demo": {"demo"},  # it uses the public API alone, as any client would
+}
+
+GRAPH_IS_OF = {"numpy", "networkx", "orjson", "neo4j"}
+"""The libraries the domain may use: nothing of the web, and the database driver in its store alone."""
+
+CAPABILITIES = {"intake", "features", "serving", "predictions", "monitoring", "alerting"}
+"""Rooms of app/ that meet through events or through what compose hands them, never by import."""
+
+
+def modules(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imports(module: Path) -> Iterator[str]:
+    """Dotted names of all that a module imports, inside functions too."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: imports are absolute"
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_layers_point_inward(folder: str) -> None:
+    wrong = [
+        f"{module.relative_to(ROOT)} imports {name}"
+        for module in modules(folder)
+        for name in imports(module)
+        if name.split(".")[0] in OURS - MAY_IMPORT[folder]
+    ]
+    assert wrong == []
+
+
+def test_the_graph_knows_neither_web_nor_environment_nor_clock() -> None:
+    allowed = GRAPH_IS_OF | {"graph", "collections", "dataclasses", "enum", "functools", "hashlib", "importlib"}
+    allowed |= {"itertools", "math", "re", "sqlite3", "threading", "typing", "unicodedata", "urllib", "uuid"}
+    allowed |= {"contextlib", "datetime", "pathlib", "concurrent", "random", "logging", "queue", "json", "operator"}
+    strange = {
+        f"{module.relative_to(ROOT)} imports {name}"
+        for module in modules("graph")
+        for name in imports(module)
+        if name.split(".")[0] not in allowed
+        and not (name == "time" and module.parent.name == "stores")  # deadlines of calls, not the time of facts
+    }
+    assert strange == set()
+
+
+def test_only_stores_touch_databases() -> None:
+    drivers = {"sqlite3", "neo4j"}
+    wrong = [
+        f"{module.relative_to(ROOT)} imports {name}"
+        for folder in ("graph", "app")
+        for module in modules(folder)
+        for name in imports(module)
+        if name.split(".")[0] in drivers and module.parent != ROOT / "graph/stores"
+    ]
+    assert wrong == []
+
+
+def test_only_compose_names_concrete_stores() -> None:
+    concrete = {"graph.stores.sqlite", "graph.stores.neo4j"}
+    wrong = [
+        f"{module.relative_to(ROOT)} imports {name}"
+        for module in modules("app")
+        for name in imports(module)
+        if name in concrete and module.name != "compose.py"
+    ]
+    assert wrong == []
+
+
+def test_capabilities_do_not_import_each_other() -> None:
+    wrong = [
+        f"{module.relative_to(ROOT)} imports {name}"
+        for room in CAPABILITIES
+        for module in modules(f"app/{room}")
+        for name in imports(module)
+        if name.startswith("app.") and name.split(".")[1] in CAPABILITIES - {room}
+    ]
+    assert wrong == []
+
+
+def test_threads_are_crossed_in_one_place() -> None:
+    wrong = [
+        f"{module.relative_to(ROOT)}"
+        for module in modules("app")
+        if "to_thread" in module.read_text() and module.name not in {"service.py", "upkeep.py"}
+    ]
+    assert wrong == []
+
+
+def test_the_schema_file_is_current() -> None:
+    from app.graphql.schema import schema
+
+    assert (ROOT / "app/graphql/schema.graphql").read_text() == schema.as_str() + "\n"
