@@ -30,12 +30,13 @@ install: .venv/installed-dev ## the Python environment with everything the tests
 web: app/http/static/.built ## the explorer's assets
 
 .PHONY: check
-check: .venv/installed-dev frontend/node_modules/.package-lock.json ## format, lint, types, schema file, compose file
+check: .venv/installed-dev frontend/node_modules/.package-lock.json ## format, lint, types, architecture, schema file, compose file
 	$(NEED) compose
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(NPM) run check
+	$(BIN)/pytest --quiet tests/test_architecture.py
 	$(BIN)/python -m app schema --check
 	HEADWATER_NEO4J_PASSWORD=unused $(shell command -v docker-compose || echo docker compose) config --quiet
 

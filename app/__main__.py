@@ -166,9 +166,15 @@ def check_store(_: argparse.Namespace) -> int:
     return DIFFERENT if found else CLEAN
 
 
-def index_differences(store: Store) -> list[str]:  # noqa: ARG001
+def index_differences(store: Store) -> list[str]:
     """How an index loaded at once differs from one that followed every revision, one sentence each."""
-    return []
+    from graph.compare import differences  # noqa: PLC0415
+    from graph.index import LineageIndex  # noqa: PLC0415
+
+    followed, loaded = LineageIndex(store), LineageIndex(store)
+    followed.replay()
+    loaded.load()
+    return differences(followed.view(), loaded.view())
 
 
 def _days(text: str) -> float:

@@ -26,7 +26,7 @@ def compose(settings: Settings) -> Starlette:
     metrics = Metrics()
 
     def host(store: Store) -> Headwater:
-        return MeteredHeadwater(store, LineageIndex(store), now, metrics)
+        return MeteredHeadwater(store, LineageIndex(store), now, metrics, settings.snapshot_path)
 
     upkeep = Upkeep(
         lambda: open_store(settings),

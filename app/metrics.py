@@ -1,6 +1,7 @@
 """What is measured, for Prometheus. Label values come from our own code only, so their number is bounded."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
 from typing import TypeVar
 
 from prometheus_client import (
@@ -89,8 +90,10 @@ class IndexCollector:
 class MeteredHeadwater(Headwater):
     """Counts and times what goes through it."""
 
-    def __init__(self, store: Store, index: LineageIndex, clock: Callable[[], Instant], metrics: Metrics) -> None:
-        super().__init__(store, index, clock)
+    def __init__(
+        self, store: Store, index: LineageIndex, clock: Callable[[], Instant], metrics: Metrics, snapshot: Path | None
+    ) -> None:
+        super().__init__(store, index, clock, snapshot=snapshot)
         self._metrics = metrics
 
     async def register(self, wanted: Registration, operation_id: str | None, actor: str) -> Receipt:

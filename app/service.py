@@ -7,9 +7,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import anyio
+import structlog
 from anyio import CapacityLimiter
 
 from graph.changes import Changes, Receipt, Registration
@@ -18,10 +20,14 @@ from graph.index import LineageIndex, Moment, View
 from graph.keys import AssetKey, AssetKind
 from graph.model import Operation, StoredAssertion, Subject
 from graph.plan import plan_registration, register
+from graph.snapshot import load as load_index
+from graph.snapshot import save as save_index
 from graph.stores.contract import Revision, SearchHit, Store
 from graph.time import Instant
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 _READERS = 8
 _WRITERS = 64
@@ -39,11 +45,20 @@ class When:
 
 
 class Headwater:
-    def __init__(self, store: Store, index: LineageIndex, clock: Callable[[], Instant], patience: float = 5.0) -> None:
+    def __init__(
+        self,
+        store: Store,
+        index: LineageIndex,
+        clock: Callable[[], Instant],
+        patience: float = 5.0,
+        snapshot: Path | None = None,
+    ) -> None:
         self.store = store
         self.index = index
         self.clock = clock
         self._patience = patience
+        self._snapshot = snapshot
+        self._saved: int | None = None
         self._moved = asyncio.Event()
         self._reading: CapacityLimiter | None = None
         self._writing: CapacityLimiter | None = None
@@ -55,8 +70,27 @@ class Headwater:
         return self.index.loaded
 
     async def load(self) -> None:
-        await self.in_thread(self.index.load)
+        """From the snapshot if there is one that fits, else from the store; then there is one.
+
+        Loading again is for an index that went wrong: its snapshot may be wrong too, and is made anew.
+        """
+        snapshot = None if self.index.loaded else self._snapshot
+        unfit = await self.in_thread(load_index, self.index, self.store, snapshot)
         self._announce()
+        if snapshot is not None and unfit is None:
+            self._saved = self.index.revision
+        else:
+            log.info("the lineage index was loaded from the store", snapshot=unfit or "not asked")
+            self._saved = None
+            await self.save()
+
+    async def save(self) -> None:
+        """Writes the snapshot, if one is kept. A disk that is full costs a slower start, not the service."""
+        if self._snapshot is not None and self.ready and self.index.revision != self._saved:
+            try:
+                self._saved = await self.in_thread(save_index, self.index, self.store, self._snapshot)
+            except OSError as error:
+                log.warning("the snapshot of the lineage index could not be written", reason=str(error))
 
     async def follow(self) -> int:
         """Brings the index to the store's head; the revision reached."""

@@ -111,6 +111,11 @@ class Settings(BaseSettings):
         return Path(unquote(self.store.removeprefix(_SQLITE))) if self.store.startswith(_SQLITE) else None
 
     @property
+    def snapshot_path(self) -> Path | None:
+        """Where the lineage index is kept between starts: beside a SQLite file. None: it is not kept."""
+        return self.sqlite_path and self.sqlite_path.with_name(self.sqlite_path.name + "-index")
+
+    @property
     def store_redacted(self) -> str:
         """The store without its password, for people and logs."""
         # Up to the last "@": a password that was not escaped may hold one itself.

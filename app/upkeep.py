@@ -72,6 +72,7 @@ class Upkeep:
 
     async def close(self) -> None:
         if self.headwater is not None:
+            await self.headwater.save()
             await anyio.to_thread.run_sync(self.headwater.store.close)
 
     async def _opened(self) -> Store:
@@ -102,12 +103,13 @@ class Upkeep:
                     await headwater.follow()
                 if headwater.index.wants_compaction:
                     await headwater.in_thread(headwater.index.compact)
+                    await headwater.save()
                 if time.monotonic() - settled >= SETTLE_SECONDS:
                     await headwater.in_thread(headwater.store.settle, headwater.clock())
                     settled = time.monotonic()
                 if time.monotonic() - forgotten >= FORGET_SECONDS:
                     before = headwater.clock() - self._operation_microseconds
-                    await headwater.in_thread(headwater.store.forget_operations, before)
+                    await headwater.in_thread(headwater.store.forget_operations, before, headwater.clock())
                     forgotten = time.monotonic()
             except StoreUnavailable as error:
                 if self._trouble is None:

@@ -37,7 +37,8 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="end after the answers instead of serving on")
     parser.add_argument("--token", help="a contributor's token, where HEADWATER_TOKENS_FILE is set")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.default_int_handler)
     store = os.environ.get("HEADWATER_STORE") or f"sqlite:///{FOLDER}/demo.db"
     try:
         with service(store) as address, closing(Client(address, options.token)) as client:

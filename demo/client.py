@@ -1,5 +1,6 @@
 """The public API, as any client uses it: GraphQL over HTTP."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -25,7 +26,7 @@ class Client:
         data: dict[str, Any] = answer["data"]
         return data
 
-    def register(self, origin: str, basis: str, manifest: dict[str, object]) -> dict[str, Any]:
+    def register(self, origin: str, basis: str, manifest: Mapping[str, object]) -> dict[str, Any]:
         """All that `origin` says, from now on: what it said before and does not say here is withdrawn. Raises Refused."""
         given = {"manifest": {"complete": True, **manifest}, "envelope": {"origin": origin, "basis": basis}}
         result: dict[str, Any] = self.ask(_REGISTER, **given)["register"]

@@ -14,7 +14,7 @@ from sklearn.datasets import load_wine
 
 from demo.training import CHALLENGER, CHAMPION, CHEMISTRY, CULTIVARS, PLANS, PROFILE, Plan, Version
 
-Json = dict[str, object]
+Json = Mapping[str, object]
 
 ASSAYS = "dataset:warehouse/lab.assays"
 SCANS = "dataset:warehouse/labels.scans"
@@ -22,6 +22,7 @@ LOG = "dataset:warehouse/predictions.cultivar"
 READINGS = "dataset:warehouse/predictions.label_digit"
 CHEMISTRY_VIEW = "feature_view:cellar/bottle_chemistry"
 PROFILE_VIEW = "feature_view:cellar/bottle_profile"
+LABEL_READER = "deployment:cellar/label-reader"
 
 FEATURE = "feature:cellar/bottle_chemistry#flavanoid_share"
 MODEL = "model:cellar/proline"
@@ -89,16 +90,13 @@ def _data() -> Json:
         "jobs": [
             _view_job("compute_chemistry", ASSAYS, CHEMISTRY_VIEW, CHEMISTRY),
             _view_job("compute_profile", LOG, PROFILE_VIEW, PROFILE),
-            *(_training_job(PLANS_BY_MODEL[model][-1]) for model in _MODELS),
+            *(_training_job(newest) for newest in {plan.model: plan for plan in PLANS}.values()),
         ],
         "models": [
             _named(_model(model), owner, description, tier=tier)
             for model, (description, owner, tier) in _MODELS.items()
         ],
     }
-
-
-PLANS_BY_MODEL = {model: [plan for plan in PLANS if plan.model == model] for model in _MODELS}
 
 
 def _training(versions: Sequence[Version]) -> Json:
@@ -172,7 +170,7 @@ def _serving() -> Json:
                 calls=[DEPLOYMENT, "deployment:cellar/proline-api"],
             ),
             _named(
-                "deployment:cellar/label-reader",
+                LABEL_READER,
                 LOGISTICS,
                 "Reads crate labels; requests carry the pixels",
                 tier=2,
@@ -183,7 +181,9 @@ def _serving() -> Json:
             ),
         ],
         "consumers": [
-            _consumer("crate-sorter", "SERVICE", LOGISTICS, "Sends each crate to its aisle", 1, DEPLOYMENT, LABELS),
+            _consumer(
+                "crate-sorter", "SERVICE", LOGISTICS, "Sends each crate to its aisle", 1, DEPLOYMENT, LABEL_READER
+            ),
             _consumer("web-shop", "APPLICATION", SHOP, "Shows the bottle card", 1, "deployment:cellar/bottle-card"),
             _consumer(
                 "quality-board", "DASHBOARD", LABORATORY, "Predictions against the growers' word", 3, LOG, ASSAYS
@@ -195,9 +195,6 @@ def _serving() -> Json:
             _consumer("stock-count", "BATCH_JOB", LOGISTICS, "Counts crates", 3, READINGS),
         ],
     }
-
-
-LABELS = "deployment:cellar/label-reader"
 
 
 def _named(key: str, owner: Json, description: str, **fields: object) -> Json:

@@ -140,7 +140,7 @@ def train() -> list[Version]:
         versions.append(_trained(plan, table))
         if plan.model == "cultivar" and plan.version == CHAMPION["cultivar"]:
             # What the champion's deployment logs for each bottle, the next model reads.
-            predicted = plan.estimator.predict_proba(_matrix(bottles, plan.reads))  # type: ignore[attr-defined]
+            predicted = plan.estimator.predict_proba(_matrix(bottles, plan.reads))
             logged = dict(zip(CULTIVARS, predicted.T, strict=True))
             bottles |= {name: logged[column] for name, column in PROFILE.items()}
     return versions

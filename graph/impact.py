@@ -75,11 +75,10 @@ def _current(view: View, assets: Ints, moment: Moment) -> Bools:
 
 def _newest(view: View, container: int, moment: Moment) -> int:
     parts = np.array(view.parts[container])
-    asserted = view.label_codes(parts, moment) >= 0
-    if asserted.any():
-        parts = parts[asserted]
-    else:
-        parts = parts[[has_flow(view, part, moment) for part in parts.tolist()]]
+    there: Bools = view.label_codes(parts, moment) >= 0
+    if not there.any():
+        there = np.array([has_flow(view, part, moment) for part in parts.tolist()], np.bool_)
+    parts = parts[there]
     births = view.births(parts, moment)
     ranked = sorted(zip(births, parts.tolist(), strict=True), key=lambda pair: (pair[0], _natural(view.keys[pair[1]])))
     return ranked[-1][1] if ranked else 0

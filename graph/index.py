@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
@@ -70,6 +70,11 @@ class Columns:
     def __getitem__(self, name: str) -> Ints:
         return self.arrays[name]  # type: ignore[return-value]
 
+    def adopt(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+        """Takes these as all its rows."""
+        self.arrays = {name: arrays[name].astype(old.dtype, copy=False) for name, old in self.arrays.items()}
+        self.count = len(next(iter(arrays.values())))
+
     def extend(self, rows: Mapping[str, NDArray[np.generic]]) -> int:
         """Appends rows; the number of the first one."""
         first, size = self.count, len(next(iter(rows.values())))
@@ -105,6 +110,10 @@ class Adjacency:
         made.offsets = np.concatenate([[0], np.cumsum(np.bincount(by, minlength=places))])
         made.has_recent = np.zeros(places + 1024, np.bool_)
         return made
+
+    def adopt(self, offsets: Ints, rows: Ints, places: int) -> None:
+        self.offsets, self.rows = offsets, rows
+        self.has_recent = np.zeros(places + 1024, np.bool_)
 
     def add(self, place: int, row: int) -> None:
         self.recent.setdefault(place, []).append(row)
@@ -265,6 +274,15 @@ class _Told:
         return [Told(*flow, valid) for flow, valids in intervals.items() for valid in union(valids)]
 
 
+class Parts(NamedTuple):
+    """All that an index holds, as plain data. `arrays` and `about` are this module's own affair."""
+
+    revision: int
+    about: dict[str, Any]
+    keys: list[str]
+    arrays: dict[str, NDArray[Any]]
+
+
 class LineageIndex:
     """Empty until `load`. One thread at a time changes it; any number read it through `view`."""
 
@@ -324,16 +342,21 @@ class LineageIndex:
             self._loaded = False
             self._clear()
             with self._store.export() as export:
-                numbers, keys = [np.zeros(0, np.int64)], []
-                for chunk in export.assets():
-                    numbers.append(chunk.number)
-                    keys += chunk.key
-                number_of = self._load_assets(np.concatenate(numbers), keys)
-                chunks = list(export.assertions())
-                if chunks:
-                    self._load_assertions(_joined(chunks), number_of, export.revision)
+                assets = list(export.assets())
+                numbers = np.concatenate([np.zeros(0, np.int64), *(chunk.number for chunk in assets)])
+                number_of = self._load_assets(numbers, [key for chunk in assets for key in chunk.key])
+                told = _joined(list(export.assertions()))
+                if len(told.number):
+                    self._load_assertions(told, number_of, export.revision)
                 self._revision = export.revision
             self._compress()
+            self.follow()
+            self._loaded = True
+
+    def replay(self) -> None:
+        """Like `load`, but revision by revision: slow, and the proof that `load` is right."""
+        with self._changing:
+            self._clear()
             self.follow()
             self._loaded = True
 
@@ -390,6 +413,76 @@ class LineageIndex:
         self._by_via = Adjacency.compressed(rows["via"][: rows.count], self._assets.count)
         self._labels_by_asset = Adjacency.compressed(labels["asset"][: labels.count], self._assets.count)
         self._compacted = rows.count
+
+    def parts(self) -> Parts:
+        """For a snapshot. Compacts."""
+        with self._changing:
+            self._compress()
+            arrays = {
+                f"{name}.{column}": table[column][: table.count].copy()
+                for name, table in self._tables().items()
+                for column in table.arrays
+            }
+            for name, adjacency in self._adjacencies().items():
+                arrays |= {f"{name}.offsets": adjacency.offsets, f"{name}.rows": adjacency.rows}
+            about = {
+                "revision": self._revision,
+                "namespaces": self._namespaces,
+                "origins": self._origins,
+                "labels": [list(label) for label in self._labels],
+                "carried": [[asset, intervals] for asset, intervals in self._carried.items()],
+            }
+            return Parts(self._revision, about, self._keys[1:], arrays)
+
+    def restore(self, parts: Parts) -> None:
+        """Takes over what `parts` gave, then follows the store to its head."""
+        with self._changing:
+            self._loaded = False
+            self._clear()
+            about, arrays = parts.about, parts.arrays
+            for name, table in self._tables().items():
+                table.adopt({column: arrays[f"{name}.{column}"] for column in table.arrays})
+            self._keys += parts.keys if parts.keys != [""] else []
+            self._numbers = dict(zip(self._keys[1:], range(1, len(self._keys)), strict=True))
+            self._namespaces, self._origins = about["namespaces"], about["origins"]
+            self._labels = [Label(tuple(owners), tuple(tags)) for owners, tags in about["labels"]]
+            self._namespace_numbers = {name: number for number, name in enumerate(self._namespaces)}
+            self._origin_numbers = {name: number for number, name in enumerate(self._origins)}
+            self._label_numbers = {label: number for number, label in enumerate(self._labels)}
+            self._carried = {asset: [Interval(*each) for each in intervals] for asset, intervals in about["carried"]}
+            self._parts = self._parts_by_container()
+            self._revision = parts.revision
+            places = {"labels_by_asset": self._assets.count, "by_via": self._assets.count}
+            for name, adjacency in self._adjacencies().items():
+                adjacency.adopt(
+                    arrays[f"{name}.offsets"], arrays[f"{name}.rows"], places.get(name, self._vertices.count)
+                )
+            self._compacted = self._rows.count
+            self.follow()
+            self._loaded = True
+
+    def _tables(self) -> dict[str, Columns]:
+        return {"assets": self._assets, "vertices": self._vertices, "rows": self._rows, "labels": self._label_rows}
+
+    def _adjacencies(self) -> dict[str, Adjacency]:
+        return {
+            "down": self._down,
+            "up": self._up,
+            "by_via": self._by_via,
+            "labels_by_asset": self._labels_by_asset,
+        }
+
+    def _parts_by_container(self) -> dict[int, list[int]]:
+        container, kind = self._assets["container"][: self._assets.count], self._assets["kind"][: self._assets.count]
+        parts = np.nonzero((container > 0) & (kind != ALIAS_CODE))[0]
+        parts = parts[np.argsort(container[parts], kind="stable")]
+        containers, starts = np.unique(container[parts], return_index=True)
+        groups = np.split(parts, starts[1:])
+        return (
+            {number: group.tolist() for number, group in zip(containers.tolist(), groups, strict=True)}
+            if len(parts)
+            else {}
+        )
 
     def _number(self, key: AssetKey) -> int:
         number = self._numbers.get(str(key))
@@ -535,7 +628,8 @@ class LineageIndex:
         last = np.where(told.known_last > revision, FOREVER, told.known_last)
         known = told.known_first <= revision
         special = self._needs_replay(told, source, target, via, last)
-        origin = np.array([_interned(name, self._origins, self._origin_numbers) for name in told.origin], np.int64)
+        named = [_interned(name, self._origins, self._origin_numbers) for name in told.origins]
+        origin = np.array(named, np.int64)[told.origin]
 
         flows = np.nonzero(known & (target > 0) & ~special)[0]
         kind = self._assets["kind"]
@@ -589,7 +683,10 @@ class LineageIndex:
 
         of_asset = target == 0
         rows_of = np.bincount(source[of_asset], minlength=self._assets.count)
-        telling = np.array(['"signature"' in text or '"features_from"' in text for text in told.attributes])
+        telling = np.zeros(len(source), np.bool_)
+        for row in np.nonzero(of_asset)[0].tolist():
+            text = told.attributes[row]
+            telling[row] = '"signature"' in text or '"features_from"' in text
         special: Bools = of_asset & (
             (rows_of[source] > 1)
             | (last < FOREVER)
@@ -618,8 +715,10 @@ class LineageIndex:
             if target[row]:
                 subject = Flow(asset, key(int(target[row])), key(int(via[row])) if via[row] else None)
             valid = Interval(int(told.valid_start[row]), int(told.valid_end[row]))
-            content = orjson.loads(told.attributes[row]) if told.attributes[row] != "{}" else {}
-            assertion = Assertion(subject, told.origin[row], REFINES_FIRST[told.basis[row]], valid, content)
+            content = orjson.loads(told.attributes[row] or "{}")
+            assertion = Assertion(
+                subject, told.origins[told.origin[row]], REFINES_FIRST[told.basis[row]], valid, content
+            )
             stored = StoredAssertion(
                 int(told.number[row]), assertion, Known(int(told.known_first[row]), int(last[row]))
             )
@@ -916,18 +1015,24 @@ def _merged_labels(rows: Iterable[_LabelRow]) -> list[_LabelRow]:
 
 
 def _joined(chunks: Sequence[AssertionColumns]) -> AssertionColumns:
+    def column(of: Callable[[AssertionColumns], Ints]) -> Ints:
+        return np.concatenate([np.zeros(0, np.int64), *(of(chunk) for chunk in chunks)])
+
+    origins = list(dict.fromkeys(name for chunk in chunks for name in chunk.origins))
+    place = {name: number for number, name in enumerate(origins)}
     return AssertionColumns(
-        number=np.concatenate([chunk.number for chunk in chunks]),
-        source=np.concatenate([chunk.source for chunk in chunks]),
-        target=np.concatenate([chunk.target for chunk in chunks]),
-        via=np.concatenate([chunk.via for chunk in chunks]),
-        origin=[name for chunk in chunks for name in chunk.origin],
-        basis=np.concatenate([chunk.basis for chunk in chunks]),
-        valid_start=np.concatenate([chunk.valid_start for chunk in chunks]),
-        valid_end=np.concatenate([chunk.valid_end for chunk in chunks]),
-        known_first=np.concatenate([chunk.known_first for chunk in chunks]),
-        known_last=np.concatenate([chunk.known_last for chunk in chunks]),
+        number=column(lambda chunk: chunk.number),
+        source=column(lambda chunk: chunk.source),
+        target=column(lambda chunk: chunk.target),
+        via=column(lambda chunk: chunk.via),
+        origin=column(lambda chunk: np.array([place[name] for name in chunk.origins], np.int64)[chunk.origin]),
+        basis=column(lambda chunk: chunk.basis),
+        valid_start=column(lambda chunk: chunk.valid_start),
+        valid_end=column(lambda chunk: chunk.valid_end),
+        known_first=column(lambda chunk: chunk.known_first),
+        known_last=column(lambda chunk: chunk.known_last),
         attributes=[text for chunk in chunks for text in chunk.attributes],
+        origins=origins,
     )
 
 

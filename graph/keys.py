@@ -91,8 +91,7 @@ class AssetKey(NamedTuple):
         kind = _KINDS.get(match["kind"])
         if kind is None:
             raise InvalidKey(
-                f"{quoted(match['kind'])} in {quoted(text)} is not a kind of asset; the kinds are"
-                f" {', '.join(_KINDS)}",
+                f"{quoted(match['kind'])} in {quoted(text)} is not a kind of asset; the kinds are {', '.join(_KINDS)}",
                 text,
             )
         part = match["part"]

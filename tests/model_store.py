@@ -147,7 +147,7 @@ class ModelStore:
         self.now = max(self.now, now)
         return 0
 
-    def forget_operations(self, before: Instant) -> int:
+    def forget_operations(self, before: Instant, now: Instant) -> int:
         kept = {name: kept for name, kept in self.operations.items() if kept[2] >= before}
         forgotten, self.operations = len(self.operations) - len(kept), kept
         return forgotten
@@ -182,17 +182,19 @@ class ModelExport:
     def assertions(self) -> Iterator[AssertionColumns]:
         columns = zip(*map(self._row, self._rows), strict=True) if self._rows else ([] for _ in range(11))
         n, s, t, v, origin, basis, start, end, first, last, attributes = columns
+        origins = sorted(set(origin))
         i = np.int64
         yield AssertionColumns(
-            np.array(n, i), np.array(s, i), np.array(t, i), np.array(v, i), [*origin], np.array(basis, np.int8),
-            np.array(start, i), np.array(end, i), np.array(first, i), np.array(last, i), [*attributes],
+            np.array(n, i), np.array(s, i), np.array(t, i), np.array(v, i), np.array([origins.index(name) for name in origin], i), np.array(basis, np.int8),
+            np.array(start, i), np.array(end, i), np.array(first, i), np.array(last, i), [*attributes], origins,
         )  # fmt: skip
 
     def _row(self, row: StoredAssertion) -> tuple[int, int, int, int, str, int, int, int, int, int, str]:
         said = row.assertion
         source, target, via = said.subject if isinstance(said.subject, Flow) else (said.subject, None, None)
         ends = self._numbers[source], self._numbers[target] if target else 0, self._numbers[via] if via else 0
-        basis, text = REFINES_FIRST.index(said.basis), canonical(said.attributes).decode()
+        is_asset = isinstance(said.subject, AssetKey)
+        basis, text = REFINES_FIRST.index(said.basis), canonical(said.attributes).decode() if is_asset else ""
         return row.number, *ends, said.origin, basis, *said.valid, *row.known, text
 
 
@@ -203,7 +205,7 @@ def _ends(subject: Subject, via: bool = False) -> set[AssetKey]:
 
 
 def _at(flow: Flow, keys: Collection[AssetKey]) -> bool:
-    return any(end in keys or end.container in keys for end in _ends(flow))
+    return any(end in keys or end.container in keys for end in _ends(flow, via=True))
 
 
 def _rows_of(revision: Revision) -> tuple[StoredAssertion, ...]:

@@ -27,4 +27,4 @@ def emptied_neo4j_store(url: str) -> Neo4jStore:
     with cypher(url) as driver, driver.session() as session:
         session.run(_EMPTY).consume()
         session.run(_FROM_NOTHING).consume()
-    return Neo4jStore(url)
+    return Neo4jStore(url, request_deadline=30)  # a server that was just started is slow

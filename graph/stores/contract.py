@@ -6,7 +6,7 @@ A store keeps assets, flows and assertions, numbers revisions, and answers by ke
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from graph.changes import Changes, Receipt
 from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Operation, StoredAssertion, Subject
 from graph.time import Instant
+
+Numbers: TypeAlias = NDArray[np.integer]
 
 
 class GraphReader(Protocol):
@@ -33,7 +35,7 @@ class GraphReader(Protocol):
         ...
 
     def touching(self, keys: Collection[AssetKey]) -> Collection[Subject]:
-        """The parts of `keys`, and the flows at them or at their parts, that anybody believes in now."""
+        """The parts of `keys`, and the flows at or via them or their parts, that anybody believes in now."""
         ...
 
     def versions(self, keys: Collection[AssetKey]) -> Mapping[AssetKey, int]:
@@ -50,6 +52,7 @@ class Revision:
     operation: str | None
     actor: str
     opened: tuple[StoredAssertion, ...]
+    """With their `known` as it is when this is read: its `last` may lie in a later revision."""
     closed: tuple[StoredAssertion, ...]
 
 
@@ -63,7 +66,7 @@ class SearchHit:
 class AssetColumns(NamedTuple):
     """Some assets, as columns. `number` is the store's own: positive, never used again, the same in all columns below."""
 
-    number: NDArray[np.int64]
+    number: Numbers
     key: list[str]
 
 
@@ -71,20 +74,22 @@ class AssertionColumns(NamedTuple):
     """Some assertions with their whole history, as columns of equal length, in no order.
 
     `source` is the asset an assertion is of; `target` and `via` are 0 where there is none (for assets both are).
-    Open ends are graph.time.FOREVER. `basis` indexes graph.model.REFINES_FIRST. `attributes` is canonical JSON.
+    Open ends are graph.time.FOREVER. `basis` indexes graph.model.REFINES_FIRST, `origin` indexes `origins`, which has
+    a length of its own. `attributes` is canonical JSON for assets; for flows it is empty: no walk asks for theirs.
     """
 
-    number: NDArray[np.int64]
-    source: NDArray[np.int64]
-    target: NDArray[np.int64]
-    via: NDArray[np.int64]
-    origin: list[str]
-    basis: NDArray[np.int8]
-    valid_start: NDArray[np.int64]
-    valid_end: NDArray[np.int64]
-    known_first: NDArray[np.int64]
-    known_last: NDArray[np.int64]
+    number: Numbers
+    source: Numbers
+    target: Numbers
+    via: Numbers
+    origin: Numbers
+    basis: Numbers
+    valid_start: Numbers
+    valid_end: Numbers
+    known_first: Numbers
+    known_last: Numbers
     attributes: list[str]
+    origins: list[str]
 
 
 class Export(Protocol):
@@ -149,7 +154,7 @@ class Store(GraphReader, Protocol):
         """Assets that hold now and whose key, description, owners or tags hold every word of `text` (as a prefix).
 
         Best first, ties in the order of the keys' text. No words in `text`: none. "Now" is the last commit or `settle`.
-        Stubs and aliases are not found.
+        Stubs and aliases are not found. Raises InvalidInput for more than 64 different words.
         """
         ...
 
@@ -158,14 +163,15 @@ class Store(GraphReader, Protocol):
         ...
 
     def settle(self, now: Instant) -> int:
-        """Brings derived views of what holds *now* up to date where valid time has passed an end; how many flows moved.
+        """Brings derived views of what holds *now* up to date where valid time has passed a start or an end.
 
-        Takes no revision: nothing that is believed changes. Stores without such a view answer 0.
+        Answers how many assets and flows that touched; repeated for the same instant, 0. Takes no revision: nothing that
+        is believed changes.
         """
         ...
 
-    def forget_operations(self, before: Instant) -> int:
-        """Forgets the operation ids of commits before that instant; how many. The purge itself is recorded."""
+    def forget_operations(self, before: Instant, now: Instant) -> int:
+        """Forgets the operation ids of commits before an instant; how many. The purge itself is recorded, as of `now`."""
         ...
 
     def check(self) -> list[str]:

@@ -14,7 +14,7 @@ counts what it holds and names the one before until all is there; whatever is re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,7 +32,7 @@ from graph.stores.neo4j_check import check
 from graph.stores.neo4j_connection import Neo4jAddress, Neo4jConnection, Run, counters, value
 from graph.stores.neo4j_migrate import migrate
 from graph.stores.neo4j_names import subject_id
-from graph.stores.neo4j_view import next_change, own_properties, show, version_key
+from graph.stores.neo4j_view import next_change, own_properties, plan_view, show, version_key
 from graph.stores.words import query_words
 from graph.time import FOREVER, Instant, Interval
 
@@ -59,7 +59,8 @@ class Neo4jStore:
         self._db = Neo4jConnection(Neo4jAddress.parse(url), request_deadline)
         try:
             migrate(self._db)
-        except GraphError:
+            self._db.write(_warm_up, _BACKGROUND_SECONDS)
+        except BaseException:
             self._db.close()
             raise
         self._whole = 0
@@ -87,12 +88,12 @@ class Neo4jStore:
                 if settled < _SETTLE_CHUNK:
                     return moved
 
-    def forget_operations(self, before: Instant) -> int:
+    def forget_operations(self, before: Instant, now: Instant) -> int:
         removed = 0
         with self._commits.exclusively():
             while True:
                 forgotten: int = self._db.write(
-                    lambda run: value(run, _FORGET, before=before, limit=_FORGET_CHUNK), _BACKGROUND_SECONDS
+                    lambda run: value(run, _FORGET, before=before, now=now, limit=_FORGET_CHUNK), _BACKGROUND_SECONDS
                 )
                 removed += forgotten
                 if forgotten < _FORGET_CHUNK:
@@ -224,26 +225,27 @@ class Neo4jExport:
         for number, source, target, via, origin, basis, start, end, first, last, attributes in self._chunks(
             _EXPORT_ASSERTIONS, self._last_assertion
         ):
+            origins = sorted(set(origin))
+            code = {name: place for place, name in enumerate(origins)}
             yield AssertionColumns(
                 number=np.array(number, np.int64),
                 source=np.array(source, np.int64),
                 target=np.array(target, np.int64),
                 via=np.array(via, np.int64),
-                origin=origin,
+                origin=np.array([code[name] for name in origin], np.int64),
                 basis=np.array([bases[each] for each in basis], np.int8),
                 valid_start=np.array(start, np.int64),
                 valid_end=np.array(end, np.int64),
                 known_first=np.array(first, np.int64),
                 known_last=np.array(last, np.int64),
                 attributes=attributes,
+                origins=origins,
             )
 
     def _chunks(self, query: str, last: int) -> Iterator[list[list[Any]]]:
         for low in range(1, last + 1, _EXPORT_CHUNK):
-            bounds = {"low": low, "high": min(low + _EXPORT_CHUNK, last + 1), "forever": FOREVER}
-            columns: list[list[Any]] = self._db.read(
-                lambda run, bounds=bounds: value(run, query, **bounds), _BACKGROUND_SECONDS
-            )  # type: ignore[misc]
+            high = min(low + _EXPORT_CHUNK, last + 1)
+            columns = self._db.read(partial(_columns, query=query, low=low, high=high), _BACKGROUND_SECONDS)
             if columns[0]:
                 yield columns
 
@@ -354,6 +356,22 @@ def _apply(run: Run, group: Sequence[Commit], in_doubt: bool = False) -> list[Re
             outcomes.append(error)
     _record(run, draft, max(now for _, _, now in group))
     return outcomes
+
+
+def _warm_up(run: Run) -> None:
+    """Has the server plan what a commit runs: on one just started, that takes longer than a request may."""
+    _draft(run, [])
+    record: dict[str, object] = {
+        "made": [],
+        "closed": [],
+        "opened": [],
+        "revisions": [],
+        "operations": [],
+        "head": {},
+        "now": 0,
+    }
+    value(run, _RECORD, **record)
+    plan_view(run)
 
 
 def _draft(run: Run, group: Sequence[Commit]) -> _Draft:
@@ -473,6 +491,11 @@ def _stored_rows(run: Run, match: str, **parameters: object) -> list[StoredAsser
     return _in_order(
         _stored(Flow(_key(s), _key(t), _key(v) if v else None) if t else _key(s), *row) for s, t, v, *row in rows
     )
+
+
+def _columns(run: Run, query: str, low: int, high: int) -> list[list[Any]]:
+    found: list[list[Any]] = value(run, query, low=low, high=high, forever=FOREVER)
+    return found
 
 
 def _stored(
@@ -651,7 +674,7 @@ WITH o LIMIT $limit
 DELETE o
 WITH count(*) AS removed
 FOREACH (_ IN CASE WHEN removed = 0 THEN [] ELSE [1] END |
-  CREATE (:Purge {at: timestamp() * 1000, what: 'operation', before: $before, removed: removed}))
+  CREATE (:Purge {at: $now, what: 'operation', before: $before, removed: removed}))
 RETURN removed
 """
 
@@ -677,7 +700,7 @@ RETURN [
     RETURN p.key
   },
   COLLECT {
-    MATCH (x:Assertion) WHERE (x.source IN reach OR x.target IN reach) AND x.target IS NOT NULL AND x.known_last IS NULL
+    MATCH (x:Assertion) WHERE (x.source IN reach OR x.target IN reach OR x.via IN reach) AND x.target IS NOT NULL AND x.known_last IS NULL
     WITH DISTINCT x.source AS source, x.target AS target, x.via AS via
     MATCH (s:Key {number: source}) MATCH (t:Key {number: target}) OPTIONAL MATCH (v:Key {number: via})
     RETURN [s.key, t.key, v.key]
@@ -739,5 +762,5 @@ _EXPORT_ASSERTIONS = """
 MATCH (x:Assertion) WHERE $low <= x.number < $high
 RETURN [collect(x.number), collect(x.source), collect(coalesce(x.target, 0)), collect(coalesce(x.via, 0)),
   collect(x.origin), collect(x.basis), collect(x.valid_start), collect(x.valid_end), collect(x.known_first),
-  collect(coalesce(x.known_last, $forever)), collect(coalesce(x.attributes, '{}'))]
+  collect(coalesce(x.known_last, $forever)), collect(CASE WHEN x.target IS NULL THEN coalesce(x.attributes, '{}') ELSE '' END)]
 """

@@ -1,6 +1,8 @@
 """Finds what in a Neo4j store contradicts itself, such as what somebody wrote past the service."""
 
-from graph.stores.neo4j_connection import Neo4jConnection, value
+from functools import partial
+
+from graph.stores.neo4j_connection import Neo4jConnection, Run, value
 from graph.stores.neo4j_view import FLOW_TYPES, LABELS
 
 _NAMED = 20
@@ -10,12 +12,19 @@ def check(db: Neo4jConnection, seconds: float) -> list[str]:
     """One sentence for each finding, of each sort the first twenty."""
     wrong: list[str] = []
     for find in _FINDINGS:
-        query = f"{find} AS sentence ORDER BY sentence WITH collect(sentence) AS found RETURN [found[..$named], size(found)]"
-        found, count = db.read(lambda run, query=query: value(run, query, named=_NAMED), seconds)  # type: ignore[misc]
+        found, count = db.read(partial(_found, find=find), seconds)
         wrong += found
         if count > _NAMED:
             wrong.append(f"and {count - _NAMED} more like that")
     return wrong
+
+
+def _found(run: Run, find: str) -> tuple[list[str], int]:
+    query = (
+        f"{find} AS sentence ORDER BY sentence WITH collect(sentence) AS found RETURN [found[..$named], size(found)]"
+    )
+    found, count = value(run, query, named=_NAMED)
+    return found, count
 
 
 _FLOW = "'the ' + type(f) + ' from ' + coalesce(s.key, elementId(s)) + ' to ' + coalesce(t.key, elementId(t))"

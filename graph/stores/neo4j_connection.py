@@ -98,7 +98,7 @@ class Neo4jConnection:
 
         def attempt(work: Callable[[Run], T], driver: Driver, left: float) -> T:
             with self._session(driver, WRITE_ACCESS) as session, session.begin_transaction(timeout=left) as tx:
-                result = work(lambda text, parameters: tx.run(text, parameters))
+                result = work(tx.run)
                 tx.commit()
                 return result
 

@@ -52,7 +52,7 @@ def migrate(db: Neo4jConnection) -> None:
 
 def _applied(db: Neo4jConnection) -> dict[int, str]:
     rows = db.read(lambda run: value(run, "MATCH (m:Migration) RETURN collect([m.number, m.checksum])"))
-    return {number: checksum for number, checksum in rows}
+    return dict(rows)
 
 
 def _take_steps(db: Neo4jConnection, steps: list[Migration]) -> None:

@@ -62,6 +62,14 @@ def show(
     return moved
 
 
+def plan_view(run: Run) -> None:
+    """Has the server plan the statements of `show`, without effect."""
+    for relationship in Relationship:
+        counters(run, _DRAW_FLOWS.format(relationship), flows=[])
+    counters(run, _ERASE_FLOWS, flows=[])
+    counters(run, _SHOW_ASSETS, rows=[])
+
+
 def named_version(alias: AssetKey, spans: Iterable[Assertion], at: Instant) -> AssetKey | None:
     """The version that `alias` names at `at`; None when none, or when what it names cannot be a version."""
     named = shown_attributes(spans, at).get("version")

@@ -11,17 +11,18 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from graph.attributes import canonical, shown_attributes, values
 from graph.changes import Change, Changes, Receipt
 from graph.errors import GraphError, OperationReused, PlanOutdated, StaleVersion, StoreIncompatible, StoreUnavailable
 from graph.keys import AssetKey, AssetKind
 from graph.model import REFINES_FIRST, Assertion, Attributes, Flow, Known, Operation, StoredAssertion, Subject
-from graph.plan import receipt
+from graph.plan import AHEAD, receipt
 from graph.stores.contract import AssertionColumns, AssetColumns, Revision, SearchHit
 from graph.stores.group import GroupCommit
 from graph.stores.migrations import migrations_in, pending
-from graph.stores.words import search_text, words
+from graph.stores.words import query_words, search_text
 from graph.time import FOREVER, Instant, Interval
 
 T = TypeVar("T")
@@ -81,26 +82,29 @@ class SqliteStore:
                 db.execute("RELEASE one")
         return outcomes
 
-    def forget_operations(self, before: Instant) -> int:
+    def forget_operations(self, before: Instant, now: Instant) -> int:
         with self._commits.exclusively(), self._writing() as db:
             removed = db.execute("DELETE FROM operation WHERE at < ?", [before]).rowcount
             if removed:
-                db.execute("INSERT INTO purge VALUES (?, 'operation', ?, ?)", [before, before, removed])
+                db.execute("INSERT INTO purge VALUES (?, 'operation', ?, ?)", [now, before, removed])
         return removed
 
     def settle(self, now: Instant) -> int:
-        """Only the text search is a view of now: assets that an end of valid time has put in or out of it."""
+        """Only the text search is a view of now."""
         with self._commits.exclusively(), self._writing() as db:
-            moved = db.execute(
+            (settled,) = db.execute("SELECT coalesce(max(at), 0) FROM settled").fetchone()
+            touched = db.execute(
                 "SELECT DISTINCT k.number, k.key FROM assertion a JOIN asset k ON k.number = a.asset"
-                " WHERE a.known_last = ? AND (a.valid_end <> ? OR a.valid_start > ?)"
-                " AND (EXISTS (SELECT 1 FROM words WHERE rowid = k.number)) <> (EXISTS (SELECT 1 FROM assertion b"
-                " WHERE b.asset = k.number AND b.known_last = ? AND b.valid_start <= ? AND ? < b.valid_end))",
-                [FOREVER, FOREVER, now, FOREVER, now, now],
+                " WHERE k.kind <> 'alias' AND a.known_last = :forever AND (a.valid_end > :settled AND a.valid_end <= :now"
+                " OR a.valid_start > :settled AND a.valid_start <= :now AND a.known_first >="
+                " (SELECT min(number) FROM revision WHERE at >= :settled - :ahead)) ORDER BY k.key",
+                {"forever": FOREVER, "settled": settled, "now": now, "ahead": AHEAD},
             ).fetchall()
-            for number, key in moved:
+            for number, key in touched:
                 _index_words(db, number, _key(key), now)
-        return len(moved)
+            db.execute("DELETE FROM settled")
+            db.execute("INSERT INTO settled VALUES (?)", [max(settled, now)])
+        return len(touched)
 
     # Reading
 
@@ -145,7 +149,8 @@ class SqliteStore:
                     f"{reach} SELECT s.key, t.key, v.key FROM flow f JOIN asset s ON s.number = f.source"
                     " JOIN asset t ON t.number = f.target LEFT JOIN asset v ON v.number = f.via AND f.via > 0"
                     " WHERE (f.number IN (SELECT number FROM flow WHERE source IN reach)"
-                    " OR f.number IN (SELECT number FROM flow WHERE target IN reach))"
+                    " OR f.number IN (SELECT number FROM flow WHERE target IN reach)"
+                    " OR f.number IN (SELECT number FROM flow WHERE via IN reach AND via > 0))"
                     " AND EXISTS (SELECT 1 FROM assertion a WHERE a.flow = f.number AND a.known_last = ?)"
                     " ORDER BY s.key, t.key, v.key",
                     [*texts, *texts, FOREVER],
@@ -206,7 +211,7 @@ class SqliteStore:
             return [_key(text) for (text,) in rows]
 
     def search(self, text: str, kinds: Collection[AssetKind] = (), limit: int = 20, offset: int = 0) -> list[SearchHit]:
-        wanted = words(text)
+        wanted = query_words(text)
         if not wanted:
             return []
         with self._reading() as db:
@@ -317,27 +322,52 @@ class SqliteExport:
             yield AssetColumns(np.array(numbers, np.int64), list(keys))
 
     def assertions(self) -> Iterator[AssertionColumns]:
-        origins = dict(self._db.execute("SELECT number, name FROM origin").fetchall())
-        rows = self._db.execute(
-            "SELECT a.number, coalesce(a.asset, f.source), coalesce(f.target, 0), coalesce(f.via, 0), a.origin, a.basis,"
-            " a.valid_start, a.valid_end, a.known_first, a.known_last, a.attributes"
-            " FROM assertion a LEFT JOIN flow f ON f.number = a.flow ORDER BY a.number"
-        )
-        while chunk := rows.fetchmany(_EXPORT_CHUNK):
-            number, source, target, via, origin, basis, start, end, first, last, attributes = zip(*chunk, strict=True)
-            yield AssertionColumns(
-                number=np.array(number, np.int64),
-                source=np.array(source, np.int64),
-                target=np.array(target, np.int64),
-                via=np.array(via, np.int64),
-                origin=[origins[each] for each in origin],
-                basis=np.array(basis, np.int8),
-                valid_start=np.array(start, np.int64),
-                valid_end=np.array(end, np.int64),
-                known_first=np.array(first, np.int64),
-                known_last=np.array(last, np.int64),
-                attributes=list(attributes),
-            )
+        names = self._db.execute("SELECT number, name FROM origin ORDER BY number").fetchall()
+        code = np.zeros(max((number for number, _ in names), default=0) + 1, np.int64)
+        code[[number for number, _ in names]] = np.arange(len(names))
+        origins = [name for _, name in names]
+        last = self._db.execute("SELECT coalesce(max(number), 0) FROM assertion").fetchone()[0]
+        for start in range(1, last + 1, _EXPORT_CHUNK):
+            numbers = [start, start + _EXPORT_CHUNK]
+            (flows,) = self._db.execute(_EXPORT_FLOWS, numbers).fetchone()
+            columns = np.fromstring(flows or "", np.int64, sep=",").reshape(-1, 10).T
+            yield _columns(columns, [""] * columns.shape[1], code, origins)
+            rows = self._db.execute(_EXPORT_ASSETS, numbers).fetchall()
+            *plain, attributes = zip(*rows, strict=True) if rows else ([],) * 11
+            yield _columns(np.array(plain, np.int64).reshape(10, -1), list(attributes), code, origins)
+
+
+# One text of numbers is read three times as fast as its numbers one by one.
+_EXPORT_FLOWS = """
+    SELECT group_concat(a.number || ',' || f.source || ',' || f.target || ',' || f.via || ',' || a.origin || ','
+        || a.basis || ',' || a.valid_start || ',' || a.valid_end || ',' || a.known_first || ','
+        || a.known_last)
+    FROM assertion a JOIN flow f ON f.number = a.flow WHERE a.number >= ? AND a.number < ?
+"""
+_EXPORT_ASSETS = """
+    SELECT number, asset, 0, 0, origin, basis, valid_start, valid_end, known_first, known_last, attributes
+    FROM assertion WHERE asset IS NOT NULL AND number >= ? AND number < ?
+"""
+
+
+def _columns(
+    rows: NDArray[np.int64], attributes: list[str], code: NDArray[np.int64], origins: list[str]
+) -> AssertionColumns:
+    number, source, target, via, origin, basis, start, end, first, last = rows
+    return AssertionColumns(
+        number=number,
+        source=source,
+        target=target,
+        via=via,
+        origin=code[origin],
+        basis=basis.astype(np.int8),
+        valid_start=start,
+        valid_end=end,
+        known_first=first,
+        known_last=last,
+        attributes=attributes,
+        origins=origins,
+    )
 
 
 def _apply(db: sqlite3.Connection, changes: Changes, operation: Operation, now: Instant) -> Receipt:

@@ -15,6 +15,8 @@ import pytest
 from demo.client import Client
 from tests.service import running_service
 
+pytestmark = pytest.mark.timeout(300)
+
 NOW = datetime.now(UTC).replace(microsecond=0)
 LONG_AGO, YESTERDAY = NOW - timedelta(days=30), NOW - timedelta(days=1)
 RUN = "00000000-0000-4000-8000-000000000001"
@@ -92,7 +94,10 @@ class World:
         return {"namespace": self.ns, "name": name, **fields}
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("neo4j", marks=pytest.mark.neo4j)])
+@pytest.fixture(
+    scope="module",
+    params=["sqlite", pytest.param("neo4j", marks=[pytest.mark.neo4j, pytest.mark.xdist_group("neo4j")])],
+)
 def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     folder = tmp_path_factory.mktemp("store")
     store = f"sqlite:///{folder}/store.db" if request.param == "sqlite" else request.getfixturevalue("neo4j_url")

@@ -32,12 +32,15 @@ class Ran:
     second: str
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("neo4j", marks=pytest.mark.neo4j)])
+@pytest.fixture(
+    scope="module",
+    params=["sqlite", pytest.param("neo4j", marks=[pytest.mark.neo4j, pytest.mark.xdist_group("neo4j")])],
+)
 def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """The demo has run twice. A Neo4j may have held it, and other things, before."""
     folder = tmp_path_factory.mktemp("demo")
     store = f"sqlite:///{folder}/demo.db" if request.param == "sqlite" else request.getfixturevalue("neo4j_url")
-    return Ran(store, demo(store), demo(store))
+    return Ran(store, demo(store, folder), demo(store, folder))
 
 
 @pytest.fixture(scope="module")
@@ -140,12 +143,13 @@ query Version($key: ID!) {
 """
 
 
-def demo(store: str) -> str:
-    """What `python -m demo --once` prints."""
+def demo(store: str, folder: Path) -> str:
+    """What `python -m demo --once` prints, run in `folder`, where it puts what goes with a Neo4j."""
+    settings = {"HEADWATER_STORE": store, "HEADWATER_PORT": "0", "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
         [sys.executable, "-m", "demo", "--once"],
-        cwd=ROOT,
-        env=plain_environment() | {"HEADWATER_STORE": store, "HEADWATER_PORT": "0"},
+        cwd=folder,
+        env=plain_environment() | settings,
         capture_output=True,
         text=True,
         timeout=180,

@@ -18,6 +18,7 @@ CREATE TABLE flow (
     UNIQUE (source, target, via)
 );
 CREATE INDEX flow_target ON flow (target);
+CREATE INDEX flow_via ON flow (via) WHERE via > 0;
 CREATE TABLE assertion (
     number INTEGER PRIMARY KEY,
     asset INTEGER REFERENCES asset (number),
@@ -37,6 +38,10 @@ CREATE UNIQUE INDEX assertion_flow ON assertion (flow, origin, valid_start, know
 CREATE INDEX assertion_origin ON assertion (origin);
 CREATE INDEX assertion_opened ON assertion (known_first);
 CREATE INDEX assertion_closed ON assertion (known_last) WHERE known_last < 9223372036854775807;
+CREATE INDEX assertion_ended ON assertion (valid_end) WHERE valid_end < 9223372036854775807;
+CREATE TABLE settled (
+    at INTEGER NOT NULL
+);
 CREATE TABLE revision (
     number INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,

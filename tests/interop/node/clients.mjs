@@ -7,21 +7,33 @@ import { createClient as createWsClient } from 'graphql-ws';
 import WebSocket from 'ws';
 
 // The operations of this check, and what is expected of their answers.
+const NAMESPACE = 'node-clients';
+const keyOf = (name) => `consumer:${NAMESPACE}/${name}`;
 const operations = {
   query: {
-    document: 'query Hello($name: String!) { hello(name: $name) }',
-    variables: { name: 'urql' },
-    check: (data) => assert.equal(data.hello, 'hello urql'),
+    document: 'query Find($key: ID!) { asset(key: $key) { id } head { revision } }',
+    variables: { key: keyOf('nobody') },
+    check: (data) => {
+      assert.equal(data.asset, null);
+      assert.equal(typeof data.head.revision, 'number');
+    },
   },
   invalid: { document: '{ noSuchField }' },
   mutation: {
-    document: 'mutation Say($text: String!) { say(text: $text) }',
-    variables: (text) => ({ text }),
-    check: (data, text) => assert.equal(data.say, text),
+    document: `mutation Register($input: ConsumerInput!) {
+      registerConsumer(input: $input) {
+        ... on Registered { changed assets { id kind } }
+        ... on Problem { message }
+      }
+    }`,
+    variables: (name) => ({ input: { namespace: NAMESPACE, name } }),
+    check: ({ registerConsumer: { assets, message } }, name) =>
+      assert.equal(assets?.[0]?.id, keyOf(name), message),
   },
   subscription: {
-    document: 'subscription { said }',
-    isEventOf: (data, text) => data.said === text,
+    document: 'subscription { changes { number changes { verb subject } } }',
+    isEventOf: ({ changes: revision }, name) =>
+      revision.changes.some(({ verb, subject }) => verb === 'ADDED' && subject === keyOf(name)),
   },
 };
 
@@ -71,31 +83,36 @@ async function mutate(client, text) {
 }
 
 /**
- * Subscribes with a client of graphql-ws or graphql-sse, then mutates until the event arrives:
- * neither protocol tells the client when its subscription has begun.
+ * Mutates again and again, each time something new, since no protocol tells the client when its
+ * subscription has begun. `isMine` tells whether an event is of one of these mutations.
  */
-async function subscribe(client, name) {
-  const { document, isEventOf } = operations.subscription;
-  const events = client.iterate({ query: document });
+function keepWriting(name, onFailure) {
   const writer = urql();
-  let writes = 0;
-  const sent = new Set();
-  const write = async () => {
-    const text = `${name}-${Date.now()}-${writes++}`;
-    sent.add(text);
-    await mutate(writer, text);
+  const sent = [];
+  const timer = setInterval(() => {
+    sent.push(`${name}-${Date.now()}-${sent.length}`);
+    mutate(writer, sent.at(-1)).catch(onFailure);
+  }, RETRY_MS);
+  return {
+    isMine: (data) => sent.some((text) => operations.subscription.isEventOf(data, text)),
+    stop: () => clearInterval(timer),
   };
+}
+
+/** Subscribes with a client of graphql-ws or graphql-sse, until an event arrives. */
+async function subscribe(client, name) {
+  const events = client.iterate({ query: operations.subscription.document });
   let failure;
-  const timer = setInterval(() => write().catch((error) => (failure ??= error)), RETRY_MS);
+  const writing = keepWriting(name, (error) => (failure ??= error));
   try {
     for await (const { data, errors } of events) {
       assert.equal(errors, undefined, JSON.stringify(errors));
       if (failure) throw failure;
-      if ([...sent].some((text) => isEventOf(data, text))) return;
+      if (writing.isMine(data)) return;
     }
     assert.fail('the subscription ended without the event');
   } finally {
-    clearInterval(timer);
+    writing.stop();
   }
 }
 
@@ -107,7 +124,6 @@ const checks = {
   'urql, application/json: query': () => query(urql('application/json')),
   'urql, application/json: invalid query': () => invalid(urql('application/json')),
   'urql, subscription by fetch': async () => {
-    const { document, isEventOf } = operations.subscription;
     const client = new Client({
       url,
       exchanges: [fetchExchange],
@@ -116,13 +132,12 @@ const checks = {
       fetchOptions: { headers },
     });
     await new Promise((resolve, reject) => {
-      const text = `urql-${Date.now()}`;
-      const timer = setInterval(() => mutate(urql(), text).catch(reject), RETRY_MS);
+      const writing = keepWriting('urql', reject);
       const { unsubscribe } = client
-        .subscription(gql(document), {})
+        .subscription(gql(operations.subscription.document), {})
         .subscribe(({ data, error }) => {
-          if (!error && !isEventOf(data, text)) return;
-          clearInterval(timer);
+          if (!error && !writing.isMine(data)) return;
+          writing.stop();
           setTimeout(() => unsubscribe());
           if (error) reject(error);
           else resolve();

@@ -1,0 +1,1 @@
+"""Measurements, run by `make bench`: programs that print a table, never tests that fail on a slow machine."""
