@@ -45,7 +45,7 @@ def when_felt(lineage: Lineage, flows: FlowFilter | None = None, depth: int | No
 def _historic(view: View, lineage: Lineage, start: int) -> Ints:
     """The runs and versions of the answer that only history holds; never the start itself."""
     moment = lineage.moment
-    reached_too = np.array(view.parts.get(start, ()), np.int64)  # though the parts of the start are not counted
+    reached_too = np.array(view.parts_of(start), np.int64)  # though the parts of the start are not counted
     assets = np.concatenate([lineage.assets, reached_too])
     parts = assets[_is_run_or_version(view, assets)]
     old = parts[~_current(view, parts, moment)]
@@ -74,7 +74,7 @@ def _current(view: View, assets: Ints, moment: Moment) -> Bools:
 
 
 def _newest(view: View, container: int, moment: Moment) -> int:
-    parts = np.array(view.parts[container])
+    parts = np.array(view.parts_of(container))
     there: Bools = view.label_codes(parts, moment) >= 0
     if not there.any():
         there = np.array([has_flow(view, part, moment) for part in parts.tolist()], np.bool_)

@@ -174,6 +174,8 @@ class View:
     """What a reader works on: the arrays as they stand at `revision`. Later changes never show at that revision."""
 
     revision: int
+    assets: int
+    """Numbers below this one are assets of this view; what follows came later."""
     keys: list[str]
     numbers: Mapping[str, int]
     parts: Mapping[int, list[int]]
@@ -200,9 +202,13 @@ class View:
     def number(self, key: AssetKey) -> int:
         """Raises NotFound."""
         number = self.numbers.get(str(key))
-        if number is None:
+        if number is None or number >= self.assets:
             raise NotFound(key)
         return number
+
+    def parts_of(self, number: int) -> list[int]:
+        """The numbers of all parts it ever had."""
+        return [part for part in self.parts.get(number, ()) if part < self.assets]
 
     def key(self, number: int) -> AssetKey:
         return AssetKey.parse(self.keys[number])
@@ -289,57 +295,64 @@ class LineageIndex:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._changing = threading.RLock()
-        self._loaded = False
+        self._labelling = threading.Lock()
+        self._view: View | None = None
         self._clear()
 
     # For readers
 
     @property
     def revision(self) -> int:
-        return self._revision
+        """The last revision that readers see; 0 before `load`."""
+        return 0 if self._view is None else self._view.revision
 
     @property
     def loaded(self) -> bool:
-        return self._loaded
+        return self._view is not None
 
     def view(self) -> View:
-        """Raises NotReady while the index is loading: it never answers from a part of the graph."""
-        if not self._loaded:
+        """Takes no lock. Raises NotReady while the index is loading: it never answers from a part of the graph."""
+        view = self._view
+        if view is None:
             raise NotReady("the lineage index is still loading; try again in a moment")
-        with self._changing:
-            assets, vertices, rows, labels = self._assets, self._vertices, self._rows, self._label_rows
-            return View(
-                revision=self._revision,
-                keys=self._keys,
-                numbers=self._numbers,
-                parts=self._parts,
-                kind=assets["kind"],
-                container=assets["container"],
-                namespace=assets["namespace"],
-                namespaces=self._namespaces,
-                whole=assets["whole"],
-                any=assets["any"],
-                vertex_asset=vertices["asset"],
-                vertex_port=vertices["port"],
-                vertices=vertices.count,
-                rows={name: rows[name] for name in rows.arrays},
-                row_count=rows.count,
-                down=self._down,
-                up=self._up,
-                label_rows={name: labels[name] for name in labels.arrays},
-                labels_by_asset=self._labels_by_asset,
-                label_count=labels.count,
-                labels=self._labels,
-                intern_label=self._label_code,
-                origins=self._origins,
-            )
+        return view
+
+    def _publish(self) -> None:
+        """Lets readers see what was applied so far."""
+        assets, vertices, rows, labels = self._assets, self._vertices, self._rows, self._label_rows
+        self._view = View(
+            revision=self._revision,
+            assets=assets.count,
+            keys=self._keys,
+            numbers=self._numbers,
+            parts=self._parts,
+            kind=assets["kind"],
+            container=assets["container"],
+            namespace=assets["namespace"],
+            namespaces=self._namespaces,
+            whole=assets["whole"],
+            any=assets["any"],
+            vertex_asset=vertices["asset"],
+            vertex_port=vertices["port"],
+            vertices=vertices.count,
+            rows={name: rows[name] for name in rows.arrays},
+            row_count=rows.count,
+            down=self._down,
+            up=self._up,
+            label_rows={name: labels[name] for name in labels.arrays},
+            labels_by_asset=self._labels_by_asset,
+            label_count=labels.count,
+            labels=self._labels,
+            intern_label=self._label_code,
+            origins=self._origins,
+        )
 
     # Following the store
 
     def load(self) -> None:
         """Reads everything from the store, then follows it to its head."""
         with self._changing:
-            self._loaded = False
+            self._view = None
             self._clear()
             with self._store.export() as export:
                 assets = list(export.assets())
@@ -350,27 +363,32 @@ class LineageIndex:
                     self._load_assertions(told, number_of, export.revision)
                 self._revision = export.revision
             self._compress()
-            self.follow()
-            self._loaded = True
+            self._catch_up()
+            self._publish()
 
     def replay(self) -> None:
         """Like `load`, but revision by revision: slow, and the proof that `load` is right."""
         with self._changing:
             self._clear()
-            self.follow()
-            self._loaded = True
+            self._catch_up()
+            self._publish()
 
     def follow(self) -> int:
-        """Applies all that was committed since; the revision reached."""
+        """Applies all that was committed since; the revision reached. Nothing before `load`."""
         with self._changing:
-            while revisions := self._store.changes_since(self._revision):
-                for revision in revisions:
-                    about = _assets_of(revision)
-                    believed = self._store.believed_at(about, revision.number) if about else {}
-                    said = {key: [row.assertion for row in believed.get(key, ())] for key in about}
-                    self._apply(revision, said)
-                    self._revision = revision.number
+            if self._view is not None:
+                self._catch_up()
+                self._publish()
             return self._revision
+
+    def _catch_up(self) -> None:
+        while revisions := self._store.changes_since(self._revision):
+            for revision in revisions:
+                about = _assets_of(revision)
+                believed = self._store.believed_at(about, revision.number) if about else {}
+                said = {key: [row.assertion for row in believed.get(key, ())] for key in about}
+                self._apply(revision, said)
+                self._revision = revision.number
 
     @property
     def wants_compaction(self) -> bool:
@@ -380,6 +398,8 @@ class LineageIndex:
     def compact(self) -> None:
         with self._changing:
             self._compress()
+            if self._view is not None:
+                self._publish()
 
     # Assets and their vertices
 
@@ -437,7 +457,7 @@ class LineageIndex:
     def restore(self, parts: Parts) -> None:
         """Takes over what `parts` gave, then follows the store to its head."""
         with self._changing:
-            self._loaded = False
+            self._view = None
             self._clear()
             about, arrays = parts.about, parts.arrays
             for name, table in self._tables().items():
@@ -458,8 +478,8 @@ class LineageIndex:
                     arrays[f"{name}.offsets"], arrays[f"{name}.rows"], places.get(name, self._vertices.count)
                 )
             self._compacted = self._rows.count
-            self.follow()
-            self._loaded = True
+            self._catch_up()
+            self._publish()
 
     def _tables(self) -> dict[str, Columns]:
         return {"assets": self._assets, "vertices": self._vertices, "rows": self._rows, "labels": self._label_rows}
@@ -815,7 +835,7 @@ class LineageIndex:
         return self._label_code(label)
 
     def _label_code(self, label: Label) -> int:
-        with self._changing:
+        with self._labelling:
             return _interned(label, self._labels, self._label_numbers)
 
     def _retell_flows(self, revision: Revision) -> None:

@@ -60,7 +60,7 @@ def arrows_among(view: View, assets: Ints, moment: Moment) -> list[Arrow]:
 
 def parts_of(view: View, asset: int, moment: Moment) -> list[AssetKey]:
     """The parts that somebody said were there, or that a flow ended at, in the order of their keys' text."""
-    parts = np.array(view.parts.get(asset, ()), np.int64)
+    parts = np.array(view.parts_of(asset), np.int64)
     said = view.label_codes(parts, moment) >= 0
     live = [
         part
@@ -73,7 +73,7 @@ def parts_of(view: View, asset: int, moment: Moment) -> list[AssetKey]:
 def aliases_of(view: View, model: AssetKey, moment: Moment) -> list[tuple[AssetKey, AssetKey]]:
     """The aliases of a model's versions then, each with the version it named, in the order of the alias."""
     named: list[tuple[AssetKey, AssetKey]] = []
-    for version in view.parts.get(view.number(model), ()):
+    for version in view.parts_of(view.number(model)):
         rows = view.holding(view.down.of_many(view.whole[[version]]), moment)
         targets = view.vertex_asset[view.rows["target"][rows]]
         aliases = np.unique(targets[view.kind[targets] == ALIAS_CODE]).tolist()

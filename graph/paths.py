@@ -50,7 +50,7 @@ def paths(
     Raises NotFound for either end.
     """
     first, last = located(view, source, moment), located(view, target, moment)
-    if last in {first, view.container[first], *view.parts.get(first, ())}:
+    if last in {first, view.container[first], *view.parts_of(first)}:
         return []
     down = reached(view, view.whole[[first]], Direction.DOWNSTREAM, moment, follow, flows).hops
     up = reached(view, view.any[[last]], Direction.UPSTREAM, moment, follow, flows).hops

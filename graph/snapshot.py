@@ -5,7 +5,6 @@ the store tells it. Whatever does not fit is refused with the reason, and the in
 """
 
 import hashlib
-import os
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -45,8 +44,6 @@ def save(index: LineageIndex, store: Store, path: Path) -> int:
     with unfinished.open("wb") as file:
         members = {"about": text, "keys": np.frombuffer("\n".join(parts.keys).encode(), np.uint8), **parts.arrays}
         np.savez(file, allow_pickle=False, **members)
-        file.flush()
-        os.fsync(file.fileno())
     unfinished.replace(path)
     return parts.revision
 

@@ -109,7 +109,7 @@ def walk(
     asset = located(view, start, moment)
     reach = reached(view, np.array([first_vertex(view, asset, direction)]), direction, moment, follow, flows, depth)
     assets, hops, partly = assets_reached(view, reach.hops, direction)
-    keep = ~np.isin(assets, [asset, view.container[asset] or asset, *view.parts.get(asset, ())])
+    keep = ~np.isin(assets, [asset, view.container[asset] or asset, *view.parts_of(asset)])
     labels = effective_labels(view, assets, moment)
     stub = view.label_codes(assets, moment) < 0
     doubtful = np.nonzero(keep & stub & (view.container[assets] > 0))[0]
@@ -159,7 +159,7 @@ def located(view: View, key: AssetKey, moment: Moment) -> int:
         if not len(versions):
             raise NotFound(key, "named no version at that time")
         return int(versions[0])
-    around = np.array([number, *view.parts.get(number, ())])
+    around = np.array([number, *view.parts_of(number)])
     if (view.label_codes(around, moment) < 0).all() and not any(has_flow(view, int(each), moment) for each in around):
         raise NotFound(key, "was not there at the time and revision asked for")
     return number

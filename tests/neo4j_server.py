@@ -62,9 +62,7 @@ def neo4j_server(home: Path, password: str | None = None) -> Iterator[str]:
 
 def _require_parts() -> None:
     if shutil.which("javac") is None:  # the launcher is a source file, so a runtime alone is not enough
-        raise CannotStart(
-            "a Java development kit (17 or later) is missing: apt-get install openjdk-17-jdk-headless"
-        )
+        raise CannotStart("a Java development kit (17 or later) is missing: apt-get install openjdk-17-jdk-headless")
     if not (_JARS.parent / "fetched").exists():
         raise CannotStart("Neo4j's jars are missing: make .neo4j/fetched")
 
@@ -103,9 +101,7 @@ def _wait_for_bolt(process: subprocess.Popen[bytes], port: int, password: str | 
                 if process.poll() is not None:
                     raise CannotStart(f"Neo4j ended with {process.returncode}:\n{_tail(log)}") from reason
                 if time.monotonic() > deadline:
-                    raise CannotStart(
-                        f"Neo4j is silent after {PATIENCE_SECONDS:.0f} s:\n{_tail(log)}"
-                    ) from reason
+                    raise CannotStart(f"Neo4j is silent after {PATIENCE_SECONDS:.0f} s:\n{_tail(log)}") from reason
             time.sleep(0.2)
 
 

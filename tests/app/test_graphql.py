@@ -405,4 +405,4 @@ def test_every_error_has_a_status_and_is_a_problem_or_the_services_own(error: ty
     if not issubclass(error, NotReady | StoreUnavailable | StoreIncompatible):
         for name in ("value", "key", "expected", "current", "operation"):
             setattr(made, name, 0)
-        assert problem(made)
+        assert problem(made).message

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from graph.changes import FlowStatement
+from graph.changes import FlowStatement, Withdrawal
 from graph.keys import AssetKey
 from graph.model import Basis, Flow
 from graph.walk import Follow
@@ -135,6 +135,16 @@ def test_column_lineage_of_another_job_narrows_nothing(graph: World) -> None:
     assert RF in graph.downstream(B)
 
 
+def test_column_lineage_learned_later_narrows_and_withdrawn_widens_again(world: World) -> None:
+    finer = flow(A, X, via=J)
+    world.register(flow(A, J), *JOB[:2], *READS)
+    assert readers(world.downstream(B)) == {RX, RY, RE, RB}
+    world.register(finer)
+    assert readers(world.downstream(B)) == {RB}
+    world.register(Withdrawal(finer))
+    assert readers(world.downstream(B)) == {RX, RY, RE, RB}
+
+
 # Straight from container to container
 
 V, FEATURE, OTHER = "feature_view:w/V", "feature:w/V#f", "feature:w/V#g"
@@ -152,6 +162,15 @@ def test_a_direct_flow_between_containers_is_narrowed_by_flows_between_their_par
     assert readers(world.downstream(B)) == {RB}
     assert readers(world.downstream(T, Follow.LOSS)) == {RX, RY, RE, RB}
     assert readers(world.downstream(A, Follow.LOSS)) == {RX, RE}
+
+
+def test_flows_between_parts_learned_later_narrow_and_withdrawn_widen_again(world: World) -> None:
+    world.register(flow(T, E), *READS)
+    assert readers(world.downstream(B)) == {RX, RY, RE, RB}
+    world.register(flow(A, X))
+    assert readers(world.downstream(B)) == {RB}
+    world.register(Withdrawal(flow(A, X)))
+    assert readers(world.downstream(B)) == {RX, RY, RE, RB}
 
 
 def test_a_weaker_flow_between_parts_narrows_no_direct_flow(world: World) -> None:

@@ -332,4 +332,4 @@ class Interleaved(RuleBasedStateMachine):
 
 
 TestInterleaved = Interleaved.TestCase
-TestInterleaved.settings = settings(max_examples=max(1, settings().max_examples // 3), stateful_step_count=20)
+TestInterleaved.settings = settings(stateful_step_count=30)
