@@ -43,7 +43,7 @@ check: .venv/installed-dev frontend/node_modules/.package-lock.json ## format, l
 .PHONY: test
 test: .venv/installed-dev .neo4j/fetched app/http/static/.built ## all tests, with a real Neo4j and a real browser
 	$(NEED) java chromium
-	HEADWATER_TEST_REQUIRE_ALL=1 $(BIN)/pytest --numprocesses auto --ignore tests/interop $(ARGS)
+	HEADWATER_TEST_REQUIRE_ALL=1 $(BIN)/pytest --numprocesses auto --dist loadgroup --ignore tests/interop $(ARGS)
 	$(NPM) run test:browser
 
 .PHONY: interop

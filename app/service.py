@@ -84,6 +84,10 @@ class Headwater:
             self._saved = None
             await self.save()
 
+    def distrust_snapshot(self) -> None:
+        """Loads from the store from now on: what went wrong may be in the snapshot."""
+        self._snapshot = None
+
     async def save(self) -> None:
         """Writes the snapshot, if one is kept. A disk that is full costs a slower start, not the service."""
         if self._snapshot is not None and self.ready and self.index.revision != self._saved:

@@ -58,7 +58,15 @@ class Upkeep:
             headwater = self.headwater = self._host(await self._patiently(self._opened))
             while True:
                 self._doing = "the lineage index is loading"
-                await self._patiently(headwater.load)
+                try:
+                    await self._patiently(headwater.load)
+                except GraphError:
+                    raise
+                except Exception:
+                    log.exception("the lineage index could not be loaded; trying again, from the store")
+                    headwater.distrust_snapshot()
+                    await asyncio.sleep(self._follow_seconds)
+                    continue
                 log.info(
                     "ready",
                     revision=headwater.index.revision,

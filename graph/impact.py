@@ -75,11 +75,13 @@ def _current(view: View, assets: Ints, moment: Moment) -> Bools:
 
 def _newest(view: View, container: int, moment: Moment) -> int:
     parts = np.array(view.parts_of(container))
-    there: Bools = view.label_codes(parts, moment) >= 0
-    if not there.any():
-        there = np.array([has_flow(view, part, moment) for part in parts.tolist()], np.bool_)
-    parts = parts[there]
-    births = view.births(parts, moment)
+    asserted: Bools = view.label_codes(parts, moment) >= 0
+    if asserted.any():
+        parts = parts[asserted]
+        births = view.births(parts, moment)
+    else:  # stubs alone: only their names tell which is newer
+        parts = parts[np.array([has_flow(view, part, moment) for part in parts.tolist()], np.bool_)]
+        births = [0] * len(parts)
     ranked = sorted(zip(births, parts.tolist(), strict=True), key=lambda pair: (pair[0], _natural(view.keys[pair[1]])))
     return ranked[-1][1] if ranked else 0
 

@@ -197,6 +197,8 @@ class View:
     label_count: int
     labels: Sequence[Label]
     intern_label: Callable[[Label], int]
+    ranks: Callable[[int], Ints]
+    """The place of each asset among the first so many, in the order of the keys' text."""
     origins: Sequence[str]
 
     def number(self, key: AssetKey) -> int:
@@ -344,6 +346,7 @@ class LineageIndex:
             label_count=labels.count,
             labels=self._labels,
             intern_label=self._label_code,
+            ranks=self._key_ranks,
             origins=self._origins,
         )
 
@@ -415,6 +418,7 @@ class LineageIndex:
         self._labels: list[Label] = []
         self._label_numbers: dict[Label, int] = {}
         self._carried: dict[int, list[Interval]] = {}
+        self._ranks: Ints = np.empty(0, np.int32)
         self._assets = Columns(
             kind=np.int8, container=np.int32, namespace=np.int32, whole=np.int32, any=np.int32, requests=np.int32
         )
@@ -450,7 +454,7 @@ class LineageIndex:
                 "namespaces": self._namespaces,
                 "origins": self._origins,
                 "labels": [list(label) for label in self._labels],
-                "carried": [[asset, intervals] for asset, intervals in self._carried.items()],
+                "carried": [[asset, [list(each) for each in intervals]] for asset, intervals in self._carried.items()],
             }
             return Parts(self._revision, about, self._keys[1:], arrays)
 
@@ -833,6 +837,13 @@ class LineageIndex:
         tags = attributes.get("tags")
         label = Label(owner_names(attributes.get("owners")), tuple(map(str, tags)) if isinstance(tags, list) else ())
         return self._label_code(label)
+
+    def _key_ranks(self, assets: int) -> Ints:
+        with self._labelling:
+            if len(self._ranks) < assets:
+                self._ranks = np.empty(assets, np.int32)
+                self._ranks[sorted(range(assets), key=self._keys.__getitem__)] = np.arange(assets)
+            return self._ranks
 
     def _label_code(self, label: Label) -> int:
         with self._labelling:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import networkx as nx
 import numpy as np
 
 from graph.index import Moment, View
@@ -12,6 +11,9 @@ from graph.keys import AssetKey
 from graph.model import REFINES_FIRST, Basis, Flow
 from graph.ports import Port, Step
 from graph.walk import Direction, FlowFilter, Follow, allowed, located, reached
+
+if TYPE_CHECKING:  # it takes a tenth of the service's start, and only paths need it
+    import networkx as nx
 
 
 class Hop(NamedTuple):
@@ -72,6 +74,8 @@ def paths(
 def _shortest_first(
     graph: "nx.DiGraph[_Vertex]", source: _Vertex, target: _Vertex, at_most: int
 ) -> Iterator[list[_Vertex]]:
+    import networkx as nx  # noqa: PLC0415
+
     if at_most == 1:
         yield nx.dijkstra_path(graph, source, target)
     else:
@@ -103,6 +107,8 @@ def _subgraph(
             crossing = _Crossing(via, strength)
             best = hops.get(pair)
             hops[pair] = crossing if best is None else min(crossing, best, key=lambda c: (c.strength, view.keys[c.via]))
+    import networkx as nx  # noqa: PLC0415
+
     graph: nx.DiGraph[_Vertex] = nx.DiGraph()
     graph.add_weighted_edges_from((source, target, edges[source, target]) for source, target in sorted(edges))
     return graph, {pair: crossing for pair, crossing in hops.items() if edges[pair]}

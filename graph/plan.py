@@ -51,7 +51,7 @@ def plan_registration(known: GraphReader, wanted: Registration, now: Instant) ->
     """
     checked_origin(wanted.origin)
     assets = _by_key(wanted.assets)
-    flows = _by_flow(wanted.flows)
+    flows = _by_flow(wanted.flows, now)
     withdrawn = {withdrawal.subject: withdrawal for withdrawal in wanted.withdrawals}
     _refuse_contradictions(assets, flows, withdrawn)
     reach = set(known.believed_by(wanted.origin)) if wanted.complete else set()
@@ -73,12 +73,12 @@ def plan_registration(known: GraphReader, wanted: Registration, now: Instant) ->
             _refuse_withdrawal(subject, believed.get(subject, ()), wanted.origin)
         at = now if withdrawal.at is None else _not_ahead(withdrawal.at, now)
         for gone in (subject, *_cascade(known, subject, mine, wanted.origin)):
-            after[gone] = _cut(mine[gone], at)
+            after[gone] = _cut(after.get(gone, mine[gone]), at)
     for key, asset in assets.items():
         frame = _frame(asset.since, asset.until, now)
         attributes = checked_attributes(asset.attributes, key)
-        if key.is_alias and "version" not in attributes and not mine[key]:
-            raise InvalidAttribute(f"the alias {key} needs a version to name", key)
+        if key.is_alias:
+            _refuse_bad_alias(key, attributes, mine[key])
         after[key] = _stated(key, wanted, mine[key], frame, attributes)
     for flow, statement in flows.items():
         frame = _frame(statement.since, statement.until, now)
@@ -109,7 +109,7 @@ def _by_key(statements: Iterable[AssetStatement]) -> dict[AssetKey, AssetStateme
     return assets
 
 
-def _by_flow(statements: Iterable[FlowStatement]) -> dict[Flow, FlowStatement]:
+def _by_flow(statements: Iterable[FlowStatement], now: Instant) -> dict[Flow, FlowStatement]:
     """The flows stated, and those they imply: column lineage via a job says that the job reads and writes these."""
     flows: dict[Flow, FlowStatement] = {}
     implied: dict[Flow, FlowStatement] = {}
@@ -121,8 +121,25 @@ def _by_flow(statements: Iterable[FlowStatement]) -> dict[Flow, FlowStatement]:
         if flow.via:
             reads, writes = (flow.source, flow.source.container), flow.target.container or flow.target
             for also in (*(Flow(read, flow.via) for read in reads if read), Flow(flow.via, writes)):
-                implied.setdefault(also, FlowStatement(also, {}, statement.since, statement.until))
+                implied[also] = _spanning_both(implied.get(also, statement), statement, also, now)
     return implied | flows
+
+
+def _spanning_both(one: FlowStatement, other: FlowStatement, flow: Flow, now: Instant) -> FlowStatement:
+    """`flow` from the first start of the two to the last end."""
+    if (one.since, one.until) == (other.since, other.until):
+        return FlowStatement(flow, {}, one.since, one.until)
+    since = min(now if each.since is None else each.since for each in (one, other))
+    ends = [each.until for each in (one, other) if each.until is not None]
+    return FlowStatement(flow, {}, since, max(ends) if len(ends) == 2 else None)
+
+
+def _refuse_bad_alias(key: AssetKey, attributes: Attributes, mine: Sequence[Assertion]) -> None:
+    version = attributes.get("version")
+    if version is None and ("version" in attributes or not mine):
+        raise InvalidAttribute(f"the alias {key} needs a version to name", key)
+    if isinstance(version, str) and version.startswith("@"):
+        raise InvalidAttribute(f"the alias {key} names {version!r}; it names a version, not another alias", version)
 
 
 def _refuse_contradictions(

@@ -1,10 +1,9 @@
 """The lineage index on disk: a cache that makes a start fast, never the truth.
 
-A NumPy `.npz` archive, whose members carry checksums, with the revision it holds and a fingerprint of that revision as
-the store tells it. Whatever does not fit is refused with the reason, and the index is loaded from the store.
+A NumPy `.npz` archive, whose members carry checksums, with the revision it holds and the stamp of that revision in the
+store. Whatever does not fit is refused with the reason, and the index is loaded from the store.
 """
 
-import hashlib
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -38,7 +37,7 @@ def load(index: LineageIndex, store: Store, path: Path | None) -> str | None:
 def save(index: LineageIndex, store: Store, path: Path) -> int:
     """Writes the index as it is now, whole or not at all; the revision written. Raises OSError."""
     parts = index.parts()
-    about = {"format": FORMAT, "fingerprint": fingerprint(store, parts.revision), **parts.about}
+    about = {"format": FORMAT, "stamp": store.stamp(parts.revision), **parts.about}
     text = np.frombuffer(orjson.dumps(about), np.uint8)
     unfinished = path.with_name(path.name + ".unfinished")
     with unfinished.open("wb") as file:
@@ -51,28 +50,17 @@ def save(index: LineageIndex, store: Store, path: Path) -> int:
 def restored(path: Path, store: Store) -> Parts:
     """Raises SnapshotRefused."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         about = orjson.loads(arrays.pop("about").tobytes())
+        form, stamp, revision = about.pop("format"), about.pop("stamp"), about["revision"]
         keys = arrays.pop("keys").tobytes().decode().split("\n")
     except FileNotFoundError:
         raise SnapshotRefused("there is none yet") from None
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise SnapshotRefused(f"{path} is damaged: {error}") from error
-    if about.pop("format", None) != FORMAT:
+    if form != FORMAT:
         raise SnapshotRefused(f"{path} is of another version of this program")
-    if about.pop("fingerprint") != fingerprint(store, about["revision"]):
+    if stamp != store.stamp(revision):
         raise SnapshotRefused(f"{path} is of another store, or of another history of this one")
-    return Parts(about["revision"], about, keys, arrays)
-
-
-def fingerprint(store: Store, revision: int) -> str | None:
-    """Of a revision as the store tells it; None where the store has no such revision."""
-    if revision == 0:
-        return "empty"
-    for told in store.changes_since(revision - 1, 1):
-        rows = [[stored.number, str(stored.assertion.subject)] for stored in (*told.opened, *told.closed)]
-        return hashlib.sha256(
-            orjson.dumps([told.number, told.at, told.actor, told.operation, sorted(rows)])
-        ).hexdigest()
-    return None
+    return Parts(revision, about, keys, arrays)

@@ -115,6 +115,10 @@ class ModelStore:
         earlier = [r for r in cut if _rows_of(r) and (before is None or r.number < before)]
         return earlier[::-1][:limit]
 
+    def stamp(self, revision: int) -> str | None:
+        told = [each for each in self.revisions if each.number == revision]
+        return f"{told[0].at} {told[0].actor} {told[0].operation}" if told else None
+
     def revision_at(self, moment: Instant) -> int:
         return max((revision.number for revision in self.revisions if revision.at <= moment), default=0)
 

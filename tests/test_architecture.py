@@ -51,7 +51,18 @@ def test_layers_point_inward(folder: str) -> None:
 def test_the_graph_knows_neither_web_nor_environment_nor_clock() -> None:
     allowed = GRAPH_IS_OF | {"graph", "collections", "dataclasses", "enum", "functools", "hashlib", "importlib"}
     allowed |= {"itertools", "math", "re", "sqlite3", "threading", "typing", "unicodedata", "urllib", "uuid"}
-    allowed |= {"contextlib", "datetime", "pathlib", "concurrent", "random", "logging", "queue", "json", "operator", "zipfile"}
+    allowed |= {
+        "contextlib",
+        "datetime",
+        "pathlib",
+        "concurrent",
+        "random",
+        "logging",
+        "queue",
+        "json",
+        "operator",
+        "zipfile",
+    }
     strange = {
         f"{module.relative_to(ROOT)} imports {name}"
         for module in modules("graph")

@@ -137,6 +137,13 @@ class Store(GraphReader, Protocol):
         """What was believed of `subjects` at `revision`; like `believed`, with the assertions' numbers."""
         ...
 
+    def stamp(self, revision: int) -> str | None:
+        """A text that tells this revision from that of any other store, or history; None where there is no such one.
+
+        It is made of what a revision's record holds beside its number: the instant, the actor, the operation id.
+        """
+        ...
+
     def revision_at(self, moment: Instant) -> int:
         """The last revision committed at or before `moment`; 0 when there was none."""
         ...

@@ -147,6 +147,10 @@ class Neo4jStore:
 
         return sorted(self._db.read(read), key=lambda revision: -revision.number)
 
+    def stamp(self, revision: int) -> str | None:
+        found: str | None = self._db.read(lambda run: value(run, _STAMP, number=revision))
+        return found
+
     def revision_at(self, moment: Instant) -> int:
         def read(run: Run) -> int:
             last: int = value(run, _REVISION_AT, moment=moment, head=self._head(run))
@@ -727,6 +731,11 @@ UNWIND [x.known_first, x.known_last] AS number
 WITH DISTINCT number WHERE number < $before
 ORDER BY number DESC LIMIT $limit
 RETURN collect(number)
+"""
+
+_STAMP = """
+OPTIONAL MATCH (r:Revision {number: $number})
+RETURN toString(r.at) + ' ' + r.actor + ' ' + coalesce(r.operation, 'None')
 """
 
 _REVISION_AT = """

@@ -191,6 +191,11 @@ class SqliteStore:
             revisions = _revisions(db, [number for (number,) in numbers], about, {"asset": found[0]})
         return sorted(revisions, key=lambda revision: -revision.number)
 
+    def stamp(self, revision: int) -> str | None:
+        with self._reading() as db:
+            found = db.execute("SELECT at, actor, operation FROM revision WHERE number = ?", [revision]).fetchone()
+        return found and f"{found[0]} {found[1]} {found[2]}"
+
     def revision_at(self, moment: Instant) -> int:
         with self._reading() as db:
             row = db.execute(

@@ -9,7 +9,7 @@ from graph.stores.sqlite import SqliteStore
 from tests.model_store import ModelStore
 from tests.stores import emptied_neo4j_store
 
-NEO4J = pytest.param("neo4j", marks=[pytest.mark.neo4j, pytest.mark.xdist_group("neo4j")])
+NEO4J = pytest.param("neo4j", marks=pytest.mark.neo4j)
 
 
 @pytest.fixture(params=["memory", "sqlite", NEO4J])

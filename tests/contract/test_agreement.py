@@ -175,7 +175,6 @@ def test_sqlite_agrees_with_the_model() -> None:
 
 
 @pytest.mark.neo4j
-@pytest.mark.xdist_group("neo4j")
 def test_neo4j_agrees_with_the_model(neo4j_url: str) -> None:
     class Agree(StoresAgree):
         def make(self, folder: Path) -> list[Store]:

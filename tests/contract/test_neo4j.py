@@ -18,7 +18,7 @@ from tests.saying import asset, flow, key, operation, registration, say
 from tests.stores import cypher
 from tests.wire import Wire, wire_to
 
-server = [pytest.mark.neo4j, pytest.mark.xdist_group("neo4j")]
+server = [pytest.mark.neo4j]
 
 ORDERS, AMOUNT = key("dataset:w/orders"), key("column:w/orders#amount")
 READS = flow("column:w/orders#amount", "consumer:bi/report")

@@ -319,6 +319,15 @@ def test_replaying_the_changes_gives_what_the_export_holds(store: Store) -> None
     assert exported == _replayed(store.changes_since(0))
 
 
+def test_a_stamp_tells_revisions_apart(store: Store) -> None:
+    _a_small_history(store)
+    stamps = [store.stamp(number) for number in range(1, store.head() + 1)]
+    assert len(set(stamps)) == store.head()
+    assert None not in stamps
+    assert store.stamp(store.head() + 1) is None
+    assert store.stamp(0) is None
+
+
 def test_an_export_may_be_overtaken_by_commits(store: Store) -> None:
     _a_small_history(store)
     before = _replayed(store.changes_since(0))

@@ -15,7 +15,7 @@ from graph.stores.neo4j_view import FLOW_TYPES
 from tests.saying import asset, flow, key, say
 from tests.stores import cypher, emptied_neo4j_store
 
-pytestmark = [pytest.mark.neo4j, pytest.mark.xdist_group("neo4j")]
+pytestmark = [pytest.mark.neo4j]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cypher.md").read_text()
 QUERIES = dict(re.findall(r"### (.+?)\n(?:(?!### ).)*?```cypher\n(.+?)```", PAGE, re.DOTALL))

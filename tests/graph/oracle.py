@@ -150,8 +150,9 @@ class Oracle:
     # Which ports a flow joins
 
     def _edges_of(self, told: Told) -> Iterator[Edge]:
-        source, target, _ = told.flow
-        source = self.version_of(source) or source
+        source, target = self.version_of(told.flow.source), told.flow.target
+        if source is None:
+            return
         built = FLOWS[source.kind, target.kind].timing is Timing.BUILT
         for leaves, reaches, walks in self._ports(told):
             yield Edge(Vertex(source, leaves), Vertex(target, reaches), walks, built, told)

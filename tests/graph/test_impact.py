@@ -115,7 +115,7 @@ def test_the_newest_version_is_the_last_registered_and_at_one_instant_the_highes
 
 
 def test_the_newest_of_what_nobody_registered_goes_by_natural_order(world: World) -> None:
-    world.register(flow(T, run(9)), flow(T, run(10)))
+    world.register(flow(T, run(9)), flow(T, run(10)), AssetStatement(k(run(10)), since=5, until=10))
     assert world.when(T)[run(10)] is When.NEXT_TRAINING
     assert world.when(T)[run(9)] is When.HISTORIC
 

@@ -73,6 +73,8 @@ def test_a_key_written_otherwise_is_refused(key: AssetKey, data: st.DataObject) 
     byte = text[at]
     if byte in "/#%" or "%" in text[max(0, at - 2) : at]:
         return
+    if byte == "." and len(key.path) > 1:  # between steps of a field path; escaped, it would be a part of a name
+        return
     with pytest.raises(InvalidKey):
         AssetKey.parse(f"{text[:at]}%{ord(byte):02X}{text[at + 1 :]}")
 

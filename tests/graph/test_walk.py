@@ -26,6 +26,15 @@ def test_a_depth_beyond_which_nothing_lies_leaves_the_answer_complete(world: Wor
     assert world.walk("dataset:w/c", Direction.UPSTREAM, depth=1).frontier == (k(B),)
 
 
+def test_nothing_lies_beyond_an_alias_whose_version_was_reached_already(world: World) -> None:
+    other = "deployment:w/other"
+    world.register(
+        AssetStatement(k(CHAMPION), {"version": "1"}),
+        *(flow(VERSION, DEPLOYMENT), flow(other, DEPLOYMENT), flow(CHAMPION, other)),
+    )
+    assert world.walk(DEPLOYMENT, Direction.UPSTREAM, depth=1).complete
+
+
 def test_an_answer_is_cut_at_assets_not_at_what_stands_in_for_them(world: World) -> None:
     world.register(needs(FEATURE), AssetStatement(k(CHAMPION), {"version": "1"}), flow(CHAMPION, DEPLOYMENT))
     assert world.walk(FEATURE, depth=0).frontier == (k(FEATURE),)

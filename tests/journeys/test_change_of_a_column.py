@@ -96,7 +96,7 @@ class World:
 
 @pytest.fixture(
     scope="module",
-    params=["sqlite", pytest.param("neo4j", marks=[pytest.mark.neo4j, pytest.mark.xdist_group("neo4j")])],
+    params=["sqlite", pytest.param("neo4j", marks=pytest.mark.neo4j)],
 )
 def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     folder = tmp_path_factory.mktemp("store")

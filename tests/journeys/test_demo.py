@@ -34,7 +34,7 @@ class Ran:
 
 @pytest.fixture(
     scope="module",
-    params=["sqlite", pytest.param("neo4j", marks=[pytest.mark.neo4j, pytest.mark.xdist_group("neo4j")])],
+    params=["sqlite", pytest.param("neo4j", marks=pytest.mark.neo4j)],
 )
 def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """The demo has run twice. A Neo4j may have held it, and other things, before."""
