@@ -397,7 +397,7 @@ def every_error(cls: type[GraphError] = GraphError) -> Iterator[type[GraphError]
 
 @pytest.mark.parametrize("error", list(every_error()))
 def test_every_error_has_a_status_and_is_a_problem_or_the_services_own(error: type[GraphError]) -> None:
-    from app.graphql.problems import problem
+    from app.graphql.problems import Problem, problem
 
     made = error.__new__(error)
     assert any(cls in STATUS for cls in error.__mro__)
@@ -405,4 +405,4 @@ def test_every_error_has_a_status_and_is_a_problem_or_the_services_own(error: ty
     if not issubclass(error, NotReady | StoreUnavailable | StoreIncompatible):
         for name in ("value", "key", "expected", "current", "operation"):
             setattr(made, name, 0)
-        assert problem(made).message
+        assert isinstance(problem(made), Problem)
