@@ -16,7 +16,7 @@ from anyio import CapacityLimiter
 
 from graph.changes import Changes, Receipt, Registration
 from graph.errors import NotFound, RevisionUnavailable
-from graph.index import LineageIndex, Moment, View
+from graph.index import LineageIndex
 from graph.keys import AssetKey, AssetKind
 from graph.model import Operation, StoredAssertion, Subject
 from graph.plan import plan_registration, register
@@ -24,6 +24,7 @@ from graph.snapshot import load as load_index
 from graph.snapshot import save as save_index
 from graph.stores.contract import Revision, SearchHit, Store
 from graph.time import Instant
+from graph.topology import Moment, View
 
 T = TypeVar("T")
 

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from graph.index import ALWAYS, View
 from graph.model import REFINES_FIRST
 from graph.ports import Port, Step
 from graph.time import FOREVER, Instant, moment
+from graph.topology import ALWAYS, View
 
 _TIMES = ("valid_start", "valid_end", "known_first", "known_last")
 

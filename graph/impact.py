@@ -5,8 +5,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from graph.index import ALIAS_CODE, KIND_CODE, Bools, Ints, Moment, View
 from graph.keys import AssetKind
+from graph.topology import ALIAS_CODE, KIND_CODE, Bools, Ints, Moment, View
 from graph.walk import Direction, FlowFilter, Lineage, Reach, assets_reached, first_vertex, has_flow, reached
 
 

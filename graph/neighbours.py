@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graph.index import ALIAS_CODE, Ints, Moment, View
 from graph.keys import AssetKey
 from graph.model import REFINES_FIRST, Basis, Flow, Timing
 from graph.ports import Port, Step
+from graph.topology import ALIAS_CODE, Ints, Moment, View
 from graph.walk import Direction, has_flow
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from graph.index import Moment, View
 from graph.keys import AssetKey
 from graph.model import REFINES_FIRST, Basis, Flow
 from graph.ports import Port, Step
+from graph.topology import Moment, View
 from graph.walk import Direction, FlowFilter, Follow, allowed, located, reached
 
 if TYPE_CHECKING:  # it takes a tenth of the service's start, and only paths need it

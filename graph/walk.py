@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from graph.errors import NotFound
-from graph.index import ALIAS_CODE, KIND_CODE, KINDS, Bools, Ints, Label, Moment, View
 from graph.keys import AssetKey, AssetKind
 from graph.model import REFINES_FIRST, Basis, Timing
 from graph.ports import Port, Step
+from graph.topology import ALIAS_CODE, KIND_CODE, KINDS, Bools, Ints, Label, Moment, View
 
 
 class Direction(StrEnum):

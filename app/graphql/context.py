@@ -10,9 +10,9 @@ from strawberry.dataloader import DataLoader
 from app.identity import Principal, Role
 from app.service import Headwater
 from graph.attributes import Shown, shown_attributes
-from graph.index import Moment
 from graph.keys import AssetKey
 from graph.model import Flow, StoredAssertion
+from graph.topology import Moment
 
 
 @dataclass(frozen=True, slots=True)

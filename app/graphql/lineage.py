@@ -18,12 +18,12 @@ from app.graphql.types import Asset, FlowNode, asset, flow_node
 from app.service import When
 from graph.impact import When as Felt
 from graph.impact import when_felt
-from graph.index import Ints, Moment, View
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Timing
 from graph.neighbours import HeldFlow
 from graph.paths import Path
 from graph.time import instant, moment
+from graph.topology import Ints, Moment, View
 from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected, walk
 
 strawberry.enum(Direction, name="Direction")

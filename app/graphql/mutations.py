@@ -38,9 +38,9 @@ from app.graphql.types import Asset, asset
 from app.identity import Role
 from graph.changes import Changes, Receipt, Registration, Verb
 from graph.errors import GraphError, InvalidInput, quoted
-from graph.index import Moment
 from graph.keys import AssetKey
 from graph.model import Basis
+from graph.topology import Moment
 
 MAX_OPERATION_ID = 255
 

@@ -31,10 +31,10 @@ from app.graphql.paging import (
 from app.graphql.problems import problem
 from app.graphql.types import Asset, Node, RevisionNode, asset, key_of, revision_node
 from graph.errors import GraphError, InvalidKey, NotFound
-from graph.index import Moment, View
 from graph.keys import AssetKey, AssetKind
 from graph.paths import paths
 from graph.time import moment
+from graph.topology import Moment, View
 from graph.walk import Direction, Follow, located
 
 Id = Annotated[strawberry.ID, strawberry.argument(description="The id, i.e. the key, of an asset.")]

@@ -13,12 +13,12 @@ from app.service import When
 from graph.attributes import Claim as Said
 from graph.attributes import values
 from graph.changes import Verb
-from graph.index import Moment
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow, Json, StoredAssertion, Subject, Timing
 from graph.neighbours import HeldFlow, aliases_of, flows_at, parts_of
 from graph.stores.contract import Revision
 from graph.time import FOREVER, moment
+from graph.topology import Moment
 from graph.walk import AssetFilter, Direction
 
 if TYPE_CHECKING:

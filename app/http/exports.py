@@ -37,11 +37,11 @@ from graph.errors import (
 )
 from graph.impact import When as Felt
 from graph.impact import when_felt
-from graph.index import Ints, Moment, View
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Timing
 from graph.neighbours import arrows_among
 from graph.time import moment, parse_instant
+from graph.topology import Ints, Moment, View
 from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected, walk
 
 DRAWN_AT_MOST = 2_000

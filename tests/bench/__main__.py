@@ -18,11 +18,12 @@ from pathlib import Path
 import networkx as nx
 
 from graph.changes import AssetStatement, FlowStatement, Registration
-from graph.index import LineageIndex, Moment
+from graph.index import LineageIndex
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow, Operation
 from graph.plan import register
 from graph.stores.sqlite import SqliteStore
+from graph.topology import Moment
 from graph.walk import Direction, walk
 from tests.service import running_service
 

@@ -15,12 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from graph.changes import AssetStatement, FlowStatement, Registration, Withdrawal
 from graph.errors import NotFound
 from graph.impact import When, when_felt
-from graph.index import LineageIndex, Moment, View
+from graph.index import LineageIndex
 from graph.keys import AssetKey, AssetKind
 from graph.model import FLOWS, Attributes, Basis, Flow, Operation, Timing
 from graph.paths import paths
 from graph.plan import register
 from graph.stores.sqlite import SqliteStore
+from graph.topology import Moment, View
 from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, located, selected, walk
 from tests.graph.oracle import Answer, Oracle, facts
 from tests.graph.world import Statement, k, registration

@@ -6,11 +6,12 @@ from typing import TypeAlias
 
 from graph.changes import AssetStatement, FlowStatement, Receipt, Registration, Withdrawal
 from graph.impact import When, when_felt
-from graph.index import LineageIndex, Moment
+from graph.index import LineageIndex
 from graph.keys import AssetKey
 from graph.model import Basis, Flow, Operation, checked_flow
 from graph.plan import register
 from graph.stores.sqlite import SqliteStore
+from graph.topology import Moment
 from graph.walk import Direction, FlowFilter, Follow, Lineage, walk
 
 Statement: TypeAlias = AssetKey | Flow | AssetStatement | FlowStatement | Withdrawal
