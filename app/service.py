@@ -4,8 +4,8 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -15,10 +15,11 @@ import structlog
 from anyio import CapacityLimiter
 
 from graph.changes import Changes, Receipt, Registration
-from graph.errors import NotFound, RevisionUnavailable
+from graph.errors import RevisionUnavailable
 from graph.index import LineageIndex
 from graph.keys import AssetKey, AssetKind
 from graph.model import Operation, StoredAssertion, Subject
+from graph.neighbours import aliases_ever
 from graph.plan import plan_registration, register
 from graph.snapshot import load as load_index
 from graph.snapshot import save as save_index
@@ -172,10 +173,10 @@ class Headwater:
         return await self.in_thread(self.store.versions, keys)
 
     async def history(self, key: AssetKey, before: int | None, limit: int) -> list[Revision]:
-        """Raises NotFound for a key that nobody ever said anything of."""
-        if str(key) not in self.index.view().numbers:
-            raise NotFound(key)
-        return await self.in_thread(self.store.history, key, before, limit)
+        """A model's holds that of its aliases. Raises NotFound for a key that nobody ever said anything of."""
+        view = self.index.view()
+        view.number(key)
+        return await self.in_thread(_history, self.store, [key, *aliases_ever(view, key)], before, limit)
 
     async def search(self, text: str, kinds: Collection[AssetKind], limit: int, offset: int) -> list[SearchHit]:
         return await self.in_thread(self.store.search, text, kinds, limit, offset)
@@ -199,3 +200,14 @@ class Headwater:
     @staticmethod
     async def _in_thread(limiter: CapacityLimiter, work: Callable[..., T], *arguments: object, **named: object) -> T:
         return await anyio.to_thread.run_sync(partial(work, *arguments, **named), limiter=limiter)
+
+
+def _history(store: Store, keys: Sequence[AssetKey], before: int | None, limit: int) -> list[Revision]:
+    """The newest revisions about any of `keys`. What two of them share (a flow between them) stands once."""
+    merged: dict[int, Revision] = {}
+    for told in (revision for key in keys for revision in store.history(key, before, limit)):
+        known = merged.get(told.number, told)
+        opened = {row.number: row for row in (*known.opened, *told.opened)}
+        closed = {row.number: row for row in (*known.closed, *told.closed)}
+        merged[told.number] = replace(told, opened=tuple(opened.values()), closed=tuple(closed.values()))
+    return sorted(merged.values(), key=lambda revision: -revision.number)[:limit]

@@ -70,6 +70,12 @@ def parts_of(view: View, asset: int, moment: Moment) -> list[AssetKey]:
     return sorted((view.key(part) for part in live), key=str)
 
 
+def aliases_ever(view: View, model: AssetKey) -> list[AssetKey]:
+    """All aliases that the versions of a model ever had; none for what is no model."""
+    here = (view.container[: view.assets] == view.number(model)) & (view.kind[: view.assets] == ALIAS_CODE)
+    return sorted(view.key(alias) for alias in np.nonzero(here)[0].tolist())
+
+
 def aliases_of(view: View, model: AssetKey, moment: Moment) -> list[tuple[AssetKey, AssetKey]]:
     """The aliases of a model's versions then, each with the version it named, in the order of the alias."""
     named: list[tuple[AssetKey, AssetKey]] = []

@@ -261,6 +261,18 @@ async def test_history_says_what_changed_when_and_who_said_so(http: httpx.AsyncC
     assert newest == {"number": 2, "actor": "anonymous", "changes": [change_]}
 
 
+async def test_moving_an_alias_is_in_the_history_of_its_model(http: httpx.AsyncClient) -> None:
+    await load(http)
+    await change(http, 'registerModelVersion(input: {model: "model:risk/fraud", version: "2"})')
+    await change(http, 'registerModelAlias(input: {model: "model:risk/fraud", alias: "champion", version: "2"})')
+    query = """{ model: asset(key: "model:risk/fraud") { history { nodes { number changes { verb subject } } } }
+                 deployment: asset(key: "deployment:prod/fraud") { ... on Deployment { serves { alias asset { id } } } } }"""
+    asked = await ask(http, query)
+    moved = {"verb": "CHANGED", "subject": "model_version:risk/fraud#%40champion"}
+    assert asked["model"]["history"]["nodes"][0] == {"number": 3, "changes": [moved]}
+    assert asked["deployment"]["serves"] == [{"alias": "champion", "asset": {"id": "model_version:risk/fraud#2"}}]
+
+
 async def test_nothing_depends_on_it_differs_from_not_known(http: httpx.AsyncClient) -> None:
     await load(http)
     query = "query($start: ID!) { lineage(start: $start) { __typename ... on Lineage { total complete } } }"
