@@ -12,12 +12,11 @@ settings.register_profile("deep", max_examples=400, deadline=None, suppress_heal
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of Neo4j share one server, and so one worker."""
-    for item in items:
-        if item.get_closest_marker("neo4j"):
-            item.add_marker(pytest.mark.xdist_group("neo4j"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Tests of Neo4j share one server, and so one worker; the first of them wait for it to get warm."""
+    if item.get_closest_marker("neo4j"):
+        item.add_marker(pytest.mark.xdist_group("neo4j"))
+        item.add_marker(pytest.mark.timeout(400))
 
 
 @pytest.fixture(scope="session")

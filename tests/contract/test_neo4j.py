@@ -22,7 +22,7 @@ server = [pytest.mark.neo4j]
 
 ORDERS, AMOUNT = key("dataset:w/orders"), key("column:w/orders#amount")
 READS = flow("column:w/orders#amount", "consumer:bi/report")
-DEADLINE = 2.0
+DEADLINE = 5.0
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ class TestNetwork:
         wire.mute = True
         for call in (far.head, lambda: far.believed([ORDERS]), lambda: say(far, AMOUNT, now=200)):
             start = time.monotonic()
-            with pytest.raises(StoreUnavailable, match=f"{DEADLINE:g} s"):
+            with pytest.raises(StoreUnavailable, match="answer"):
                 call()
             assert time.monotonic() - start < DEADLINE + 1
         wire.mute = False
