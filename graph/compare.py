@@ -32,8 +32,8 @@ def _facts(view: View) -> Iterator[str]:
         yield f"the flow {ends}{f' via {view.keys[via]}' if via else ''}{told}, taken by {Step(step)!r}{_spans(*times)}"
     columns = [view.label_rows[name][: view.label_count].tolist() for name in ("asset", "label", *_TIMES)]
     for asset, label, *times in zip(*columns, strict=True):
-        owners, tags = view.labels[label]
-        yield f"{view.keys[asset]} with owners {list(owners)} and tags {list(tags)}{_spans(*times)}"
+        owners, tags, tier = view.labels[label]
+        yield f"{view.keys[asset]} with owners {list(owners)}, tags {list(tags)} and tier {tier}{_spans(*times)}"
 
 
 def _vertex(view: View, vertex: int) -> str:

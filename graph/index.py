@@ -277,7 +277,7 @@ class LineageIndex:
             self._keys += parts.keys if parts.keys != [""] else []
             self._numbers = dict(zip(self._keys[1:], range(1, len(self._keys)), strict=True))
             self._namespaces, self._origins = about["namespaces"], about["origins"]
-            self._labels = [Label(tuple(owners), tuple(tags)) for owners, tags in about["labels"]]
+            self._labels = [Label(tuple(owners), tuple(tags), tier) for owners, tags, tier in about["labels"]]
             self._namespace_numbers = {name: number for number, name in enumerate(self._namespaces)}
             self._origin_numbers = {name: number for number, name in enumerate(self._origins)}
             self._label_numbers = {label: number for number, label in enumerate(self._labels)}
@@ -643,7 +643,12 @@ class LineageIndex:
 
     def _label(self, attributes: Attributes) -> int:
         tags = attributes.get("tags")
-        label = Label(owner_names(attributes.get("owners")), tuple(map(str, tags)) if isinstance(tags, list) else ())
+        tier = attributes.get("tier")
+        label = Label(
+            owner_names(attributes.get("owners")),
+            tuple(map(str, tags)) if isinstance(tags, list) else (),
+            tier if isinstance(tier, int) else None,
+        )
         return self._label_code(label)
 
     def _key_ranks(self, assets: int) -> Ints:

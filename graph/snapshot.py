@@ -13,7 +13,7 @@ import orjson
 from graph.index import LineageIndex, Parts
 from graph.stores.contract import Store
 
-FORMAT = 1
+FORMAT = 2
 """Raised with every change of what a row of the index means."""
 
 

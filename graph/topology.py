@@ -38,6 +38,7 @@ class Label(NamedTuple):
 
     owners: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    tier: int | None = None
 
 
 class Columns:

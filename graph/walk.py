@@ -45,6 +45,7 @@ class AssetFilter:
     namespaces: Collection[str] = ()
     owners: Collection[str] = ()
     tags: Collection[str] = ()
+    tiers: Collection[int] = ()
 
 
 class Reach(NamedTuple):
@@ -140,12 +141,13 @@ def selected(lineage: Lineage, wanted: AssetFilter) -> Ints:
     if wanted.namespaces:
         codes = [code for code, name in enumerate(view.namespaces) if name in wanted.namespaces]
         keep &= np.isin(view.namespace[lineage.assets], codes)
-    if wanted.owners or wanted.tags:
+    if wanted.owners or wanted.tags or wanted.tiers:
         fits = [
             code
             for code, label in enumerate(view.labels)
             if (not wanted.owners or any(owner in wanted.owners for owner in label.owners))
             and (not wanted.tags or any(tag in wanted.tags for tag in label.tags))
+            and (not wanted.tiers or label.tier in wanted.tiers)
         ]
         keep &= np.isin(lineage.labels, fits)
     return np.nonzero(keep)[0]
@@ -297,7 +299,7 @@ def effective_labels(view: View, assets: Ints, moment: Moment) -> Ints:
         for place, parent in zip(bare.tolist(), inherited.tolist(), strict=True):
             if parent >= 0 and view.labels[parent].owners:
                 own = view.labels[codes[place]] if codes[place] >= 0 else Label()
-                codes[place] = view.label_code(Label(view.labels[parent].owners, own.tags))
+                codes[place] = view.label_code(own._replace(owners=view.labels[parent].owners))
     return codes
 
 

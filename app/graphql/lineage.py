@@ -64,6 +64,7 @@ class AssetFilterInput:
     namespaces: list[str] = strawberry.field(default_factory=list)
     owners: list[str] = strawberry.field(default_factory=list)
     tags: list[str] = strawberry.field(default_factory=list)
+    tiers: list[int] = strawberry.field(default_factory=list)
 
 
 @strawberry.input(one_of=True, description="As of which knowledge: a revision, or an instant's last revision.")
@@ -89,7 +90,9 @@ def flow_filter(given: FlowFilterInput | None) -> FlowFilter:
 def asset_filter(given: AssetFilterInput | None) -> AssetFilter:
     if given is None:
         return AssetFilter()
-    return AssetFilter(tuple(given.kinds), tuple(given.namespaces), tuple(given.owners), tuple(given.tags))
+    return AssetFilter(
+        tuple(given.kinds), tuple(given.namespaces), tuple(given.owners), tuple(given.tags), tuple(given.tiers)
+    )
 
 
 def when(at: datetime | None, known_at: KnownAtInput | None, at_least_revision: int | None) -> When:

@@ -7,7 +7,7 @@
 
 All take the arguments of GraphQL's `lineage` as query parameters: start, direction, follow, depth, at, knownAt (a
 revision or an instant), atLeastRevision, and, repeated for several values, basis, timing, origin, kind, namespace,
-owner, tag.
+owner, tag, tier.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -245,6 +245,7 @@ def _question(request: Request) -> Question:
             tuple(given.getlist("namespace")),
             tuple(given.getlist("owner")),
             tuple(given.getlist("tag")),
+            tuple(_tier(text) for text in given.getlist("tier")),
         ),
         depth=None if depth is None else int(depth),
     )
@@ -262,6 +263,12 @@ def _asked(request: Request) -> When:
         known_at_instant=parse_instant(known_at) if known_at and not is_revision else None,
         at_least_revision=int(least),
     )
+
+
+def _tier(text: str) -> int:
+    if text not in {"1", "2", "3", "4"}:
+        raise InvalidInput(f"tier is {quoted(text)}; it is 1 (most critical) to 4", text)
+    return int(text)
 
 
 def _choice(choices: type[_Choice], name: str, text: str) -> _Choice:

@@ -136,6 +136,7 @@ class Oracle:
             and (not wanted.namespaces or key.namespace in wanted.namespaces)
             and (not wanted.owners or self.owners(key) & set(wanted.owners))
             and (not wanted.tags or self.tags(key) & set(wanted.tags))
+            and (not wanted.tiers or self.shown.get(key, {}).get("tier") in wanted.tiers)
         }
 
     def _present(self) -> set[AssetKey]:

@@ -93,6 +93,8 @@ def attributes_of(draw: st.DrawFn, key: AssetKey) -> Attributes:
         said["owners"] = [{"name": name} for name in draw(st.sets(st.sampled_from(["ann", "bob"])))] or None
     if draw(st.booleans()):
         said["tags"] = draw(st.lists(st.sampled_from(["pii", "gold"]), unique=True))
+    if draw(st.booleans()):
+        said["tier"] = draw(st.sampled_from([None, 1, 2]))
     if key.kind is AssetKind.MODEL_VERSION:
         named = draw(st.lists(st.sampled_from(FEATURES), unique=True, max_size=2))
         said["signature"] = {"inputs": [{"name": str(feature), "feature": str(feature)} for feature in named]}
@@ -167,6 +169,7 @@ questions = st.builds(
     wanted=st.one_of(
         st.builds(AssetFilter, kinds=some(*AssetKind), namespaces=some("w", "other")),
         st.builds(AssetFilter, owners=some("ann", "bob")),
+        st.builds(AssetFilter, tiers=some(1, 2, 3)),
         st.builds(AssetFilter, owners=some("ann", "bob"), tags=some("pii", "gold")),
     ),
     target=st.integers(0, 99),
