@@ -29,11 +29,12 @@ async function service() {
       command: '.venv/bin/python -m app',
       cwd: repository,
       env: {
+        HEADWATER_LOG_LEVEL: 'warning',
         HEADWATER_STORE: `sqlite:///${join(directory, 'store.db')}`,
         HEADWATER_PORT: String(port),
       },
       url: `${process.env.HEADWATER_URL}/graphql?query=%7B__typename%7D`,
-      timeout: 30_000,
+      timeout: 90_000,
     },
   };
 }
