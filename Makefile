@@ -47,9 +47,10 @@ test: .venv/installed-dev .neo4j/fetched app/http/static/.built ## all tests, wi
 	$(NPM) run test:browser
 
 .PHONY: interop
-interop: .venv/installed-dev .neo4j/fetched tests/interop/node/node_modules/.package-lock.json ## tests against clients and systems that others wrote
+interop: .venv/installed-dev .neo4j/fetched tests/interop/node/node_modules/.package-lock.json ## tests against clients that others wrote, and long fault runs
 	$(NEED) java
 	HEADWATER_TEST_REQUIRE_ALL=1 $(BIN)/pytest tests/interop $(ARGS)
+	HEADWATER_TEST_CRASHES=8 $(BIN)/pytest tests/journeys/test_crash.py $(ARGS)
 
 .PHONY: bench
 bench: .venv/installed-dev ## measure
