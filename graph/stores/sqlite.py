@@ -584,6 +584,10 @@ _key = lru_cache(maxsize=65536)(AssetKey.parse)
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise StoreIncompatible(f"{path} is not a SQLite database") from error
+        raise StoreUnavailable(f"{path}: {error}") from error
     except (sqlite3.Error, OSError) as error:
         raise StoreUnavailable(f"{path}: {error}") from error
 

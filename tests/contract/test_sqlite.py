@@ -1,0 +1,84 @@
+"""What only the SQLite store can get wrong: its file, its schema, and how durable a commit is."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from graph.errors import StoreIncompatible, StoreUnavailable
+from graph.stores.sqlite import SqliteStore
+from tests.saying import key, say
+
+ORDERS = key("dataset:warehouse/orders")
+
+
+def test_what_was_said_is_there_after_opening_again(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "lineage.db")
+    say(store, ORDERS, now=100)
+    store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        store.head()
+    again = SqliteStore(tmp_path / "lineage.db")
+    assert again.head() == 1
+    assert list(again.believed([ORDERS])) == [ORDERS]
+    again.close()
+
+
+def test_two_processes_worth_of_stores_see_each_other(tmp_path: Path) -> None:
+    one, other = SqliteStore(tmp_path / "lineage.db"), SqliteStore(tmp_path / "lineage.db")
+
+    def write(number: int) -> None:
+        say((one, other)[number % 2], key(f"dataset:warehouse/t{number}"), now=100 + number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(40)))
+    assert one.head() == other.head() == 40
+    assert one.check() == other.check() == []
+    one.close()
+    other.close()
+
+
+def test_commits_wait_for_the_disk(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "lineage.db")
+    db = store._connect()
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    db.close()
+    store.close()
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    SqliteStore(tmp_path / "lineage.db").close()
+    with sqlite3.connect(tmp_path / "lineage.db") as db:
+        db.execute("INSERT INTO migration VALUES (99, '0099_later', 'x')")
+    db.close()
+    with pytest.raises(StoreIncompatible, match="99"):
+        SqliteStore(tmp_path / "lineage.db")
+
+
+def test_a_schema_step_changed_by_hand_is_refused(tmp_path: Path) -> None:
+    SqliteStore(tmp_path / "lineage.db").close()
+    with sqlite3.connect(tmp_path / "lineage.db") as db:
+        db.execute("UPDATE migration SET checksum = 'x'")
+    db.close()
+    with pytest.raises(StoreIncompatible, match="changed by hand"):
+        SqliteStore(tmp_path / "lineage.db")
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "lineage.db").write_text("my notes, " * 500)
+    with pytest.raises(StoreIncompatible, match="not a SQLite database"):
+        SqliteStore(tmp_path / "lineage.db")
+    assert (tmp_path / "lineage.db").read_text() == "my notes, " * 500
+
+
+def test_a_change_behind_the_stores_back_is_named(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "lineage.db")
+    say(store, ORDERS, now=100)
+    say(store, key("dataset:warehouse/other"), now=200)
+    with sqlite3.connect(tmp_path / "lineage.db") as db:
+        db.execute("DELETE FROM revision WHERE number = 1")
+    db.close()
+    assert any("revisions" in sentence for sentence in store.check())
+    store.close()
