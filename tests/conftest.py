@@ -6,8 +6,10 @@ from hypothesis import HealthCheck, settings
 
 from tests.neo4j_server import CannotStart, neo4j_server
 
-# Long runs: HYPOTHESIS_PROFILE=deep
-settings.register_profile("quick", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples every time, so that a change is judged by itself; new ones by HYPOTHESIS_PROFILE=deep.
+settings.register_profile(
+    "quick", max_examples=40, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("deep", max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
