@@ -127,7 +127,7 @@ class Headwater:
     async def register(self, wanted: Registration, operation_id: str | None, actor: str) -> Receipt:
         """Raises what `graph.plan.register` raises. The index has the change when this returns."""
         now = self.clock()
-        operation = Operation(operation_id, wanted.digest(), actor, now)
+        operation = Operation(operation_id, wanted.digest(), actor)
         receipt = await self._in_thread(self._writers(), register, self.store, wanted, operation, now)
         if self.ready and receipt.revision > self.index.revision:
             await self.follow()

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from graph.errors import InvalidFlow
 from graph.keys import AssetKey, AssetKind
-from graph.time import FOREVER, Instant, Interval
+from graph.time import FOREVER, Interval
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Attributes: TypeAlias = Mapping[str, Json]
@@ -173,4 +173,3 @@ class Operation:
     id: str | None
     digest: str
     actor: str
-    at: Instant

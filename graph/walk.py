@@ -242,7 +242,8 @@ def reached(
 ) -> Reach:
     """Breadth-first from the vertices `starts`, steps before flows; never entering a `blocked` vertex.
 
-    `live_only` also leaves out the part-of steps that are baked in, from a job to its runs. Each vertex is expanded once, so this is exact and linear in the edges seen.
+    `live_only` also leaves out the part-of steps that are baked in, from a job to its runs. Each vertex is expanded once,
+    so this is exact and linear in the edges seen.
     """
     around, near, far = (
         (view.down, "source", "target") if direction is Direction.DOWNSTREAM else (view.up, "target", "source")

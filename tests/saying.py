@@ -27,7 +27,7 @@ def asset(
 
 
 def operation(name: str | None = None, digest: str = "digest") -> Operation:
-    return Operation(name, digest, "tests", 0)
+    return Operation(name, digest, "tests")
 
 
 def registration(

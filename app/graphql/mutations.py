@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import strawberry
 
 from app.graphql.context import Info
 from app.graphql.inputs import (
-    AssetInput,
     ConsumerInput,
     DatasetColumnInput,
     DatasetInput,
@@ -95,8 +94,6 @@ RegisterResult = Annotated[
     | RefusedProblem,
     strawberry.union("RegisterResult"),
 ]
-
-Given = TypeVar("Given", bound=AssetInput | ModelAliasInput | FlowInput)
 
 
 @strawberry.type
@@ -193,7 +190,7 @@ async def _registered(
             return _dry_run(info, await headwater.plan(wanted), keys)
         return _answer(info, await headwater.register(wanted, operation, principal.name), keys)
     except GraphError as error:
-        return problem(error)  # type: ignore[return-value]
+        return problem(error)  # type: ignore[return-value]  # registering meets only these
 
 
 def _dry_run(info: Info, changes: Changes, keys: list[AssetKey]) -> Registered:

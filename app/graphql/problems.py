@@ -1,7 +1,5 @@
 """Errors as data: what a caller can act on is part of the answer's type, not of `errors`."""
 
-from typing import Annotated
-
 import strawberry
 
 from graph.errors import (
@@ -55,17 +53,6 @@ class RefusedProblem(Problem):
 @strawberry.type(name="RevisionUnavailable", description="The revision asked for is not here yet, or no longer.")
 class RevisionUnavailableProblem(Problem):
     pass
-
-
-AnyProblem = Annotated[
-    InvalidInputProblem
-    | UnknownAssetProblem
-    | StaleVersionProblem
-    | OperationReusedProblem
-    | RefusedProblem
-    | RevisionUnavailableProblem,
-    strawberry.union("AnyProblem"),
-]
 
 
 def problem(

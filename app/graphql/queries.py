@@ -30,7 +30,7 @@ from app.graphql.paging import (
 )
 from app.graphql.problems import problem
 from app.graphql.types import Asset, Node, RevisionNode, asset, key_of, revision_node
-from graph.errors import GraphError, InvalidKey, NotFound
+from graph.errors import GraphError, InvalidInput, InvalidKey, NotFound
 from graph.keys import AssetKey, AssetKind
 from graph.paths import paths
 from graph.time import moment
@@ -124,11 +124,11 @@ class Query:
     ) -> LineageResult:
         try:
             if depth is not None and depth < 0:
-                raise InvalidKey(f"depth is {depth}; it counts flows, from 0", depth)
+                raise InvalidInput(f"depth is {depth}; it counts flows, from 0", depth)
             question = Question(key_of(start), direction, follow, flow_filter(flows), asset_filter(select), depth)
             return await answer(info.context, question, when(at, known_at, at_least_revision))
         except GraphError as error:
-            return problem(error)  # type: ignore[return-value]
+            return problem(error)  # type: ignore[return-value]  # asking meets only these
 
     @strawberry.field(description="The shortest paths downstream from one asset to another, with their evidence.")
     async def paths(
@@ -150,7 +150,7 @@ class Query:
             count = max(1, min(first, 50))
             found = await headwater.in_thread(paths, view, *ends, then, follow, flow_filter(flows), count)
         except GraphError as error:
-            return problem(error)  # type: ignore[return-value]
+            return problem(error)  # type: ignore[return-value]  # asking meets only these
         asked = moment(then.at)
         assert asked is not None
         return Paths(revision=then.revision, at=asked, paths=[path_node(path, then) for path in found])

@@ -31,9 +31,6 @@ strawberry.enum(Verb, name="Verb")
 strawberry.enum(Basis, name="Basis", description="How the origin of an assertion knows.")
 strawberry.enum(Timing, name="Timing", description="Whether a flow passes live or was baked in once.")
 
-STANDARD = frozenset({"description", "owners", "tags", "tier", "environment", "source_link"})
-"""Attributes that every asset may have, as fields of their own."""
-
 
 def key_of(id: str) -> AssetKey:
     """Raises InvalidKey."""

@@ -3,7 +3,7 @@
 A store keeps assets, flows and assertions, numbers revisions, and answers by key. It does not walk: `graph.index` does.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
@@ -188,7 +188,3 @@ class Store(GraphReader, Protocol):
     def close(self) -> None:
         """Waits for running calls; later ones raise StoreUnavailable. Closing twice is no error."""
         ...
-
-
-def subjects_of(assertions: Iterable[Assertion]) -> list[Subject]:
-    return list({assertion.subject: None for assertion in assertions})

@@ -59,7 +59,7 @@ def store_batch(store: SqliteStore, batch: list[tuple[int, list[int]]], now: int
         tuple(AssetStatement(table(number), {"owners": [{"name": f"team{number % 50}"}]}) for number, _ in batch),
         tuple(FlowStatement(Flow(table(source), table(number))) for number, sources in batch for source in sources),
     )
-    register(store, wanted, Operation(None, "", "bench", now), now)
+    register(store, wanted, Operation(None, "", "bench"), now)
 
 
 def seconds(work: Callable[[], object], times: int = 5) -> list[float]:

@@ -118,7 +118,7 @@ class StoresAgree(RuleBasedStateMachine):
     @rule(wanted=registrations(), name=st.none() | st.sampled_from(("1", "2", "3")), later=st.integers(0, 15))
     def register(self, wanted: Registration, name: str | None, later: int) -> None:
         self.now += later
-        operation = Operation(name, wanted.digest(), "tests", 0)
+        operation = Operation(name, wanted.digest(), "tests")
         expected = _outcome(self.model, wanted, operation, self.now)
         for store in self.stores:
             assert _outcome(store, wanted, operation, self.now) == expected

@@ -182,7 +182,7 @@ def tell(store: SqliteStore, wanted: Registration, now: int) -> None:
     implied = {end for stated in wanted.flows if (job := stated.flow.via) for end in _around(stated.flow, job)}
     possible = tuple(each for each in wanted.withdrawals if each.subject in said and each.subject not in implied)
     wanted = replace(wanted, withdrawals=possible)
-    register(store, wanted, Operation(None, wanted.digest(), "tester", now), now)
+    register(store, wanted, Operation(None, wanted.digest(), "tester"), now)
 
 
 def _around(flow: Flow, job: AssetKey) -> list[Flow]:

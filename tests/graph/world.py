@@ -48,7 +48,7 @@ class World:
         return self.commit(registration(said, origin, basis, complete, stubs), id)
 
     def commit(self, wanted: Registration, id: str | None = None) -> Receipt:
-        done = register(self.store, wanted, Operation(id, wanted.digest(), "tester", self.now), self.now)
+        done = register(self.store, wanted, Operation(id, wanted.digest(), "tester"), self.now)
         self.index.follow()
         return done
 
