@@ -131,7 +131,9 @@ class AssetKey(NamedTuple):
 
 
 def alias_key(model: AssetKey, alias: str) -> AssetKey:
-    """The key that a flow given by alias is stored with: `model_version:risk/fraud#%40champion`."""
+    """The key that a flow given by alias is stored with: `model_version:risk/fraud#%40champion`. Raises InvalidKey."""
+    if not alias:
+        raise InvalidKey(f"an alias of {model} has no name", alias)
     return model.part_key("@" + alias)
 
 

@@ -14,7 +14,16 @@ from graph.changes import (
     Withdrawal,
     checked_origin,
 )
-from graph.errors import Conflict, InvalidAttribute, InvalidInput, InvalidTime, NotFound, PlanOutdated, StaleVersion
+from graph.errors import (
+    Conflict,
+    InvalidAttribute,
+    InvalidInput,
+    InvalidTime,
+    NotFound,
+    PlanOutdated,
+    StaleVersion,
+    quoted,
+)
 from graph.keys import AssetKey
 from graph.model import Assertion, Attributes, Flow, Operation, Subject
 from graph.stores.contract import GraphReader, Store
@@ -138,8 +147,10 @@ def _refuse_bad_alias(key: AssetKey, attributes: Attributes, mine: Sequence[Asse
     version = attributes.get("version")
     if version is None and ("version" in attributes or not mine):
         raise InvalidAttribute(f"the alias {key} needs a version to name", key)
-    if isinstance(version, str) and version.startswith("@"):
-        raise InvalidAttribute(f"the alias {key} names {version!r}; it names a version, not another alias", version)
+    if isinstance(version, str) and key.container and key.container.part_key(version).is_alias:
+        raise InvalidAttribute(
+            f"the alias {key} names {quoted(version)}; it names a version, not another alias", version
+        )
 
 
 def _refuse_contradictions(

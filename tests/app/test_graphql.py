@@ -333,6 +333,18 @@ WRONG = {
         'registerModelVersion(input: {model: "model:risk/fraud", version: "@x"})',
         "@x",
     ),
+    "an alias without a name": (
+        'registerModelAlias(input: {model: "model:risk/fraud", alias: "", version: "1"})',
+        "model:risk/fraud",
+    ),
+    "an alias of what cannot be a version": (
+        r'registerModelAlias(input: {model: "model:risk/fraud", alias: "champion", version: "1\u0007"})',
+        r"1\x07",
+    ),
+    "an alias of an alias": (
+        'registerModelAlias(input: {model: "model:risk/fraud", alias: "champion", version: "@other"})',
+        "@other",
+    ),
     "a column of a model": ('registerColumn(input: {dataset: "model:risk/fraud", path: ["x"]})', "model:risk/fraud"),
     "an attribute's bad name": ('registerModel(input: {namespace: "a", name: "b", attributes: {Bad: 1}})', "Bad"),
     "a time without zone": (

@@ -418,6 +418,22 @@ async def test_an_index_that_failed_half_way_is_loaded_anew(tmp_path: Path, monk
         await until(http, ready=True)
 
 
+async def test_a_load_that_went_wrong_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load, loads = LineageIndex.load, 0
+
+    def fails_once(self: LineageIndex) -> None:
+        nonlocal loads
+        loads += 1
+        if loads == 1:
+            raise RuntimeError("a mistake of ours")
+        load(self)
+
+    monkeypatch.setattr(LineageIndex, "load", fails_once)
+    async with composed(tmp_path) as http:
+        await until(http, ready=True)
+    assert loads == 2
+
+
 async def test_a_store_that_cannot_be_used_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def open_(settings: Settings) -> SqliteStore:
         raise StoreIncompatible("the schema is newer than this program")
