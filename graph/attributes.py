@@ -10,12 +10,14 @@ import orjson
 from graph.errors import InvalidAttribute, InvalidKey, quoted, shortened
 from graph.keys import AssetKey
 from graph.model import SHOWN_FIRST, Assertion, Attributes, Basis, Json
+from graph.profile import profile_problem
 from graph.time import Instant
 
 SET_VALUED = frozenset({"owners", "tags"})
 """Shown as the union over the origins of the strongest basis present."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_ALERT_STATES = ("OPEN", "ACKNOWLEDGED", "RESOLVED")
 _FEATURES_FROM = ("store", "request")
 _CONSUMER_TYPES = ("service", "application", "dashboard", "notebook", "batch_job")
 _MAX_BYTES = 262_144
@@ -241,11 +243,27 @@ def _signature(value: Json) -> Json:
     return value
 
 
-def _feature(value: Json) -> None:
+def _asset_key(value: Json) -> Json:
+    _parsed(value, "it")
+    return value
+
+
+def _parsed(value: Json, what: str) -> AssetKey:
     try:
-        key = AssetKey.parse(value if isinstance(value, str) else "")
+        return AssetKey.parse(value if isinstance(value, str) else "")
     except InvalidKey as error:
-        raise _WrongForm(f"each feature must be an asset key: {error}") from error
+        raise _WrongForm(f"{what} must be an asset key: {error}") from error
+
+
+def _profile(value: Json) -> Json:
+    problem = profile_problem(value)
+    if problem:
+        raise _WrongForm(problem)
+    return value
+
+
+def _feature(value: Json) -> None:
+    key = _parsed(value, "each feature")
     if key.kind not in {"feature", "feature_view"}:
         raise _WrongForm(f"{key} is not a feature")
 
@@ -267,6 +285,10 @@ _FORMS: dict[str, Callable[[Json], Json]] = {
     "spelling": _mapping,
     "nullable": _boolean,
     "signature": _signature,
+    "profile": _profile,
+    "about": _asset_key,
+    "state": _one_of(*_ALERT_STATES),
+    "verified": _boolean,
     "features_from": _one_of(*_FEATURES_FROM),
     "consumer_type": _one_of(*_CONSUMER_TYPES),
 }

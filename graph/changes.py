@@ -8,6 +8,7 @@ from enum import StrEnum
 from graph.attributes import canonical
 from graph.errors import InvalidInput, quoted
 from graph.keys import AssetKey
+from graph.messages import Message
 from graph.model import Assertion, Attributes, Basis, Flow, Json, Subject
 from graph.time import Instant
 
@@ -63,6 +64,8 @@ class Registration:
     withdrawals: tuple[Withdrawal, ...] = ()
     complete: bool = False
     stubs: bool = False
+    messages: tuple[Message, ...] = ()
+    """Sent once this is committed; dropped when it changes nothing."""
 
     def digest(self) -> str:
         """SHA-256 of the canonical form: equal for equal requests, whatever the time."""
@@ -111,6 +114,8 @@ class Changes:
 
     changes: tuple[Change, ...] = ()
     expected_versions: Mapping[AssetKey, int] = field(default_factory=dict)
+    messages: tuple[Message, ...] = ()
+    """Kept with the changes, in the one transaction; see `Store.lease`."""
 
     def __bool__(self) -> bool:
         return bool(self.changes)

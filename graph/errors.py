@@ -6,6 +6,7 @@
     - InvalidAttribute  an attribute's name or value
     - InvalidFlow       two kinds that no flow joins
     - InvalidTime       an instant or interval
+    - InvalidManifest   a headwater.yaml: a line for each place that is wrong
   + NotFound            the key is not registered, or was not at the time asked for
   + Conflict            what is asked contradicts what is stored
     - StaleVersion      the asset has moved since the caller read it
@@ -16,6 +17,8 @@
   + StoreUnavailable    no answer from the store; the same call may be tried again
   + StoreIncompatible   the stored schema is newer than this program, or was changed by hand
 """
+
+from collections.abc import Sequence
 
 
 class GraphError(Exception):
@@ -44,6 +47,14 @@ class InvalidFlow(InvalidInput):
 
 class InvalidTime(InvalidInput):
     pass
+
+
+class InvalidManifest(InvalidInput):
+    """`problems` are lines of the form `datasets[0].columns[2].type: what is wrong, and what would be right`."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems), problems[0].partition(": ")[0])
+        self.problems = tuple(problems)
 
 
 class NotFound(GraphError):

@@ -32,6 +32,8 @@ class AssetKind(StrEnum):
     MODEL_VERSION = "model_version"
     DEPLOYMENT = "deployment"
     CONSUMER = "consumer"
+    ALERT = "alert"
+    """Something that went wrong at an asset. Nothing flows through it, so no walk meets it."""
 
 
 CONTAINER_OF = {
@@ -116,6 +118,11 @@ class AssetKey(NamedTuple):
         if not self.path:
             return None
         return ".".join(_escaped(step, dots=True) for step in self.path) if len(self.path) > 1 else self.path[0]
+
+    @property
+    def title(self) -> str:
+        """A short name for people."""
+        return self.part or self.name
 
     @property
     def is_alias(self) -> bool:

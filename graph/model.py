@@ -125,6 +125,14 @@ def checked_flow(source: AssetKey, target: AssetKey, via: AssetKey | None = None
     return Flow(source, target, via)
 
 
+def implied_flows(flow: Flow) -> tuple[Flow, ...]:
+    """What a flow via a job says too: that the job reads the source (and what it is a part of), and writes the target's container."""
+    if flow.via is None:
+        return ()
+    reads = [read for read in (flow.source, flow.source.container) if read]
+    return (*(Flow(read, flow.via) for read in reads), Flow(flow.via, flow.target.container or flow.target))
+
+
 Subject: TypeAlias = AssetKey | Flow
 """What an assertion is about: that an asset is (with attributes), or that a flow is."""
 

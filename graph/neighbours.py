@@ -1,14 +1,16 @@
 """What stands right beside an asset: its parts, and the flows at it or among a set of assets."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from graph.keys import AssetKey
+from graph.keys import AssetKey, AssetKind
 from graph.model import REFINES_FIRST, Basis, Flow, Timing
 from graph.ports import Port, Step
+from graph.time import Instant
 from graph.topology import ALIAS_CODE, Ints, Moment, View
-from graph.walk import Direction, has_flow
+from graph.walk import Direction, FlowFilter, Lineage, allowed, first_vertex, has_flow, reached
 
 
 class HeldFlow(NamedTuple):
@@ -26,6 +28,23 @@ def flows_at(view: View, asset: int, direction: Direction, moment: Moment) -> li
     return _held(view, view.holding(around.of_many(ports), moment))
 
 
+def told_since(view: View, source: AssetKey, moment: Moment) -> dict[tuple[str, str], Instant]:
+    """For each flow that left `source` then, by its target's key and an origin that said so: since when."""
+    number = view.numbers.get(str(source), view.assets)
+    if number >= view.assets:
+        return {}
+    ports = np.unique(np.array([view.whole[number], view.any[number]]))
+    rows = view.holding(view.down.of_many(ports), moment)
+    rows = rows[view.rows["step"][rows] & Step.FLOW != 0]
+    rows = rows[view.vertex_port[view.rows["source"][rows]] != Port.REQUESTS]
+    targets = view.vertex_asset[view.rows["target"][rows]].tolist()
+    columns = (view.rows[name][rows].tolist() for name in ("origin", "valid_start"))
+    return {
+        (view.keys[target], view.origins[origin]): since
+        for target, origin, since in zip(targets, *columns, strict=True)
+    }
+
+
 class Arrow(NamedTuple):
     """Something flows straight from `source` to `target`, by whatever is stated or implied."""
 
@@ -34,28 +53,63 @@ class Arrow(NamedTuple):
     timing: Timing
 
 
-def arrows_among(view: View, assets: Ints, moment: Moment) -> list[Arrow]:
+def arrows_among(view: View, assets: Ints, moment: Moment, keep: Callable[[Ints], Ints] | None = None) -> list[Arrow]:
     """What flows among `assets`, each pair once, in order; LIVE where any flow of the pair is.
 
     A flow given by alias leaves from the version named then, and what requests must carry from the feature carried.
+    `keep` chooses among the rows of flows.
     """
-    asset, target, step = view.vertex_asset, view.rows["target"], view.rows["step"]
-    found: dict[tuple[int, int], Timing] = {}
-    for number in assets.tolist():
-        vertices = np.unique(np.array([view.whole[number], view.any[number]]))
-        reached = [view.holding(view.down.of_many(vertices), moment)]
-        for _ in range(2):  # a version's requests, or alias, and then the alias's requests
-            steps = target[reached[-1][step[reached[-1]] & Step.FLOW == 0]]
-            between = (view.vertex_port[steps] == Port.REQUESTS) | (view.kind[asset[steps]] == ALIAS_CODE)
-            reached.append(view.holding(view.down.of_many(np.unique(steps[between])), moment))
-        rows = np.concatenate(reached)
-        rows = rows[step[rows] & Step.FLOW != 0]
-        for row in rows[np.isin(asset[target[rows]], assets)].tolist():
+    asset, source, target, step = view.vertex_asset, view.rows["source"], view.rows["target"], view.rows["step"]
+    among = np.zeros(view.assets, np.bool_)
+    among[assets] = True
+    rows = view.holding(view.down.of_many(np.unique(np.concatenate([view.whole[assets], view.any[assets]]))), moment)
+    origins = asset[source[rows]]
+    timings: dict[tuple[int, int], Timing] = {}
+    for _ in range(3):  # from the asset itself, its requests or alias, and then the alias's requests
+        is_flow = step[rows] & Step.FLOW != 0
+        arriving = is_flow & among[asset[target[rows]]]
+        arriving[arriving] = np.isin(rows[arriving], keep(rows[arriving])) if keep else True
+        for origin, row in zip(origins[arriving].tolist(), rows[arriving].tolist(), strict=True):
             timing = Timing.BUILT if step[row] & Step.BUILT else Timing.LIVE
-            pair = number, int(asset[target[row]])
-            if found.get(pair) is not Timing.LIVE:
-                found[pair] = timing
-    return [Arrow(*pair, timing) for pair, timing in sorted(found.items())]
+            pair = origin, int(asset[target[row]])
+            if timings.get(pair) is not Timing.LIVE:
+                timings[pair] = timing
+        steps = target[rows]
+        between = ~is_flow & ((view.vertex_port[steps] == Port.REQUESTS) | (view.kind[asset[steps]] == ALIAS_CODE))
+        onward = {
+            (origin, vertex): view.holding(view.down.of_many(np.array([vertex])), moment)
+            for origin, vertex in zip(origins[between].tolist(), steps[between].tolist(), strict=True)
+        }
+        origins = np.array([origin for (origin, _), found in onward.items() for _ in found], np.int64)
+        rows = np.concatenate([np.empty(0, np.int64), *onward.values()])
+    return [Arrow(*pair, timing) for pair, timing in sorted(timings.items())]
+
+
+def arrows_walked(
+    lineage: Lineage, rows: Ints, flows: FlowFilter | None = None, depth: int | None = None
+) -> list[Arrow]:
+    """What the walk took straight between two of the chosen `rows`, or between one and the start.
+
+    `source` and `target` are places in `rows`, -1 the start, for which its parts and its container stand too, as they
+    are not in the answer. `flows` and `depth` as the walk was asked with.
+    """
+    view, start = lineage.view, lineage.view.number(lineage.start)
+    first = np.array([first_vertex(view, start, lineage.direction)])
+    met = reached(view, first, lineage.direction, lineage.moment, lineage.follow, flows, depth).hops >= 0
+    may = allowed(view, lineage.follow, flows)
+
+    def walked(held: Ints) -> Ints:
+        return may.of(view, held[met[view.rows["source"][held]] & met[view.rows["target"][held]]])
+
+    container = int(view.container[start])
+    place = dict.fromkeys((start, *view.parts_of(start), *([container] if container else ())), -1)
+    place |= {number: row for row, number in enumerate(lineage.assets[rows].tolist())}
+    timings: dict[tuple[int, int], Timing] = {}
+    for arrow in arrows_among(view, np.array(sorted(place), np.int64), lineage.moment, walked):
+        pair = place[arrow.source], place[arrow.target]
+        if pair[0] != pair[1] and timings.get(pair) is not Timing.LIVE:
+            timings[pair] = arrow.timing
+    return [Arrow(*pair, timing) for pair, timing in sorted(timings.items())]
 
 
 def parts_of(view: View, asset: int, moment: Moment) -> list[AssetKey]:
@@ -68,6 +122,17 @@ def parts_of(view: View, asset: int, moment: Moment) -> list[AssetKey]:
         if is_said or has_flow(view, part, moment)
     ]
     return sorted((view.key(part) for part in live), key=str)
+
+
+def datasets_into(view: View, container: int, moment: Moment) -> list[AssetKey]:
+    """The datasets that flow straight into it or a part of it, by themselves or by a column; in order."""
+    assets = np.array([container, *view.parts_of(container)], np.int64)
+    ports = np.unique(np.concatenate([view.whole[assets], view.any[assets]]))
+    rows = view.holding(view.up.of_many(ports), moment)
+    rows = rows[view.rows["step"][rows] & Step.FLOW != 0]
+    sources = np.unique(view.vertex_asset[view.rows["source"][rows]]).tolist()
+    keys = (view.key(source) for source in sources)
+    return sorted({found for key in keys if (found := key.container or key).kind is AssetKind.DATASET}, key=str)
 
 
 def aliases_ever(view: View, model: AssetKey) -> list[AssetKey]:

@@ -25,7 +25,7 @@ from graph.errors import (
     quoted,
 )
 from graph.keys import AssetKey
-from graph.model import Assertion, Attributes, Flow, Operation, Subject
+from graph.model import Assertion, Attributes, Flow, Operation, Subject, implied_flows
 from graph.stores.contract import GraphReader, Store
 from graph.time import Instant, Interval, interval, moment, pieces
 
@@ -98,7 +98,7 @@ def plan_registration(known: GraphReader, wanted: Registration, now: Instant) ->
         for subject, spans in after.items()
         if spans != mine[subject]
     )
-    return Changes(tuple(sorted(changes, key=lambda change: str(change.subject))), expected)
+    return Changes(tuple(sorted(changes, key=lambda change: str(change.subject))), expected, wanted.messages)
 
 
 def receipt(changes: Changes, revision: int, now: Instant) -> Receipt:
@@ -127,10 +127,8 @@ def _by_flow(statements: Iterable[FlowStatement], now: Instant) -> dict[Flow, Fl
         if flow in flows and flows[flow] != statement:
             raise InvalidInput(f"{flow} is stated twice, with different content", flow)
         flows[flow] = statement
-        if flow.via:
-            reads, writes = (flow.source, flow.source.container), flow.target.container or flow.target
-            for also in (*(Flow(read, flow.via) for read in reads if read), Flow(flow.via, writes)):
-                implied[also] = _spanning_both(implied.get(also, statement), statement, also, now)
+        for also in implied_flows(flow):
+            implied[also] = _spanning_both(implied.get(also, statement), statement, also, now)
     return implied | flows
 
 

@@ -13,7 +13,7 @@ import orjson
 from graph.index import LineageIndex, Parts
 from graph.stores.contract import Store
 
-FORMAT = 2
+FORMAT = 3
 """Raised with every change of what a row of the index means."""
 
 

@@ -35,6 +35,8 @@ class FlowFilter:
     bases: Collection[Basis] = ()
     timings: Collection[Timing] = ()
     origins: Collection[str] = ()
+    without: Collection[str] = ()
+    """Origins whose word alone is not enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +195,14 @@ def allowed(view: View, follow: Follow, flows: FlowFilter | None, live_only: boo
     return Allowed(
         int(walks),
         np.array([REFINES_FIRST.index(basis) for basis in flows.bases]) if flows.bases else None,
-        np.array([name in flows.origins for name in (*view.origins, "")]) if flows.origins else None,
+        np.array([_counts(name, flows) for name in (*view.origins, "")]) if flows.origins or flows.without else None,
         frozenset(flows.timings) or frozenset(Timing),
         live_only,
     )
+
+
+def _counts(origin: str, flows: FlowFilter) -> bool:
+    return origin not in flows.without and (not flows.origins or origin in flows.origins)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,11 +11,13 @@ from graph.attributes import canonical, shown_attributes, values
 from graph.changes import Changes, Receipt
 from graph.errors import OperationReused, PlanOutdated, StaleVersion, StoreUnavailable
 from graph.keys import AssetKey, AssetKind
+from graph.messages import Delivery, Message
 from graph.model import REFINES_FIRST, Assertion, Flow, Known, Operation, StoredAssertion, Subject
 from graph.plan import receipt
 from graph.stores.contract import AssertionColumns, AssetColumns, Revision, SearchHit
 from graph.stores.words import search_text, words
 from graph.time import FOREVER, Instant
+from graph.usage import KEPT_DAYS, Day, Usage, day_of
 
 
 class ModelStore:
@@ -23,6 +25,9 @@ class ModelStore:
         self.rows: list[StoredAssertion] = []
         self.revisions: list[Revision] = []
         self.operations: dict[str, tuple[str, Receipt, Instant]] = {}
+        self.usages: list[Usage] = []
+        self.counters: dict[str, int] = {}
+        self.messages: dict[str, _Kept] = {}
         self.now: Instant = 0
         self.lock = threading.RLock()
         self.closed = False
@@ -60,6 +65,8 @@ class ModelStore:
                 self.rows.append(opened[-1])
         at = max(now, self.revisions[-1].at if self.revisions else now)
         self.revisions.append(Revision(number, at, operation.id, operation.actor, tuple(opened), tuple(closed)))
+        for message in changes.messages:
+            self.messages.setdefault(message.id, _Kept(message, at, now))
 
     def receipt_of(self, operation: Operation) -> Receipt | None:
         self._refuse_closed()
@@ -154,7 +161,45 @@ class ModelStore:
     def forget_operations(self, before: Instant, now: Instant) -> int:
         kept = {name: kept for name, kept in self.operations.items() if kept[2] >= before}
         forgotten, self.operations = len(self.operations) - len(kept), kept
+        due = {id_: each for id_, each in self.messages.items() if each.due is not None or each.committed >= before}
+        self.messages = due
+        self.usages = [usage for usage in self.usages if usage.day >= day_of(now) - KEPT_DAYS]
         return forgotten
+
+    def count(self, usages: Collection[Usage], counter: str, sequence: int) -> bool:
+        if self.counters.get(counter, sequence - 1) >= sequence:
+            return False
+        self.counters[counter] = sequence
+        self.usages += usages
+        return True
+
+    def usage(self, keys: Collection[AssetKey], since_day: Day) -> list[Usage]:
+        added: dict[tuple[str, str, bool, Day], list[Usage]] = {}
+        for each in self.usages:
+            if each.day >= since_day and (each.source in keys or each.reader in keys):
+                place = str(each.source), str(each.reader or ""), each.verified, each.day
+                added.setdefault(place, []).append(each)
+        return [_sum(added[place]) for place in sorted(added) if sum(each.calls for each in added[place]) > 0]
+
+    def lease(self, now: Instant, until: Instant, limit: int = 20) -> list[Delivery]:
+        with self.lock:
+            due = [each for each in self.messages.values() if each.due is not None and each.due <= now]
+            leased = sorted(due, key=lambda each: each.due or 0)[:limit]
+            for each in leased:
+                each.due = until
+            return [Delivery(each.message, each.attempts) for each in leased]
+
+    def delivered(self, message: str, now: Instant) -> None:
+        if message in self.messages:
+            self.messages[message].due = None
+
+    def postponed(self, message: str, until: Instant | None, reason: str) -> None:
+        kept = self.messages.get(message)
+        if kept and kept.due is not None:
+            kept.due, kept.attempts = until, kept.attempts + 1
+
+    def undelivered(self) -> int:
+        return sum(each.due is not None for each in self.messages.values())
 
     def check(self) -> list[str]:
         return []
@@ -172,6 +217,14 @@ class ModelStore:
     def _refuse_closed(self) -> None:
         if self.closed:
             raise StoreUnavailable("closed")
+
+
+@dataclass
+class _Kept:
+    message: Message
+    committed: Instant
+    due: Instant | None
+    attempts: int = 0
 
 
 class ModelExport:
@@ -200,6 +253,17 @@ class ModelExport:
         is_asset = isinstance(said.subject, AssetKey)
         basis, text = REFINES_FIRST.index(said.basis), canonical(said.attributes).decode() if is_asset else ""
         return row.number, *ends, said.origin, basis, *said.valid, *row.known, text
+
+
+def _sum(usages: list[Usage]) -> Usage:
+    seen = [each for each in usages if each.calls > 0]
+    return replace(
+        usages[0],
+        calls=sum(each.calls for each in usages),
+        errors=sum(each.errors for each in usages),
+        first=min(each.first for each in seen),
+        last=max(each.last for each in seen),
+    )
 
 
 def _ends(subject: Subject, via: bool = False) -> set[AssetKey]:

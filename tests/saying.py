@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 from graph.changes import AssetStatement, FlowStatement, Receipt, Registration, Withdrawal
 from graph.keys import AssetKey
+from graph.messages import Message
 from graph.model import Basis, Flow, Operation, Subject
 from graph.plan import register
 from graph.stores.contract import Store
@@ -36,6 +37,7 @@ def registration(
     basis: Basis = Basis.DECLARED,
     complete: bool = False,
     stubs: bool = True,
+    messages: tuple[Message, ...] = (),
 ) -> Registration:
     return Registration(
         origin,
@@ -53,6 +55,7 @@ def registration(
         tuple(each for each in statements if isinstance(each, Withdrawal)),
         complete,
         stubs,
+        messages,
     )
 
 
@@ -65,8 +68,9 @@ def say(
     complete: bool = False,
     stubs: bool = True,
     by: Operation | None = None,
+    messages: tuple[Message, ...] = (),
 ) -> Receipt:
-    wanted = registration(*statements, origin=origin, basis=basis, complete=complete, stubs=stubs)
+    wanted = registration(*statements, origin=origin, basis=basis, complete=complete, stubs=stubs, messages=messages)
     return register(store, wanted, by or operation(), now)
 
 

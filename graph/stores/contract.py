@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from graph.changes import Changes, Receipt
 from graph.keys import AssetKey, AssetKind
+from graph.messages import Delivery
 from graph.model import Assertion, Operation, StoredAssertion, Subject
 from graph.time import Instant
+from graph.usage import Usage
 
 Numbers: TypeAlias = NDArray[np.integer]
 
@@ -178,7 +180,49 @@ class Store(GraphReader, Protocol):
         ...
 
     def forget_operations(self, before: Instant, now: Instant) -> int:
-        """Forgets the operation ids of commits before an instant; how many. The purge itself is recorded, as of `now`."""
+        """Forgets the operation ids of commits before an instant; how many. The purge itself is recorded, as of `now`.
+
+        With them go the messages of such commits that were delivered or given up, and usage older than KEPT_DAYS.
+        """
+        ...
+
+    # Usage: a measure beside the facts, outside revisions
+
+    def count(self, usages: Collection[Usage], counter: str, sequence: int) -> bool:
+        """Adds `usages` to what was counted; durable once this returns. Answers False if it was counted before.
+
+        `counter` names one recorder's life, and `sequence` rises with its every batch, so that a batch repeated after
+        a lost answer counts once. Needs no asset to be registered. Usage of no or negative calls moves neither `first`
+        nor `last` of what it is added to.
+        """
+        ...
+
+    def usage(self, keys: Collection[AssetKey], since_day: int) -> list[Usage]:
+        """What was counted on `since_day` and later of calls to `keys` or by them, in the order of the fields' text.
+
+        A sum of no calls, or fewer, is left out. Keys that were never counted: none.
+        """
+        ...
+
+    # Messages: committed with the change that they tell of (`Changes.messages`), and sent afterwards
+
+    def lease(self, now: Instant, until: Instant, limit: int = 20) -> list[Delivery]:
+        """The messages due at `now`, longest due first; they are not due again before `until`. Two callers share none."""
+        ...
+
+    def delivered(self, message: str, now: Instant) -> None:
+        """The message is never due again, given up or not. Repeated, or for an unknown id: no effect."""
+        ...
+
+    def postponed(self, message: str, until: Instant | None, reason: str) -> None:
+        """An attempt failed: due again at `until`; None gives the message up. `reason` is kept for people.
+
+        Delivered or given up already, or unknown: no effect.
+        """
+        ...
+
+    def undelivered(self) -> int:
+        """How many messages are neither delivered nor given up."""
         ...
 
     def check(self) -> list[str]:

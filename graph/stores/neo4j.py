@@ -5,17 +5,19 @@ What holds now is a graph for people (`neo4j_view`); the truth behind it is node
     (:Assertion)   every one, open and closed; `source`, `target` and `via` are the numbers of assets
     (:Revision)    one a commit, numbered without gaps, with how many assertions it opened and closed
     (:Operation)   the answer an operation id was given
+    (:Message)     what others must be told of a commit (`neo4j_messages`)
+    (:Usage)       how often what was called, by whom (`neo4j_usage`)
     (:Head)        the last numbers given out; every write locks it first, so writers follow one another
 
 A reader may see a part of a commit that Neo4j is just applying. Only the last revision can be such a one, so `head`
 counts what it holds and names the one before until all is there; whatever is read up to `head` is whole.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import orjson
@@ -24,8 +26,10 @@ from graph.attributes import canonical
 from graph.changes import Change, Changes, Receipt
 from graph.errors import GraphError, OperationReused, PlanOutdated, StaleVersion, StoreUnavailable
 from graph.keys import AssetKey, AssetKind
+from graph.messages import Delivery
 from graph.model import REFINES_FIRST, Assertion, Attributes, Basis, Flow, Known, Operation, StoredAssertion, Subject
 from graph.plan import receipt
+from graph.stores import neo4j_messages, neo4j_usage
 from graph.stores.contract import AssertionColumns, AssetColumns, Revision, SearchHit
 from graph.stores.group import GroupCommit
 from graph.stores.neo4j_check import check
@@ -35,6 +39,9 @@ from graph.stores.neo4j_names import subject_id
 from graph.stores.neo4j_view import next_change, own_properties, plan_view, show, version_key
 from graph.stores.words import query_words
 from graph.time import FOREVER, Instant, Interval
+from graph.usage import KEPT_DAYS, Day, Usage, day_of
+
+T = TypeVar("T")
 
 Commit: TypeAlias = tuple[Changes, Operation, Instant]
 
@@ -89,15 +96,43 @@ class Neo4jStore:
                     return moved
 
     def forget_operations(self, before: Instant, now: Instant) -> int:
-        removed = 0
+        oldest = day_of(now) - KEPT_DAYS
         with self._commits.exclusively():
-            while True:
-                forgotten: int = self._db.write(
-                    lambda run: value(run, _FORGET, before=before, now=now, limit=_FORGET_CHUNK), _BACKGROUND_SECONDS
-                )
-                removed += forgotten
-                if forgotten < _FORGET_CHUNK:
-                    return removed
+            removed = self._forget("operation", _OLD_OPERATIONS, before, now)
+            self._forget("message", _OLD_MESSAGES, before, now)
+            self._forget("usage", "MATCH (n:Usage) WHERE n.day < $before", oldest, now)
+            self._forget("counter", "MATCH (n:Counter) WHERE n.day < $before", oldest, now)
+        return removed
+
+    def _forget(self, what: str, match: str, before: int, now: Instant) -> int:
+        query, removed = f"{match}{_FORGET}", 0
+        while True:
+            forgotten: int = self._db.write(
+                lambda run: value(run, query, what=what, before=before, now=now, limit=_FORGET_CHUNK),
+                _BACKGROUND_SECONDS,
+            )
+            removed += forgotten
+            if forgotten < _FORGET_CHUNK:
+                return removed
+
+    def count(self, usages: Collection[Usage], counter: str, sequence: int) -> bool:
+        return self._write_locked(lambda run: neo4j_usage.count(run, usages, counter, sequence))
+
+    def lease(self, now: Instant, until: Instant, limit: int = 20) -> list[Delivery]:
+        return self._write_locked(lambda run: neo4j_messages.lease(run, now, until, limit))
+
+    def delivered(self, message: str, now: Instant) -> None:
+        self._write_locked(lambda run: neo4j_messages.delivered(run, message, now))
+
+    def postponed(self, message: str, until: Instant | None, reason: str) -> None:
+        self._write_locked(lambda run: neo4j_messages.postponed(run, message, until, reason))
+
+    def _write_locked(self, work: Callable[[Run], T]) -> T:
+        def write(run: Run) -> T:
+            counters(run, _LOCK)
+            return work(run)
+
+        return self._db.write(write)
 
     # Reading
 
@@ -187,6 +222,12 @@ class Neo4jStore:
 
         return self._db.read(read)
 
+    def usage(self, keys: Collection[AssetKey], since_day: Day) -> list[Usage]:
+        return self._db.read(lambda run: neo4j_usage.usage(run, keys, since_day))
+
+    def undelivered(self) -> int:
+        return self._db.read(neo4j_messages.undelivered)
+
     @contextmanager
     def export(self) -> Iterator["Neo4jExport"]:
         def read(run: Run) -> tuple[int, int, int]:
@@ -274,6 +315,7 @@ class _Draft:
     closed: dict[int, int] = field(default_factory=dict)
     revisions: list[dict[str, object]] = field(default_factory=list)
     operations: list[dict[str, object]] = field(default_factory=list)
+    messages: list[dict[str, object]] = field(default_factory=list)
     touched: dict[Subject, None] = field(default_factory=dict)
 
     def add(self, changes: Changes, operation: Operation, now: Instant) -> Receipt:
@@ -323,6 +365,7 @@ class _Draft:
                 self._number(key)
             if isinstance(change.subject, AssetKey):
                 self.versions[change.subject] = revision
+        self.messages += neo4j_messages.properties(changes.messages, revision, now)
         self.revisions.append(
             {
                 "number": revision,
@@ -371,11 +414,13 @@ def _warm_up(run: Run) -> None:
         "opened": [],
         "revisions": [],
         "operations": [],
+        "messages": [],
         "head": {},
         "now": 0,
     }
     value(run, _RECORD, **record)
     plan_view(run)
+    neo4j_usage.add(run, [])
 
 
 def _draft(run: Run, group: Sequence[Commit]) -> _Draft:
@@ -425,6 +470,7 @@ def _record(run: Run, draft: _Draft, now: Instant) -> None:
         opened=[_assertion_properties(row, draft.numbers, now) for row in draft.opened.values()],
         revisions=draft.revisions,
         operations=draft.operations,
+        messages=draft.messages,
         head=head,
         now=now,
     )
@@ -621,10 +667,12 @@ _COLUMNS = """x.number, x.origin, x.basis, x.valid_start, x.valid_end, x.known_f
 
 _ABOUT = "MATCH (k:Key {key: $key}) MATCH (x:Assertion) WHERE (x.source = k.number OR x.target = k.number)"
 
-# Removing what is not there takes the lock and writes nothing. All else is read when the lock is held.
+# Setting a property takes the lock, and writes nothing where it is set already (removing one that is not there takes no
+# lock). Nothing else reads it: Cypher would keep the value from before the lock. All else is read when the lock is held.
+_LOCK = "MATCH (h:Head {name: 'lineage'}) SET h.lock = true"
+
 _DRAFT = f"""
-MATCH (h:Head {{name: 'lineage'}})
-REMOVE h.lock
+{_LOCK}
 WITH h
 RETURN [h.number, h.assets, h.assertions, h.at,
   COLLECT {{
@@ -648,6 +696,7 @@ CALL { UNWIND $made AS asset CREATE (k:Key) SET k = asset }
 CALL { UNWIND $opened AS assertion CREATE (x:Assertion) SET x = assertion }
 CALL { UNWIND $revisions AS revision CREATE (r:Revision) SET r = revision }
 CALL { UNWIND $operations AS operation CREATE (o:Operation) SET o = operation }
+CALL { UNWIND $messages AS message MERGE (m:Message {id: message.id}) ON CREATE SET m = message }
 CALL {
   UNWIND $closed AS close
   MATCH (x:Assertion {number: close[0]})
@@ -672,13 +721,18 @@ WITH count(*) AS all
 MATCH (h:Head {name: 'lineage'}) SET h.shown_at = CASE WHEN h.shown_at > $now THEN h.shown_at ELSE $now END
 """
 
+_OLD_OPERATIONS = "MATCH (n:Operation) WHERE n.at < $before"
+
+_OLD_MESSAGES = """
+MATCH (r:Revision) WHERE r.at < $before
+MATCH (n:Message {revision: r.number}) WHERE n.due_at IS NULL"""
+
 _FORGET = """
-MATCH (o:Operation) WHERE o.at < $before
-WITH o LIMIT $limit
-DELETE o
+WITH n LIMIT $limit
+DELETE n
 WITH count(*) AS removed
 FOREACH (_ IN CASE WHEN removed = 0 THEN [] ELSE [1] END |
-  CREATE (:Purge {at: $now, what: 'operation', before: $before, removed: removed}))
+  CREATE (:Purge {at: $now, what: $what, before: $before, removed: removed}))
 RETURN removed
 """
 

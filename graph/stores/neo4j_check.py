@@ -77,6 +77,16 @@ _FINDINGS = (
     MATCH (h:Head {name: 'lineage'}) MATCH (x:Assertion) WHERE x.known_first > h.number OR x.known_last > h.number
     WITH 'assertion ' + toString(x.number) + ' names a revision after the last, ' + toString(h.number)""",
     """
+    MATCH (h:Head {name: 'lineage'}) MATCH (m:Message) WHERE coalesce(m.revision > h.number, true)
+    WITH 'message ' + coalesce(m.id, elementId(m)) + ' names a revision after the last, ' + toString(h.number)""",
+    """
+    MATCH (m:Message) WHERE m.due_at IS NOT NULL AND m.delivered_at IS NOT NULL
+    WITH 'message ' + m.id + ' is delivered, yet due again'""",
+    """
+    MATCH (u:Usage) WHERE u.calls > 0 AND coalesce(u.first > u.last, true)
+    WITH 'usage of ' + u.source + ' by ' + coalesce(u.reader, 'nobody known') + ' on day ' + toString(u.day)
+      + ' was counted, but not when'""",
+    """
     MATCH (x:Assertion) WHERE x.known_last IS NULL
     MATCH (y:Assertion {subject: x.subject}) WHERE y.known_last IS NULL AND y.origin = x.origin AND y.number > x.number
       AND x.valid_start < y.valid_end AND y.valid_start < x.valid_end

@@ -4,7 +4,8 @@ Assertions are the truth; all here is derived from them, and made anew for whate
 
 Everything that has a key is a node `:Key`. What is there today is also `:Asset` and its kind (`:Dataset`), an alias
 `:Alias`; everything else is `:Withdrawn`. An asset is there while somebody says so, a flow passes at it, an alias names
-it, or a part of it is there; `stub` marks those of which nobody says so.
+it, or a part of it is there; `stub` marks those of which nobody says so. An alert is tied to what it is about, where
+that is known, and keeps nothing there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,6 +55,9 @@ def show(
         numbers = {**numbers, **named}
         touched |= named.keys()
     touched |= {key.container for key in touched if key.container}
+    alerts = {key: spans for key, spans in assets.items() if key.kind is AssetKind.ALERT}
+    if alerts:
+        _show_alerts(run, alerts, numbers, now)
     rows = [_asset_row(key, numbers, versions.get(key), assets.get(key), now) for key in sorted(touched, key=str)]
     # Containers last: they are there while a part is.
     for level in ([row for row in rows if row["part"]], [row for row in rows if not row["part"]]):
@@ -67,6 +71,7 @@ def plan_view(run: Run) -> None:
     for relationship in Relationship:
         counters(run, _DRAW_FLOWS.format(relationship), flows=[])
     counters(run, _ERASE_FLOWS, flows=[])
+    counters(run, _TIE_ALERTS, rows=[])
     counters(run, _SHOW_ASSETS, rows=[])
 
 
@@ -136,6 +141,13 @@ def _show_aliases(
     left: list[tuple[str, int]] = value(run, _NAME_VERSIONS, rows=rows)
     current = {version: numbers[version] for version in named.values() if version}
     return current | {AssetKey.parse(key): number for key, number in left}
+
+
+def _show_alerts(
+    run: Run, alerts: Mapping[AssetKey, Sequence[Assertion]], numbers: Mapping[AssetKey, int], now: Instant
+) -> None:
+    about = {key: shown_attributes(alerts[key], now).get("about") for key in sorted(alerts, key=str)}
+    counters(run, _TIE_ALERTS, rows=[[numbers[key], shown and shown.value] for key, shown in about.items()])
 
 
 def _asset_row(
@@ -210,7 +222,7 @@ _DRAW_FLOWS = """
 UNWIND $flows AS flow
 MATCH (s:Key {{number: flow.source}}) MATCH (t:Key {{number: flow.target}})
 MERGE (s)-[f:{} {{id: flow.id}}]->(t)
-SET f = flow.shown
+SET f += flow.shown
 """
 
 _ERASE_FLOWS = f"""
@@ -230,6 +242,16 @@ OPTIONAL MATCH (v:Key {number: row.version})
 FOREACH (_ IN CASE WHEN v IS NULL THEN [] ELSE [1] END | MERGE (v)-[:ALIASED_AS]->(a))
 WITH collect(left) AS all
 RETURN reduce(pairs = [], left IN all | pairs + left)
+"""
+
+_TIE_ALERTS = """
+UNWIND $rows AS row
+MATCH (a:Key {number: row[0]})
+OPTIONAL MATCH (a)-[former:ABOUT]->(other) WHERE row[1] IS NULL OR other.key <> row[1]
+DELETE former
+WITH DISTINCT row, a
+MATCH (about:Key {key: row[1]})
+MERGE (a)-[:ABOUT]->(about)
 """
 
 _SHOW_LABELS = "\n".join(

@@ -17,6 +17,7 @@ from graph.attributes import canonical, shown_attributes, values
 from graph.changes import Change, Changes, Receipt
 from graph.errors import GraphError, OperationReused, PlanOutdated, StaleVersion, StoreIncompatible, StoreUnavailable
 from graph.keys import AssetKey, AssetKind
+from graph.messages import Delivery, Message
 from graph.model import REFINES_FIRST, Assertion, Attributes, Flow, Known, Operation, StoredAssertion, Subject
 from graph.plan import AHEAD, receipt
 from graph.stores.contract import AssertionColumns, AssetColumns, Revision, SearchHit
@@ -24,6 +25,7 @@ from graph.stores.group import GroupCommit
 from graph.stores.migrations import migrations_in, pending
 from graph.stores.words import query_words, search_text
 from graph.time import FOREVER, Instant, Interval
+from graph.usage import KEPT_DAYS, Day, Usage, day_of
 
 T = TypeVar("T")
 
@@ -42,6 +44,20 @@ _ROW = """
     LEFT JOIN asset v ON v.number = f.via AND f.via > 0
 """
 _ORDER = " ORDER BY o.name, a.valid_start, a.known_first"
+
+# A sum above 0 had something above 0 added to it, so its `first` and `last` are there.
+_ADD_USAGE = """
+    INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (source, reader, verified, day) DO UPDATE SET
+        calls = calls + excluded.calls, errors = errors + excluded.errors,
+        first = min(coalesce(first, excluded.first), coalesce(excluded.first, first)),
+        last = max(coalesce(last, excluded.last), coalesce(excluded.last, last))
+"""
+_MOVE_COUNTER = """
+    INSERT INTO counter VALUES (?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET sequence = excluded.sequence, day = max(day, excluded.day)
+    WHERE excluded.sequence > sequence
+"""
 
 _Row: TypeAlias = tuple[int, int, int, int, int, int, str, str, str | None, str | None, str | None, str | None]
 
@@ -83,11 +99,45 @@ class SqliteStore:
         return outcomes
 
     def forget_operations(self, before: Instant, now: Instant) -> int:
+        oldest = day_of(now) - KEPT_DAYS
         with self._commits.exclusively(), self._writing() as db:
-            removed = db.execute("DELETE FROM operation WHERE at < ?", [before]).rowcount
-            if removed:
-                db.execute("INSERT INTO purge VALUES (?, 'operation', ?, ?)", [now, before, removed])
+            removed = _purge(db, "operation", "at < ?", before, now)
+            told = "due_at IS NULL AND revision IN (SELECT number FROM revision WHERE at < ?)"
+            _purge(db, "message", told, before, now)
+            _purge(db, "usage", "day < ?", oldest, now)
+            _purge(db, "counter", "day < ?", oldest, now)
         return removed
+
+    def count(self, usages: Collection[Usage], counter: str, sequence: int) -> bool:
+        with self._commits.exclusively(), self._writing() as db:
+            moved = db.execute(_MOVE_COUNTER, [counter, sequence, max((usage.day for usage in usages), default=0)])
+            if not moved.rowcount:
+                return False
+            db.executemany(_ADD_USAGE, map(_usage_row, usages))
+        return True
+
+    def lease(self, now: Instant, until: Instant, limit: int = 20) -> list[Delivery]:
+        with self._commits.exclusively(), self._writing() as db:
+            due = db.execute(
+                "SELECT number, id, topic, body, attempts FROM message WHERE due_at <= ? ORDER BY due_at, number LIMIT ?",
+                [now, limit],
+            ).fetchall()
+            db.executemany("UPDATE message SET due_at = ? WHERE number = ?", [(until, number) for number, *_ in due])
+        return [Delivery(Message(id_, topic, orjson.loads(body)), attempts) for _, id_, topic, body, attempts in due]
+
+    def delivered(self, message: str, now: Instant) -> None:
+        with self._commits.exclusively(), self._writing() as db:
+            db.execute(
+                "UPDATE message SET delivered_at = ?, due_at = NULL WHERE id = ? AND delivered_at IS NULL",
+                [now, message],
+            )
+
+    def postponed(self, message: str, until: Instant | None, reason: str) -> None:
+        with self._commits.exclusively(), self._writing() as db:
+            db.execute(
+                "UPDATE message SET attempts = attempts + 1, due_at = ?, reason = ? WHERE id = ? AND due_at IS NOT NULL",
+                [until, reason, message],
+            )
 
     def settle(self, now: Instant) -> int:
         """Only the text search is a view of now."""
@@ -227,6 +277,24 @@ class SqliteStore:
             )
             return [SearchHit(_key(key), score) for key, score in rows]
 
+    def usage(self, keys: Collection[AssetKey], since_day: Day) -> list[Usage]:
+        found: dict[tuple[str, str, bool, Day], Usage] = {}
+        with self._reading() as db:
+            for chunk in _chunks(keys):
+                for end in ("source", "reader"):
+                    rows = db.execute(
+                        f"SELECT * FROM usage WHERE {end} IN ({_marks(chunk)}) AND day >= ? AND calls > 0",
+                        [*map(str, chunk), since_day],
+                    )
+                    for source, reader, verified, day, *counted in rows:
+                        usage = Usage(_key(source), _key(reader) if reader else None, bool(verified), day, *counted)
+                        found[source, reader, bool(verified), day] = usage
+        return [found[place] for place in sorted(found)]
+
+    def undelivered(self) -> int:
+        with self._reading() as db:
+            return int(db.execute("SELECT count(*) FROM message WHERE due_at IS NOT NULL").fetchone()[0])
+
     @contextmanager
     def export(self) -> Iterator["SqliteExport"]:
         with self._reading() as db:
@@ -254,6 +322,18 @@ class SqliteStore:
                 [last, last, FOREVER],
             )
             wrong += [f"assertion {number} names a revision after the last, {last}" for (number,) in beyond]
+            undone = db.execute(
+                "SELECT id FROM message WHERE due_at IS NOT NULL AND delivered_at IS NOT NULL ORDER BY id"
+            )
+            wrong += [f"message {id_} is delivered, yet due again" for (id_,) in undone]
+            unseen = db.execute(
+                "SELECT source, reader, day FROM usage WHERE calls > 0 AND (first IS NULL OR last IS NULL OR first > last)"
+                " ORDER BY 1, 2, 3"
+            )
+            wrong += [
+                f"usage of {source} by {reader or 'nobody known'} on day {day} was counted, but not when"
+                for source, reader, day in unseen
+            ]
         return wrong
 
     def close(self) -> None:
@@ -394,6 +474,10 @@ def _apply(db: sqlite3.Connection, changes: Changes, operation: Operation, now: 
         )
         for change in changes.changes:
             _write(db, change, answer.revision)
+        db.executemany(
+            "INSERT INTO message (id, topic, body, revision, due_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            [(each.id, each.topic, canonical(each.body).decode(), answer.revision, now) for each in changes.messages],
+        )
         for change in changes.changes:
             if isinstance(change.subject, AssetKey):
                 number = _asset(db, change.subject)
@@ -403,6 +487,21 @@ def _apply(db: sqlite3.Connection, changes: Changes, operation: Operation, now: 
         text = canonical(asdict(answer)).decode()
         db.execute("INSERT INTO operation VALUES (?, ?, ?, ?)", [operation.id, operation.digest, text, now])
     return answer
+
+
+def _purge(db: sqlite3.Connection, table: str, where: str, before: int, now: Instant) -> int:
+    """Removes what is older than `before`, and records that. How many."""
+    removed = db.execute(f"DELETE FROM {table} WHERE {where}", [before]).rowcount
+    if removed:
+        db.execute("INSERT INTO purge VALUES (?, ?, ?, ?)", [now, table, before, removed])
+    return removed
+
+
+def _usage_row(usage: Usage) -> tuple[str, str, bool, Day, int, int, Instant | None, Instant | None]:
+    """What was taken back was not seen: it moves neither `first` nor `last`."""
+    seen = (usage.first, usage.last) if usage.calls > 0 else (None, None)
+    reader = str(usage.reader) if usage.reader else ""
+    return str(usage.source), reader, usage.verified, usage.day, usage.calls, usage.errors, *seen
 
 
 def _refuse_outdated(db: sqlite3.Connection, changes: Changes) -> None:

@@ -39,6 +39,7 @@ KEYS = [
         "model_version:risk/fraud#%40champion",
         "deployment:risk/scores",
         "consumer:bi/report",
+        "alert:default/drift",
     )
 ]
 JOB = key("job:etl/total")
@@ -74,8 +75,10 @@ def _content(name: str, word: str | None) -> object:
 
 
 def _asset(asset: AssetKey, content: dict[str, object], span: tuple[int | None, int | None]) -> AssetStatement:
-    version = {"version": "8" if content.get("tier") else "7"} if asset.is_alias else {}
-    return AssetStatement(asset, content | version, *span)  # type: ignore[arg-type]  # it is JSON
+    more: dict[str, object] = {"version": "8" if content.get("tier") else "7"} if asset.is_alias else {}
+    if asset.kind is AssetKind.ALERT:
+        more = {"about": str(KEYS[1] if content.get("tier") else KEYS[0])}
+    return AssetStatement(asset, content | more, *span)  # type: ignore[arg-type]  # it is JSON
 
 
 assets = st.builds(_asset, st.sampled_from(KEYS), attributes, spans)

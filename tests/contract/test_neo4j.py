@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,11 +11,13 @@ from neo4j import Driver
 
 from graph.changes import AssetStatement, FlowStatement, Receipt, Withdrawal
 from graph.errors import InvalidInput, StoreIncompatible, StoreUnavailable
+from graph.messages import Message
 from graph.model import FLOWS, Basis, Relationship
 from graph.plan import plan_registration
 from graph.stores.migrations import migrations_in
 from graph.stores.neo4j import Neo4jStore
 from graph.stores.neo4j_connection import Neo4jAddress
+from graph.usage import MICROSECONDS_PER_DAY, Usage
 from tests.saying import asset, flow, key, operation, registration, say
 from tests.stores import cypher
 from tests.wire import Wire, wire_to
@@ -69,6 +73,14 @@ class TestNetwork:
         assert far.head() == 1
         assert far.check() == []
 
+    def test_a_lost_answer_to_counting_counts_once(self, wire: Wire, far: Neo4jStore) -> None:
+        used = Usage(ORDERS, None, False, day=0, calls=3, errors=0, first=10, last=20)
+        wire.cut_commits = 1
+        far.count([used], "recorder", 1)
+        assert wire.cut_commits == 0
+        assert not far.count([used], "recorder", 1)
+        assert far.usage([ORDERS], 0) == [used]
+
     def test_without_an_operation_id_a_lost_answer_is_an_unknown_outcome(self, wire: Wire, far: Neo4jStore) -> None:
         changes = plan_registration(far, registration(ORDERS), 100)
         wire.cut_commits = 1
@@ -97,6 +109,24 @@ class TestNetwork:
         with pytest.raises(StoreUnavailable):
             Neo4jStore("neo4j://neo4j:secret@127.0.0.1:9", request_deadline=DEADLINE)
         assert time.monotonic() - start < DEADLINE + 1
+
+
+class TestReplicas:
+    pytestmark = server
+
+    def test_two_services_on_one_server_follow_one_another(self, neo4j: Neo4jStore, neo4j_url: str) -> None:
+        with closing(Neo4jStore(neo4j_url, request_deadline=PATIENCE)) as other:
+
+            def write(number: int) -> list[str]:
+                store = (neo4j, other)[number % 2]
+                say(store, key(f"dataset:w/t{number}"), now=100, messages=(Message(f"{number}", "told", {}),))
+                return [each.message.id for each in store.lease(100, 200)]
+
+            with ThreadPoolExecutor(8) as pool:
+                leased = [id_ for ids in pool.map(write, range(24)) for id_ in ids]
+            assert sorted(leased, key=int) == [str(number) for number in range(24)]
+            assert neo4j.head() == other.head() == 24
+            assert neo4j.check() == []
 
 
 class TestWhatPeopleSee:
@@ -164,6 +194,40 @@ class TestWhatPeopleSee:
         assert _seen(person)["deployment:r/scores"] == {"Withdrawn"}
         assert neo4j.check() == []
 
+    def test_a_flow_shows_how_much_it_is_used(self, neo4j: Neo4jStore, person: Driver) -> None:
+        calls, day = flow("deployment:r/scores", "consumer:web/shop"), 20_000
+        at = day * MICROSECONDS_PER_DAY
+
+        def used(day: int, calls_made: int, verified: bool = True) -> Usage:
+            first = day * MICROSECONDS_PER_DAY
+            return Usage(calls.source, calls.target, verified, day, calls_made, 0, first, first + 1_500_000)
+
+        assert neo4j.count([used(day - 3, 2)], "a", 1), "nobody has told of the flow yet"
+        say(neo4j, calls, now=at)
+        other = Usage(calls.source, None, False, day, 9, 0, at, at + 9)
+        assert neo4j.count([used(day, 5), used(day, 1, verified=False), used(day - 40, 99), other], "a", 2)
+        say(neo4j, calls, now=at + 1, origin="b")
+        neo4j.settle(at + 2)
+        (record,) = person.execute_query("MATCH ()-[f:CALLED_BY]->() RETURN f").records
+        shown = record["f"]
+        assert (shown["calls_per_day"], shown["origins"]) == ((2 + 5 + 1) / 4, ["api:alice", "b"])
+        assert shown["last_seen"].iso_format() == "2024-10-04T00:00:01.500000000+00:00"
+        assert person.execute_query("MATCH (:Usage|Counter)--() RETURN count(*)").records[0][0] == 0
+        assert neo4j.check() == []
+
+    def test_an_alert_is_tied_to_what_it_is_about(self, neo4j: Neo4jStore, person: Driver) -> None:
+        about = "MATCH (a:Alert)-[:ABOUT]->(b) RETURN collect(a.name + ' ' + b.key)"
+        say(neo4j, AMOUNT, asset("alert:default/one", about=str(AMOUNT), state="OPEN"), now=100)
+        assert person.execute_query(about).records[0][0] == [f"one {AMOUNT}"]
+        assert _seen(person)["alert:default/one"] == {"Asset", "Alert"}
+        say(neo4j, ORDERS, asset("alert:default/one", about=str(ORDERS)), now=200)
+        say(neo4j, asset("alert:default/two", about="dataset:never/heard"), now=200)
+        assert person.execute_query(about).records[0][0] == [f"one {ORDERS}"]
+        say(neo4j, Withdrawal(key("alert:default/one")), now=300)
+        assert person.execute_query(about).records[0][0] == []
+        assert _seen(person)["alert:default/one"] == {"Withdrawn"}
+        assert neo4j.check() == []
+
     def test_settling_counts_the_flows_that_came_and_went(self, neo4j: Neo4jStore) -> None:
         say(neo4j, FlowStatement(READS, since=150, until=250), now=100)
         assert [neo4j.settle(now) for now in (149, 150, 200, 250, 300)] == [0, 1, 0, 1, 0]
@@ -182,6 +246,8 @@ class TestForeignWrites:
             ("MATCH (k:Dataset) REMOVE k.key", "has lost its key"),
             ("MATCH (x:Assertion) WHERE x.target IS NOT NULL DELETE x", "revision 1 opened 2 assertions"),
             ("MATCH (r:Revision {number: 1}) DELETE r", "revision 1 is missing"),
+            ("CREATE (:Message {id: 'mine', revision: 9})", "message mine names a revision after the last, 2"),
+            ("CREATE (:Usage {source: 's', day: 1, calls: 1})", "usage of s by nobody known on day 1"),
             ("MATCH (a:Dataset), ()-[f:READ_BY]->(b) CREATE (a)-[g:FEEDS]->(b) SET g = f", "joins other assets"),
         ],
     )

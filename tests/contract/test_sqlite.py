@@ -7,22 +7,46 @@ from pathlib import Path
 import pytest
 
 from graph.errors import StoreIncompatible, StoreUnavailable
+from graph.messages import Delivery, Message
+from graph.stores.migrations import migrations_in
 from graph.stores.sqlite import SqliteStore
+from graph.usage import Usage
 from tests.saying import key, say
 
 ORDERS = key("dataset:warehouse/orders")
 
 
 def test_what_was_said_is_there_after_opening_again(tmp_path: Path) -> None:
+    used = Usage(ORDERS, None, False, day=0, calls=3, errors=1, first=10, last=20)
     store = SqliteStore(tmp_path / "lineage.db")
-    say(store, ORDERS, now=100)
+    say(store, ORDERS, now=100, messages=(Message("1", "told", {"a": 1}),))
+    assert store.count([used], "recorder", 1)
+    assert len(store.lease(100, 200)) == 1
     store.close()
     with pytest.raises(StoreUnavailable, match="closed"):
         store.head()
     again = SqliteStore(tmp_path / "lineage.db")
     assert again.head() == 1
     assert list(again.believed([ORDERS])) == [ORDERS]
+    assert not again.count([used], "recorder", 1)
+    assert again.usage([ORDERS], 0) == [used]
+    assert (again.undelivered(), again.lease(199, 300)) == (1, [])
+    assert again.lease(200, 300) == [Delivery(Message("1", "told", {"a": 1}), 0)]
     again.close()
+
+
+def test_a_database_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    first, *_ = migrations_in("graph.stores.sqlite_migrations")
+    with sqlite3.connect(tmp_path / "lineage.db") as db:
+        db.executescript(first.text)
+        db.execute("CREATE TABLE migration (number INTEGER PRIMARY KEY, name TEXT, checksum TEXT)")
+        db.execute("INSERT INTO migration VALUES (1, ?, ?)", [first.name, first.checksum])
+        db.execute("INSERT INTO revision VALUES (1, 100, NULL, 'tests')")
+    db.close()
+    store = SqliteStore(tmp_path / "lineage.db")
+    say(store, ORDERS, now=200, messages=(Message("1", "told", {}),))
+    assert (store.head(), store.undelivered(), store.check()) == (2, 1, [])
+    store.close()
 
 
 def test_two_processes_worth_of_stores_see_each_other(tmp_path: Path) -> None:
@@ -79,6 +103,8 @@ def test_a_change_behind_the_stores_back_is_named(tmp_path: Path) -> None:
     say(store, key("dataset:warehouse/other"), now=200)
     with sqlite3.connect(tmp_path / "lineage.db") as db:
         db.execute("DELETE FROM revision WHERE number = 1")
+        db.execute("INSERT INTO usage VALUES ('s', '', 0, 1, 5, 0, NULL, NULL)")
     db.close()
     assert any("revisions" in sentence for sentence in store.check())
+    assert "usage of s by nobody known on day 1 was counted, but not when" in store.check()
     store.close()

@@ -13,10 +13,12 @@ from graph.attributes import canonical
 from graph.changes import AssetStatement, Changes, Receipt, Withdrawal
 from graph.errors import Conflict, NotFound, OperationReused, PlanOutdated, StaleVersion, StoreUnavailable
 from graph.keys import AssetKey, AssetKind
+from graph.messages import Delivery, Message
 from graph.model import REFINES_FIRST, Assertion, Attributes, Basis, Flow, Known, StoredAssertion
 from graph.plan import plan_registration
 from graph.stores.contract import Export, Revision, Store
 from graph.time import FOREVER, Interval
+from graph.usage import KEPT_DAYS, MICROSECONDS_PER_DAY, Usage
 from tests.saying import asset, flow, holding, key, operation, registration, say
 
 ORDERS, AMOUNT, DAY = (
@@ -436,6 +438,151 @@ def test_settling_follows_the_ends_and_starts_of_valid_time(store: Store) -> Non
     assert store.check() == []
 
 
+# Usage
+
+
+def used(
+    calls: int,
+    *,
+    day: int = 20_000,
+    first: int = 10,
+    last: int = 20,
+    reader: AssetKey | None = REPORT,
+    verified: bool = True,
+    errors: int = 0,
+    source: AssetKey = SCORES,
+) -> Usage:
+    """`first` and `last` count from the start of `day`."""
+    start = day * MICROSECONDS_PER_DAY
+    return Usage(source, reader, verified, day, calls, errors, start + first, start + last)
+
+
+def test_usage_adds_up_by_source_reader_verified_and_day(store: Store) -> None:
+    assert store.count([used(3, first=50, last=60, errors=1), used(1, day=20_001), used(2, reader=None)], "a", 1)
+    assert store.count([used(4, first=40, last=55), used(5, verified=False), used(1, errors=1, last=70)], "a", 2)
+    assert store.usage([SCORES], 0) == [
+        used(2, reader=None),
+        used(5, verified=False),
+        used(8, first=10, last=70, errors=2),
+        used(1, day=20_001),
+    ]
+    assert store.head() == 0, "usage takes no revision"
+    assert store.check() == []
+
+
+def test_usage_is_found_by_source_by_reader_and_since_a_day(store: Store) -> None:
+    far = AssetKey.of(AssetKind.DEPLOYMENT, "/" * 512, "ä" * 256)  # as long as keys get
+    shop, mart = AssetKey.of(AssetKind.CONSUMER, "shop", "/" * 1020), key("consumer:web/mart")
+    counted = [used(1, reader=shop, day=20_000 + day, source=source) for source in (SCORES, far) for day in range(3)]
+    assert store.count([*counted, used(1, reader=SCORES, source=far), used(7, reader=mart, source=far)], "a", 1)
+    assert store.usage([shop], 20_001) == [each for each in sorted(counted, key=_place) if each.day > 20_000]
+    of_scores = [*counted[:3], used(1, reader=SCORES, source=far)]
+    assert store.usage([SCORES], 0) == sorted(of_scores, key=_place), "as what is called, and as who calls"
+    assert store.usage([mart, far], 20_002) == [counted[5]]
+    assert store.usage([key("consumer:web/nobody")], 0) == store.usage([], 0) == []
+
+
+def test_a_batch_counts_once_however_often_it_is_sent(store: Store) -> None:
+    assert store.count([used(3)], "a", 1)
+    assert not store.count([used(3)], "a", 1)
+    assert store.count([used(2)], "a", 5)
+    assert not store.count([used(9)], "a", 4), "batches come in order, so this one came before"
+    assert store.count([used(1)], "b", 1), "another recorder numbers its own"
+    assert store.usage([SCORES], 0) == [used(6)]
+
+
+def test_a_correction_moves_calls_and_neither_end(store: Store) -> None:
+    assert store.count([used(3, reader=None, errors=1)], "a", 1)
+    moved = [used(-2, reader=None, first=1, last=99, errors=-1), used(2, first=1, last=99, errors=1)]
+    assert store.count(moved, "a", 2)
+    assert store.usage([SCORES], 0) == [used(1, reader=None), used(2, first=1, last=99, errors=1)]
+    assert store.count([used(-1, reader=None), used(-5, verified=False)], "a", 3)
+    assert store.usage([SCORES], 0) == [used(2, first=1, last=99, errors=1)], "what no call is left of is not listed"
+    assert store.count([used(6, verified=False, first=30, last=31)], "a", 4)
+    assert store.usage([SCORES], 0)[0] == used(1, verified=False, first=30, last=31)
+    assert store.check() == []
+
+
+def test_recorders_counting_at_once_lose_nothing(store: Store) -> None:
+    _at_once(lambda writer: [store.count([used(1), used(1, reader=None)], f"recorder {writer}", n) for n in (1, 1, 2)])
+    assert store.usage([SCORES], 0) == [used(2 * WRITERS, reader=None), used(2 * WRITERS)]
+
+
+# Messages
+
+
+def told(id_: str) -> Message:
+    return Message(id_, "alert.raised", {"text": "Ü", "numbers": [1, 2.5, None]})
+
+
+def test_messages_are_kept_with_the_change_they_tell_of_in_the_order_of_their_commits(store: Store) -> None:
+    assert (store.lease(500, 600), store.undelivered()) == ([], 0)
+    say(store, ORDERS, now=100, messages=(told("b"), told("a")))
+    say(store, REPORT, now=100, messages=(told("c"),))
+    assert store.undelivered() == 3
+    assert store.lease(99, 600) == []
+    assert store.lease(100, 600, limit=2) == [Delivery(told("b"), 0), Delivery(told("a"), 0)]
+    assert store.lease(100, 600) == [Delivery(told("c"), 0)]
+    assert store.lease(599, 700) == []
+    assert [each.message.id for each in store.lease(600, 700)] == ["b", "a", "c"], "nobody delivered them"
+    assert store.check() == []
+
+
+def test_a_commit_that_is_refused_empty_or_repeated_keeps_no_message(store: Store) -> None:
+    changes = plan_registration(store, registration(asset(str(ORDERS), tier=1), messages=(told("refused"),)), 100)
+    say(store, asset(str(ORDERS), tier=2), now=100, messages=(told("1"),), by=operation("1"))
+    with pytest.raises(PlanOutdated):
+        store.commit(changes, operation("2"), 100)
+    assert not say(store, asset(str(ORDERS), tier=2), now=100, messages=(told("empty"),)).changed
+    again = plan_registration(store, registration(REPORT, messages=(told("repeated"),)), 100)
+    store.commit(again, operation("1"), 200)
+    say(store, REPORT, now=200, messages=(told("1"),))
+    assert store.lease(500, 600) == [Delivery(told("1"), 0)]
+
+
+def test_two_callers_lease_no_message_twice(store: Store) -> None:
+    sent = {f"message {number}" for number in range(WRITERS * 2)}
+    for id_ in sorted(sent):
+        say(store, asset(str(ORDERS), note=id_), now=100, messages=(told(id_),))
+    leased = _at_once(lambda _: [each.message.id for each in store.lease(200, 300, limit=3)])
+    found = [id_ for ids in leased for id_ in ids]
+    assert len(found) == len(set(found))
+    assert set(found) == sent
+
+
+def test_messages_are_postponed_given_up_or_delivered(store: Store) -> None:
+    say(store, ORDERS, now=100, messages=(told("late"), told("lost"), told("sent")))
+    assert len(store.lease(100, 200)) == 3
+    store.postponed("late", 400, "503 Service Unavailable")
+    store.postponed("lost", None, "404 Not Found")
+    for _ in range(2):
+        store.delivered("sent", 150)
+    assert store.undelivered() == 1
+    assert store.lease(399, 500) == []
+    assert store.lease(400, 500) == [Delivery(told("late"), 1)]
+    for id_ in ("lost", "sent", "unheard of"):
+        store.postponed(id_, 450, "repeated")
+    store.delivered("unheard of", 450)
+    assert store.lease(499, 600) == []
+    store.delivered("late", 499)
+    assert (store.lease(10_000, 20_000), store.undelivered()) == ([], 0)
+    assert store.check() == []
+
+
+def test_messages_no_longer_due_and_usage_of_long_ago_are_forgotten(store: Store) -> None:
+    day = MICROSECONDS_PER_DAY
+    say(store, ORDERS, now=20_000 * day, messages=(told("due"), told("sent")))
+    say(store, REPORT, now=20_010 * day, messages=(told("new"),))
+    for id_ in ("sent", "new"):
+        store.delivered(id_, 20_011 * day)
+    assert store.count([used(1, day=20_020), used(1, day=20_020 - KEPT_DAYS), used(1, day=20_000 - KEPT_DAYS)], "a", 1)
+    store.forget_operations(20_010 * day, 20_020 * day)
+    assert [each.day for each in store.usage([SCORES], 0)] == [20_020 - KEPT_DAYS, 20_020]
+    say(store, SCORES, now=20_020 * day, messages=(told("sent"), told("due"), told("new")))
+    due = [each.message.id for each in store.lease(20_020 * day, 20_021 * day)]
+    assert due == ["due", "sent"], "only what is forgotten can be told again"
+
+
 # Concurrency
 
 
@@ -540,6 +687,10 @@ def _a_small_history(store: Store) -> None:
     say(store, flow("model_version:risk/fraud#%40champion", "deployment:risk/scores"), now=200, origin="b")
     say(store, asset("dataset:warehouse/orders", since=50, until=70, tier=3), Withdrawal(lineage), now=300)
     say(store, DAY, now=400, complete=True)
+
+
+def _place(usage: Usage) -> tuple[str, str, bool, int]:
+    return str(usage.source), str(usage.reader or ""), usage.verified, usage.day
 
 
 def _assertions(said: Iterable[tuple[StoredAssertion, ...]]) -> list[Assertion]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 import pytest
 
 from graph.changes import FlowStatement, Withdrawal
-from graph.keys import AssetKey
+from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow
-from graph.walk import Follow
+from graph.neighbours import arrows_walked
+from graph.walk import AssetFilter, Direction, Follow, selected
 from tests.graph.world import World, flow, k
 
 T, A, B = "dataset:w/T", "column:w/T#a", "column:w/T#b"
@@ -225,3 +227,28 @@ def test_y_is_downstream_of_x_exactly_when_x_is_upstream_of_y(
     up = {(x, str(y)) for y in keys for x in graph.upstream(str(y), follow)}
     assert down == up
     assert len(down) > 40
+
+
+@pytest.mark.parametrize(
+    ("start", "direction", "expected"),
+    [
+        (A, Direction.DOWNSTREAM, {(A, X), (A, J), (X, RX), (E, RE)}),
+        (T, Direction.DOWNSTREAM, {(T, X), (T, J), (T, RB), (X, RX), (E, RE)}),
+        (E, Direction.UPSTREAM, {(J, E), (A, E)}),
+        (RY, Direction.UPSTREAM, {(J, E), (Y, RY)}),
+    ],
+)
+def test_arrows_are_what_the_walk_took(
+    graph: World, start: str, direction: Direction, expected: set[tuple[str, str]]
+) -> None:
+    lineage = graph.walk(start, direction)
+    rows = np.arange(len(lineage))
+    keys = [*map(str, lineage.keys()), start]
+    assert {(keys[arrow.source], keys[arrow.target]) for arrow in arrows_walked(lineage, rows)} == expected
+
+
+def test_arrows_join_only_what_is_selected(graph: World) -> None:
+    lineage = graph.walk(A)
+    rows = selected(lineage, AssetFilter(kinds=(AssetKind.COLUMN, AssetKind.CONSUMER)))
+    keys = [*(str(lineage.key(row)) for row in rows.tolist()), A]
+    assert {(keys[a.source], keys[a.target]) for a in arrows_walked(lineage, rows)} == {(A, X), (X, RX)}

@@ -36,7 +36,8 @@ RUNS = [k(f"run:w/J#00000000-0000-0000-0000-00000000000{digit}") for digit in (1
 MODELS = [k("model:w/M"), *(k(f"model_version:w/M#{version}") for version in (2, 10, 9))]
 ALIASES = [k("model_version:w/M#%40champion"), k("model_version:w/M#%40next")]
 ENDS = [k("deployment:w/D"), k("deployment:other/D2"), k("consumer:w/C"), k("consumer:other/C2")]
-ASSETS = [*DATA, *COLUMNS, *FEATURES, *JOBS, *RUNS, *MODELS, *ENDS]
+ALERT = k("alert:w/A")  # nothing flows at it
+ASSETS = [*DATA, *COLUMNS, *FEATURES, *JOBS, *RUNS, *MODELS, *ENDS, ALERT]
 FLOW_POOL = [
     Flow(source, target)
     for source in [*ASSETS, *ALIASES]
@@ -65,7 +66,7 @@ SCENES: list[list[AssetKey | Flow]] = [
     [*among(T, J), *among(J, E), *among(J, LOG), Flow(COLUMNS[0], COLUMNS[2], J), Flow(COLUMNS[1], E, J), Flow(LOG, C)],
     [*among(T, *COLUMNS[:2], J), *among(J, V), *among(COLUMNS[0], COLUMNS[1], *FEATURES, via=J), *among(V, F, G, D)],
     [*among(T, E), *among(T, E, *COLUMNS), *among(*COLUMNS, C)],
-    [*among(T, V), *among(T, COLUMNS[0], *FEATURES), *among(F, C), *among(G, D), V],
+    [*among(T, V), *among(T, COLUMNS[0], *FEATURES), *among(F, C), *among(G, D), V, ALERT],
     [*ALIASES, *MODELS, *MODELS[1:], D, D, D2, *among(*MODELS, *ALIASES, D, D2), *among(D, D2, C, LOG)],
     [*ALIASES, *MODELS[1:], D, *among(*MODELS[1:], *ALIASES, D), *among(COLUMNS[0], F, G), *among(D, C)],
     [*RUNS, *MODELS[1:], *among(T, F, *RUNS), *among(*RUNS, *MODELS, E), *among(*MODELS, C), *ALIASES],

@@ -1,8 +1,10 @@
 """What must change so that a registration holds."""
 
+from typing import Any
+
 import pytest
 
-from graph.attributes import shown_attributes
+from graph.attributes import checked_attributes, shown_attributes
 from graph.changes import AssetStatement, FlowStatement, Withdrawal
 from graph.errors import Conflict, InvalidAttribute, InvalidFlow, InvalidInput, InvalidTime, NotFound, StaleVersion
 from graph.keys import AssetKey
@@ -215,6 +217,51 @@ def test_a_flow_that_no_row_of_the_table_allows_is_refused() -> None:
 def test_an_alias_must_name_a_version(world: World) -> None:
     with pytest.raises(InvalidAttribute):
         world.register(k("model_version:w/M#%40champion"))
+
+
+PROFILE: dict[str, Any] = {
+    "rows": 14,
+    "inputs": {
+        "alcohol": {"kind": "number", "edges": [12, 12.5], "counts": [6, 7, 0], "missing": 1, "mean": 12.9, "sd": None},
+        "colour": {"kind": "category", "counts": {"red": 10, "white": 3}, "other": 1, "missing": 0},
+    },
+    "outputs": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"about": "orders"}, "about of alert:w/A .* must be an asset key"),
+        ({"about": 7}, "must be an asset key"),
+        ({"state": "open"}, "must be one of OPEN, ACKNOWLEDGED, RESOLVED"),
+        ({"verified": "yes"}, "must be true or false"),
+        ({"profile": {"rows": 14}}, "must be {rows, inputs, outputs}"),
+        ({"profile": PROFILE | {"rows": 1.5}}, "but rows must be a whole number"),
+        ({"profile": PROFILE | {"outputs": []}}, "but outputs must map names"),
+        (("alcohol", {"kind": "text"}), r"but inputs\.alcohol\.kind must be number or category"),
+        (("alcohol", {"median": 13}), r"inputs\.alcohol must hold counts, edges, kind"),
+        (("alcohol", {"edges": [13, 12.5]}), r"inputs\.alcohol\.edges must ascend"),
+        (("alcohol", {"edges": [*range(64)]}), r"inputs\.alcohol\.edges must be a list of at most 63 numbers"),
+        (("alcohol", {"counts": [6, 7]}), r"inputs\.alcohol\.counts must be a list of 3"),
+        (("alcohol", {"counts": [6, 8, -1]}), r"inputs\.alcohol's counts must be whole numbers"),
+        (("alcohol", {"mean": "13"}), r"inputs\.alcohol\.mean must be a number or null"),
+        (("alcohol", {"missing": 2}), r"inputs\.alcohol counts 15 values, in a profile of 14 rows"),
+        (("colour", {"counts": [10, 4]}), r"inputs\.colour\.counts must map at most 50 categories"),
+        (("colour", {"other": True}), r"inputs\.colour's counts must be whole numbers"),
+    ],
+)
+def test_what_watching_and_alerts_say_has_a_form(
+    wrong: dict[str, Any] | tuple[str, dict[str, Any]], place: str
+) -> None:
+    right: dict[str, Any] = {"about": COLUMN, "state": "OPEN", "verified": True, "profile": PROFILE}
+    assert checked_attributes(right, "alert:w/A") == right
+    if isinstance(wrong, tuple):
+        name, said = wrong
+        inputs = PROFILE["inputs"]
+        wrong = {"profile": PROFILE | {"inputs": inputs | {name: inputs[name] | said}}}
+    with pytest.raises(InvalidAttribute, match=place):
+        checked_attributes(wrong, "alert:w/A")
 
 
 # Column lineage

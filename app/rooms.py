@@ -1,0 +1,37 @@
+"""What the service can do beside answering about the graph: one room for each capability, furnished by compose."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+from starlette.routing import BaseRoute
+
+from app.alerting.alerts import Alerting
+from app.features.features import Features
+from app.intake.traces import Traces
+from app.monitoring.monitor import Monitoring
+from app.predictions.log import PredictionLog
+from app.service import Headwater
+from app.serving.artifacts import Artifacts
+from app.serving.gateway import Serving
+from app.watching.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    watch: Watch
+    traces: Traces
+    artifacts: Artifacts
+    features: Features
+    predictions: PredictionLog
+    serving: Serving
+    monitoring: Monitoring
+    alerting: Alerting
+
+    def routes(self) -> Iterator[BaseRoute]:
+        """What they answer over HTTP; every route finds `principal` and `headwater` in its request's state."""
+        for room in (self.traces, self.artifacts, self.features, self.serving):
+            yield from room.routes()
+
+    def works(self) -> list[Callable[[Headwater], Awaitable[None]]]:
+        """What each does in the background, once there is a graph to do it with, until it is cancelled."""
+        return [room.run for room in (self.watch, self.predictions, self.serving, self.monitoring, self.alerting)]
