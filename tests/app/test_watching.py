@@ -1,0 +1,493 @@
+"""Who is told to have called, and what the graph and its measures then say."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from starlette.requests import HTTPConnection
+
+from app.compose import furnish
+from app.events import CLAIMED, GATEWAY, Caller, Sighting
+from app.hosting import Hosted
+from app.identity import Kind, OpenTokens, Principal, Role
+from app.main import create_app
+from app.metrics import Metrics
+from app.service import Headwater
+from app.settings import Settings
+from app.watching import watch as watching
+from app.watching.watch import Watch
+from graph.changes import Registration, Withdrawal
+from graph.errors import StoreUnavailable
+from graph.index import LineageIndex
+from graph.keys import AssetKey
+from graph.model import Basis, Flow
+from graph.stores.sqlite import SqliteStore
+from graph.time import Instant
+from graph.usage import MICROSECONDS_PER_DAY, Usage
+from tests.saying import asset, flow, key, say
+
+pytestmark = pytest.mark.anyio
+
+DAY = 20_000
+NOON: Instant = DAY * MICROSECONDS_PER_DAY + MICROSECONDS_PER_DAY // 2
+SECOND = 1_000_000
+SCORES, OTHER = key("deployment:risk/scores"), key("deployment:risk/other")
+CHECKOUT = key("consumer:shop/checkout")
+AGENTS = (r"(?P<name>[a-z-]+)-svc/.*", r"(?P<namespace>[a-z]+)\.(?P<name>[A-Za-z-]+)/\d.*")
+SPAN = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
+TRACEPARENT = f"00-{SPAN[0]}-{SPAN[1]}-01"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> Instant:
+        return self.now
+
+
+class FlakyStore(SqliteStore):
+    """`lost` answers of `count` never arrive; `away` does nothing at all."""
+
+    lost = 0
+    away = False
+
+    def count(self, usages: Any, counter: str, sequence: int) -> bool:
+        if self.away:
+            raise StoreUnavailable("away")
+        counted = super().count(usages, counter, sequence)
+        if self.lost:
+            self.lost -= 1
+            raise StoreUnavailable("the answer was lost")
+        return counted
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FlakyStore]:
+    store = FlakyStore(tmp_path / "lineage.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def headwater(store: FlakyStore, clock: Clock) -> Headwater:
+    say(store, SCORES, OTHER, key("model:risk/fraud"), flow("model:risk/fraud", str(SCORES)), now=NOON - 9 * SECOND)
+    index = LineageIndex(store)
+    index.load()
+    return Headwater(store, index, clock)
+
+
+def a_watch(clock: Clock) -> Watch:
+    return Watch(clock, [re.compile(pattern) for pattern in AGENTS], Metrics())
+
+
+@pytest.fixture
+def watch(clock: Clock) -> Watch:
+    return a_watch(clock)
+
+
+def request(*headers: tuple[str, str], principal: Principal | None = None) -> HTTPConnection:
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    return HTTPConnection({"type": "http", "headers": raw, "state": {"principal": principal} if principal else {}})
+
+
+def call(
+    reader: AssetKey | None = CHECKOUT,
+    at: Instant = NOON,
+    *,
+    source: AssetKey = SCORES,
+    verified: bool = False,
+    failed: bool = False,
+    span: tuple[str, str] | None = None,
+) -> Sighting:
+    return Sighting(source, Caller(reader, verified, span), at, failed)
+
+
+def counted(store: FlakyStore) -> dict[tuple[str | None, bool], tuple[int, int]]:
+    """Calls and errors at the deployment by reader, over all days."""
+    found: dict[tuple[str | None, bool], tuple[int, int]] = {}
+    for usage in store.usage([SCORES], 0):
+        place = usage.reader and usage.reader.name, usage.verified
+        calls, errors = found.get(place, (0, 0))
+        found[place] = calls + usage.calls, errors + usage.errors
+    return found
+
+
+# Who
+
+
+@pytest.mark.parametrize(
+    ("headers", "consumer"),
+    [
+        (["baggage: service.name=checkout"], "consumer:default/checkout"),
+        (["baggage: service.namespace=shop , service.name = checkout;sampled;k=v,x=1"], "consumer:shop/checkout"),
+        (["baggage: service.name=checkout", "baggage: service.namespace=shop"], "consumer:shop/checkout"),
+        (["baggage: service.name=caf%C3%A9", "user-agent: cart-svc/1"], "consumer:default/caf%C3%A9"),
+        (["baggage: service.name=a%2Fb,service.namespace="], "consumer:default/a%2Fb"),
+        (["user-agent: cart-svc/1.2 python-httpx/0.28"], "consumer:default/cart"),
+        (["user-agent: shop.cart/1.2"], "consumer:shop/cart"),
+        (["baggage: service.name=unknown_service:python", "user-agent: cart-svc/1"], "consumer:default/cart"),
+        # What names nobody
+        (["baggage: service.name=unknown_service"], None),
+        (["baggage: service.name="], None),
+        (["baggage: user=checkout; service.name=checkout"], None),
+        (["baggage: service.name=a%FFb"], None),
+        (["baggage: service.name=checkout,service.namespace=%FF"], None),
+        (["baggage: service.name=a%00b"], None),
+        (["baggage: service.name=%20checkout"], None),
+        (["baggage: service.name=check%E2%80%8Bout"], None),
+        (["baggage: service.name=caf\xe9"], None),
+        ([f"baggage: service.name={'x' * 1025}"], None),
+        ([f"baggage: filler={'x' * 8192}", "baggage: service.name=checkout"], None),
+        (["user-agent: checkout/1.0"], None),
+        (["user-agent: tools.python-httpx/0.28"], None),
+        (["user-agent: tools.Go-http-client/1.1"], None),
+        (["user-agent: kube-probe-svc/1.29"], None),
+        (["user-agent: curl-svc/8"], None),
+        (["user-agent: Mozilla/5.0 (X11; Linux x86_64) cart-svc/1"], None),
+        ([f"user-agent: cart-svc/{'x' * 600}"], None),
+    ],
+)
+def test_a_claimed_name_comes_from_baggage_else_from_a_configured_agent(
+    watch: Watch, headers: list[str], consumer: str | None
+) -> None:
+    connection = request(*(tuple(header.split(": ", 1)) for header in headers))  # type: ignore[arg-type]
+    caller = watch.caller(connection)
+    assert (caller.key and str(caller.key), caller.verified) == (consumer, False)
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        *("python-httpx/0.28", "python-requests/2.32", "curl/8.5", "Go-http-client/1.1", "okhttp/4.12"),
+        *("Mozilla/5.0 (X11)", "kube-probe/1.29", "GoogleHC/1.0", "Prometheus/2.53", "ELB-HealthChecker/2.0"),
+    ],
+)
+def test_no_pattern_makes_a_library_a_browser_or_a_probe_a_consumer(clock: Clock, agent: str) -> None:
+    watch = Watch(clock, [re.compile("(?P<name>[^/]+)/.*")], Metrics())
+    assert watch.caller(request(("user-agent", agent))) == Caller(None)
+    assert watch.caller(request(("user-agent", "cart/1"))).key == key("consumer:default/cart")
+
+
+@pytest.mark.parametrize(
+    ("name", "consumer"),
+    [("checkout", "consumer:default/checkout"), ("shop/check/out", "consumer:shop/check%2Fout"), ("/x", None)],
+)
+def test_a_token_bound_to_a_service_tells_who_it_is_whatever_its_headers_claim(
+    watch: Watch, name: str, consumer: str | None
+) -> None:
+    principal = Principal(name, Kind.CONSUMER, Role.READER)
+    caller = watch.caller(request(("baggage", "service.name=another"), principal=principal))
+    assert (caller.key and str(caller.key), caller.verified) == (consumer, consumer is not None)
+
+
+def test_a_persons_token_names_no_consumer(watch: Watch) -> None:
+    ada = Principal("ada", Kind.PERSON, Role.OPERATOR)
+    assert watch.caller(request(principal=ada)) == Caller(None)
+    assert watch.caller(request(("baggage", "service.name=notebook"), principal=ada)).verified is False
+
+
+@pytest.mark.parametrize(
+    ("headers", "span"),
+    [
+        ([TRACEPARENT], SPAN),
+        ([TRACEPARENT.replace("00-", "cc-", 1) + "-more"], SPAN),
+        ([TRACEPARENT + "-more"], None),
+        ([TRACEPARENT, TRACEPARENT], None),
+        ([TRACEPARENT.upper()], None),
+        ([TRACEPARENT.replace(SPAN[1], "0" * 16)], None),
+        ([TRACEPARENT.replace("00-", "ff-", 1)], None),
+    ],
+)
+def test_the_span_of_an_unidentified_caller_is_kept(
+    watch: Watch, headers: list[str], span: tuple[str, str] | None
+) -> None:
+    assert watch.caller(request(*(("traceparent", header) for header in headers))) == Caller(None, span=span)
+
+
+@given(
+    some.lists(
+        some.tuples(
+            some.sampled_from(["baggage", "user-agent", "traceparent"]),
+            some.text(some.characters(max_codepoint=255)) | some.from_regex(r"service\.name=[^,;]*(;|,).*"),
+        )
+    )
+)
+def test_hostile_headers_are_answered(headers: Sequence[tuple[str, str]]) -> None:
+    latin = [(name, value.encode("latin-1", "replace").decode("latin-1")) for name, value in headers]
+    a_watch(Clock()).caller(request(*latin))
+
+
+# What becomes of it
+
+
+async def test_a_first_call_is_one_revision_and_all_further_ones_none(
+    watch: Watch, headwater: Headwater, store: FlakyStore, clock: Clock
+) -> None:
+    before = store.head()
+    watch.saw(call(at=NOON - SECOND))
+    watch.saw(call(failed=True))
+    await watch.settled(headwater)
+    assert store.head() == before + 1
+    (said,) = store.believed([flow(str(SCORES), str(CHECKOUT))]).values()
+    assert [(each.origin, each.basis, each.valid.start, dict(each.attributes)) for each in said] == [
+        (CLAIMED, "OBSERVED", NOON - SECOND, {"verified": False})
+    ]
+
+    clock.now += SECOND
+    watch.saw(call(at=clock.now))
+    await watch.settled(headwater)
+    restarted = a_watch(clock)
+    restarted.saw(call(at=clock.now))
+    await restarted.settled(headwater)
+    assert store.head() == before + 1
+    assert counted(store) == {("checkout", False): (4, 1)}
+    assert store.check() == []
+
+
+async def test_verified_and_claimed_calls_of_one_name_stay_apart(
+    watch: Watch, headwater: Headwater, store: FlakyStore
+) -> None:
+    watch.saw(call())
+    await watch.settled(headwater)
+    watch.saw(call(verified=True))
+    watch.saw(call(verified=True))
+    await watch.settled(headwater)
+    (said,) = store.believed([flow(str(SCORES), str(CHECKOUT))]).values()
+    assert {each.origin: each.attributes["verified"] for each in said} == {GATEWAY: True, CLAIMED: False}
+    assert counted(store) == {("checkout", False): (1, 0), ("checkout", True): (2, 0)}
+
+
+async def test_an_unidentified_caller_is_counted_and_no_flow(
+    watch: Watch, headwater: Headwater, store: FlakyStore
+) -> None:
+    before = store.head()
+    watch.saw(call(None))
+    await watch.settled(headwater)
+    assert (store.head(), counted(store)) == (before, {(None, False): (1, 0)})
+
+
+async def test_what_others_say_of_a_consumer_stays(watch: Watch, headwater: Headwater, store: FlakyStore) -> None:
+    say(store, asset(str(CHECKOUT), consumer_type="dashboard"), now=NOON - SECOND, origin="sql", basis=Basis.INFERRED)
+    await headwater.follow()
+    watch.saw(call())
+    watch.saw(call(key("consumer:shop/new")))
+    await watch.settled(headwater)
+    said = store.believed([CHECKOUT, key("consumer:shop/new")])
+    mine = {str(k): dict(each.attributes) for k, told in said.items() for each in told if each.origin == CLAIMED}
+    assert mine == {str(CHECKOUT): {}, "consumer:shop/new": {"consumer_type": "service"}}
+
+
+async def test_a_hop_that_the_gateway_stated_comes_out_unchanged(
+    watch: Watch, headwater: Headwater, store: FlakyStore
+) -> None:
+    hop = flow(str(OTHER), str(SCORES))
+    say(store, hop, now=NOON - 5 * SECOND, origin=GATEWAY, basis=Basis.OBSERVED)
+    await headwater.follow()
+    before = store.head()
+    watch.saw(call(SCORES, source=OTHER))
+    await watch.settled(headwater)
+    assert store.head() == before
+    assert [usage.reader for usage in store.usage([OTHER], 0)] == [SCORES]
+
+    watch.saw(call(OTHER, source=SCORES))  # one that it did not state yet
+    await watch.settled(headwater)
+    (said,) = store.believed([flow(str(SCORES), str(OTHER))]).values()
+    assert [(each.origin, dict(each.attributes)) for each in said] == [(GATEWAY, {})]
+
+
+async def test_a_flow_that_was_withdrawn_is_told_again_by_the_next_call(
+    watch: Watch, headwater: Headwater, store: FlakyStore, clock: Clock
+) -> None:
+    watch.saw(call())
+    await watch.settled(headwater)
+    clock.now += 5 * SECOND
+    gone = Registration(CLAIMED, Basis.OBSERVED, withdrawals=(Withdrawal(CHECKOUT),))
+    await headwater.register(gone, None, "ada")
+    watch.saw(call(at=clock.now + SECOND))
+    await watch.settled(headwater)
+    (said,) = store.believed([flow(str(SCORES), str(CHECKOUT))]).values()
+    assert [each.valid.start for each in said] == [NOON, clock.now + SECOND]
+
+
+async def test_calls_of_something_withdrawn_meanwhile_are_no_error(
+    watch: Watch, headwater: Headwater, store: FlakyStore
+) -> None:
+    gone = key("deployment:risk/gone")
+    watch.saw(call(source=gone))
+    await watch.settled(headwater)
+    assert [usage.calls for usage in store.usage([gone], 0)] == [1]
+
+
+async def test_a_batch_whose_answer_was_lost_counts_once(watch: Watch, headwater: Headwater, store: FlakyStore) -> None:
+    store.lost = 1
+    watch.saw(call())
+    with pytest.raises(StoreUnavailable):
+        await watch.settled(headwater)
+    watch.saw(call())
+    await watch.settled(headwater)
+    assert counted(store) == {("checkout", False): (2, 0)}
+
+
+async def test_what_is_seen_while_the_store_is_away_is_kept(
+    watch: Watch, headwater: Headwater, store: FlakyStore
+) -> None:
+    store.away = True
+    for _ in range(3):
+        watch.saw(call())
+        with pytest.raises(StoreUnavailable):
+            await watch.settled(headwater)
+    store.away = False
+    await watch.settled(headwater)
+    assert counted(store) == {("checkout", False): (3, 0)}
+
+
+async def test_made_up_names_cannot_flood_the_graph(
+    watch: Watch, headwater: Headwater, store: FlakyStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "NEW_CLAIMS", 5)
+    say(store, CHECKOUT, now=NOON)
+    await headwater.follow()
+    async with running(watch, headwater):
+        for number in range(50):
+            watch.saw(call(key(f"consumer:attack/{number}")))
+        watch.saw(call(CHECKOUT))
+        watch.saw(call(key("consumer:shop/bound"), verified=True))
+        clock.now += MICROSECONDS_PER_DAY
+        watch.saw(call(key("consumer:shop/tomorrow"), at=clock.now))
+    named = {name for name, _ in counted(store) if name}
+    assert named == {*map(str, range(5)), "checkout", "bound", "tomorrow"}
+    assert counted(store)[None, False] == (45, 0)
+
+
+async def test_what_was_seen_last_is_written_when_the_service_stops(
+    watch: Watch, headwater: Headwater, store: FlakyStore
+) -> None:
+    async with running(watch, headwater):
+        watch.saw(call())
+    assert counted(store) == {("checkout", False): (1, 0)}
+    assert CHECKOUT in {subject.target for subject in store.touching([SCORES]) if isinstance(subject, Flow)}
+
+
+@asynccontextmanager
+async def running(watch: Watch, headwater: Headwater) -> AsyncIterator[None]:
+    task = asyncio.create_task(watch.run(headwater))
+    await asyncio.sleep(0)  # it begins
+    yield
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+# Spans
+
+
+@pytest.mark.parametrize("trace_comes_first", [False, True])
+async def test_a_trace_names_the_caller_of_an_unidentified_call_before_or_after_it(
+    watch: Watch, headwater: Headwater, store: FlakyStore, trace_comes_first: bool
+) -> None:
+    if trace_comes_first:
+        watch.explained(SPAN, CHECKOUT)
+    for failed in (False, True):
+        watch.saw(call(None, span=SPAN, failed=failed))
+    watch.saw(call(None))
+    if not trace_comes_first:
+        await watch.settled(headwater)
+        assert counted(store) == {(None, False): (3, 1)}
+        watch.explained(SPAN, CHECKOUT)
+        watch.explained(SPAN, CHECKOUT)
+    await watch.settled(headwater)
+    assert counted(store) == {(None, False): (1, 0), ("checkout", False): (2, 1)}
+    assert str(CHECKOUT) in headwater.index.view().numbers
+
+
+async def test_spans_are_forgotten_when_they_are_old_or_too_many(
+    watch: Watch, headwater: Headwater, store: FlakyStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "REMEMBERED", 10)
+    spans = [(SPAN[0], f"{number:016x}") for number in range(1, 21)]
+    for span in spans:
+        watch.saw(call(None, span=span))
+    for span in spans:
+        watch.explained(span, CHECKOUT)
+    await watch.settled(headwater)
+    assert counted(store) == {(None, False): (10, 0), ("checkout", False): (10, 0)}
+
+    clock.now += 11 * 60 * SECOND
+    watch.saw(call(None, at=clock.now, span=spans[-1]))
+    await watch.settled(headwater)
+    assert counted(store)[None, False] == (11, 0)
+
+
+# What is told of it
+
+
+async def test_answers_tell_use_who_proved_their_name_and_what_cannot_be_seen(
+    headwater: Headwater, store: FlakyStore, clock: Clock, tmp_path: Path
+) -> None:
+    settings = Settings(data=tmp_path)
+    rooms = furnish(settings, clock, Metrics())
+    say(store, key("consumer:shop/declared"), flow(str(SCORES), "consumer:shop/declared"), now=NOON - SECOND)
+    store.count([Usage(SCORES, CHECKOUT, False, DAY - 3, 3, 1, NOON - 3 * DAY, NOON)], "earlier", 1)
+    store.count([Usage(SCORES, CHECKOUT, False, DAY - 30, 100, 0, NOON, NOON)], "earlier", 2)  # too long ago
+    for sighting in (
+        *(call(), call(key("consumer:shop/bound"), verified=True), call(None), call(None, failed=True)),
+        call(SCORES, source=OTHER),
+    ):
+        rooms.watch.saw(sighting)
+    await rooms.watch.settled(headwater)
+    app = create_app(Hosted(headwater), OpenTokens(), settings, rooms)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8321") as http:
+        answer = (await http.post("/graphql", json={"query": ASK})).json()
+    assert "errors" not in answer, answer
+    told = answer["data"]["asset"]
+    assert (told["usage"]["calls"], told["usage"]["errors"], told["usage"]["callsPerDay"]) == (7, 2, 7 / 4)
+    assert [day["calls"] for day in told["usage"]["days"]] == [3, 4]
+    assert told["unidentified"] == {"calls": 2, "errors": 1}
+    flows = {edge["node"]["target"]["name"]: edge["node"] for edge in told["flowsOut"]["edges"]}
+    assert {name: (each["verified"], each["usage"]["calls"]) for name, each in flows.items()} == {
+        "checkout": (False, 4),
+        "bound": (True, 1),
+        "declared": (None, 0),
+    }
+    assert {name: (each["target"]["verified"], each["target"]["usage"]["calls"]) for name, each in flows.items()} == {
+        "checkout": (False, 4),
+        "bound": (True, 1),
+        "declared": (None, 0),
+    }
+    assert flows["declared"]["usage"] == {"calls": 0, "callsPerDay": 0.0, "firstSeen": None, "days": []}
+    assert answer["data"]["upstream"]["unidentified"] == {"calls": 2}
+    assert answer["data"]["certain"]["assets"]["nodes"] == [{"name": "bound"}, {"name": "declared"}]
+
+
+ASK = """
+query {
+  asset(key: "deployment:risk/scores") {
+    usage { calls errors callsPerDay days { date calls } }
+    unidentified { calls errors }
+    flowsOut { edges { node {
+      verified
+      usage { calls callsPerDay firstSeen days { calls } }
+      target { name verified usage { calls } }
+    } } }
+  }
+  upstream: lineage(start: "model:risk/fraud", select: { kinds: [CONSUMER] }) {
+    ... on Lineage { unidentified { calls } }
+  }
+  certain: lineage(start: "model:risk/fraud", flows: { verified: true }, select: { kinds: [CONSUMER] }) {
+    ... on Lineage { assets { nodes { name } } }
+  }
+}
+"""
