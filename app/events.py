@@ -11,9 +11,15 @@ from graph.keys import AssetKey
 from graph.time import Instant
 
 GATEWAY = "gateway"
-"""The origin of what this service saw itself: what it serves, what called it, and who proved to be who."""
+"""The origin of what this service does itself: what it serves, and which deployments call each other for it."""
+VERIFIED = "gateway:verified"
+"""The origin of callers whose name is bound to a credential."""
 CLAIMED = "gateway:claimed"
-"""The origin of what callers only said of themselves. Kept apart: neither can withdraw or overwrite the other."""
+"""The origin of what callers only said of themselves. Kept apart: neither can withdraw or overwrite the other, and
+taking a deployment out of service withdraws neither: who called it stays known.
+"""
+PREDICTIONS = "gateway:predictions"
+"""The origin of the prediction logs, which outlive the deployments that wrote them."""
 MONITORING = "monitoring"
 """The origin of alerts."""
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeAlias, TypeVar
 import structlog
 from starlette.requests import HTTPConnection
 
-from app.events import CLAIMED, GATEWAY, Caller, Sighting
+from app.events import CLAIMED, GATEWAY, VERIFIED, Caller, Sighting
 from app.metrics import Metrics
 from app.service import Headwater
 from app.watching.callers import caller_of, claimed_consumer
@@ -170,8 +170,7 @@ class Watch:
         for usage in usages:
             if usage.reader is None or usage.calls <= 0 or (usage.source.kind, usage.reader.kind) not in FLOWS:
                 continue
-            is_claim = usage.reader.kind is AssetKind.CONSUMER and not usage.verified
-            flows = seen.setdefault(CLAIMED if is_claim else GATEWAY, {})
+            flows = seen.setdefault(_origin(usage.reader, usage.verified), {})
             flow = Flow(usage.source, usage.reader)
             flows[flow] = min(usage.first, flows.get(flow, usage.first))
         known = {
@@ -201,7 +200,7 @@ class Watch:
                 for key, since in consumers.items()
             ),
             tuple(
-                FlowStatement(flow, {"verified": origin == GATEWAY} if flow.target in consumers else {}, since)
+                FlowStatement(flow, {"verified": origin == VERIFIED} if flow.target in consumers else {}, since)
                 for flow, since in flows.items()
             ),
             stubs=True,  # what was called may have been withdrawn meanwhile
@@ -212,6 +211,12 @@ class Watch:
             raise
         except GraphError as error:
             log.error("callers seen could not be recorded", origin=origin, flows=len(flows), reason=str(error))
+
+
+def _origin(reader: AssetKey, verified: bool) -> str:
+    if reader.kind is not AssetKind.CONSUMER:
+        return GATEWAY
+    return VERIFIED if verified else CLAIMED
 
 
 def _typed_by_others(store: Store, consumers: Sequence[AssetKey], origin: str, now: Instant) -> set[AssetKey]:

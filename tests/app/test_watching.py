@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from starlette.requests import HTTPConnection
 
 from app.compose import furnish
-from app.events import CLAIMED, GATEWAY, Caller, Sighting
+from app.events import CLAIMED, GATEWAY, VERIFIED, Caller, Sighting
 from app.hosting import Hosted
 from app.identity import Kind, OpenTokens, Principal, Role
 from app.main import create_app
@@ -266,7 +266,7 @@ async def test_verified_and_claimed_calls_of_one_name_stay_apart(
     watch.saw(call(verified=True))
     await watch.settled(headwater)
     (said,) = store.believed([flow(str(SCORES), str(CHECKOUT))]).values()
-    assert {each.origin: each.attributes["verified"] for each in said} == {GATEWAY: True, CLAIMED: False}
+    assert {each.origin: each.attributes["verified"] for each in said} == {VERIFIED: True, CLAIMED: False}
     assert counted(store) == {("checkout", False): (1, 0), ("checkout", True): (2, 0)}
 
 
