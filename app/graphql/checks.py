@@ -1,0 +1,251 @@
+"""Judging a proposed change of a manifest before it is merged, and applying manifests."""
+
+from datetime import datetime
+from typing import Annotated, cast
+
+import strawberry
+from strawberry.scalars import JSON
+
+from app.graphql.context import Info
+from app.graphql.lineage import WhenFelt
+from app.graphql.paging import page_size
+from app.graphql.problems import InvalidInputProblem, problem
+from app.graphql.registering import RegisterResult, registered
+from app.graphql.types import Asset, asset
+from app.service import When as Asked
+from graph.changes import Registration
+from graph.check import Alteration, Concern, Finding, Outcome, Verdict, judge, touched
+from graph.check import Check as Judged
+from graph.errors import GraphError, InvalidManifest
+from graph.impact import When
+from graph.importers.manifest import read_manifest
+from graph.keys import AssetKey, AssetKind
+from graph.time import moment
+from graph.usage import day_of
+
+USAGE_DAYS = 30
+
+strawberry.enum(Alteration, name="Alteration", description="What a change does to an asset.")
+strawberry.enum(
+    Verdict,
+    name="Verdict",
+    description="What a change means to those who use the asset. BREAKING: they cannot run, or read what is gone."
+    " UNKNOWN: it cannot be told. BEHAVIOURAL: they run on, and what they get differs. ADDITIVE: nothing differs.",
+)
+strawberry.enum(
+    Outcome,
+    name="Outcome",
+    description="BLOCKED: a deployment or a consumer breaks. NEEDS_ACKNOWLEDGEMENT: what somebody gets changes, or it"
+    " cannot be told whether somebody breaks. CLEAN: neither.",
+)
+
+
+@strawberry.type(description="An attribute before and after; of `flows`, the keys of what flows in.")
+class Difference:
+    attribute: str
+    before: JSON
+    after: JSON
+
+
+@strawberry.type
+class AffectedCount:
+    when: WhenFelt
+    kind: AssetKind
+    count: int
+
+
+@strawberry.type(description="Somebody whom a change affects.")
+class Affected:
+    concern: strawberry.Private[Concern]
+    asset: Asset
+    verdict: Verdict = strawberry.field(description="The worst of what the changes mean to it.")
+    when: WhenFelt
+    hops: int
+    changes: list[strawberry.ID] = strawberry.field(description="The changed assets that affect it, the worst first.")
+
+    @strawberry.field(description="The evidence: the shortest way from the first of `changes` to it, both included.")
+    async def path(self, info: Info) -> list[strawberry.ID]:
+        worst, findings = self.concern
+        steps = await info.context.headwater.in_thread(findings[0].path, worst.asset)
+        return [strawberry.ID(str(step)) for step in steps]
+
+
+@strawberry.type(name="Finding", description="One changed asset. A new or removed container stands for its parts.")
+class FindingNode:
+    judged: strawberry.Private[Judged]
+    finding: strawberry.Private[Finding]
+    id: strawberry.ID
+    kind: AssetKind
+    title: str
+    alteration: Alteration
+    verdict: Verdict
+    reason: str = strawberry.field(description="One sentence for people: why this verdict.")
+    renamed_to: strawberry.ID | None
+    known: bool = strawberry.field(description="False: the graph does not know it, so nobody can tell who reads it.")
+    differences: list[Difference]
+    counts: list[AffectedCount] = strawberry.field(
+        description="Exact counts of all that is affected, history included."
+    )
+
+    @strawberry.field(description="The asset as it is now; null when the graph does not know it.")
+    def asset(self) -> Asset | None:
+        lineage = self.finding.lineage
+        return asset(lineage.start, lineage.moment) if lineage else None
+
+    @strawberry.field(description="Whom it affects, history left out: soonest felt first, then nearest.")
+    def affected(self, kinds: list[AssetKind] | None = None, first: int = 20) -> list[Affected]:
+        found = self.finding.affected(kinds or ())[: page_size(first)]
+        return [_affected(Concern(each, (self.finding,)), self.judged) for each in found]
+
+
+@strawberry.type
+class ConcernCount:
+    verdict: Verdict
+    when: WhenFelt
+    kind: AssetKind
+    count: int
+
+
+@strawberry.type(description="What a change of a manifest means to those downstream, now.")
+class Check:
+    judged: strawberry.Private[Judged]
+    outcome: Outcome
+    revision: int
+    at: datetime
+    total: int = strawberry.field(description="How many assets change.")
+    unidentified_calls: int = strawberry.field(
+        description="Calls in 30 days, by callers that could not be told, of what may break."
+    )
+
+    @strawberry.field(description="The changed assets: the worst first.")
+    def findings(self, first: int = 50) -> list[FindingNode]:
+        return [_finding(each, self.judged) for each in self.judged.findings[: page_size(first)]]
+
+    @strawberry.field(description="Who is affected by any of it, each once: the worst first, then the soonest felt.")
+    def affected(
+        self,
+        kinds: Annotated[
+            list[AssetKind] | None, strawberry.argument(description="Absent: deployments and consumers.")
+        ] = None,
+        first: int = 50,
+    ) -> list[Affected]:
+        concerns = self.judged.concerns(kinds) if kinds else self.judged.concerns()
+        return [_affected(each, self.judged) for each in concerns[: page_size(first)]]
+
+    @strawberry.field(description="How many deployments and consumers are affected, each counted once by its worst.")
+    def counts(self) -> list[ConcernCount]:
+        found: dict[tuple[Verdict, When, AssetKind], int] = {}
+        for worst, _ in self.judged.concerns():
+            place = worst.verdict, worst.when, worst.asset.kind
+            found[place] = found.get(place, 0) + 1
+        return [
+            ConcernCount(verdict=verdict, when=WhenFelt[when.name], kind=kind, count=count)
+            for (verdict, when, kind), count in found.items()
+        ]
+
+
+CheckResult = Annotated[Check | InvalidInputProblem, strawberry.union("CheckResult")]
+
+Version = Annotated[
+    JSON | None, strawberry.argument(description="A parsed headwater.yaml. Absent or null: there is no such file.")
+]
+
+
+@strawberry.type
+class CheckQuery:
+    @strawberry.field(
+        description="What the change of a manifest from `base` to `head` means to those downstream, now. Changes nothing."
+        " Problems have a line for each place, after `base: ` or `head: `."
+    )
+    async def check(self, info: Info, base: Version = None, head: Version = None) -> CheckResult:
+        headwater = info.context.headwater
+        try:
+            before, after = await headwater.in_thread(_documents, base, head)
+            view, then = await headwater.moment(Asked())
+            said = await headwater.believed(touched(before, after), then.revision)
+            assertions = {subject: [row.assertion for row in rows] for subject, rows in said.items()}
+            judged = await headwater.in_thread(judge, view, then, before, after, assertions)
+            since = day_of(then.at) - USAGE_DAYS + 1
+            used = await headwater.in_thread(headwater.store.usage, judged.watched(), since)
+        except GraphError as error:
+            return problem(error)  # type: ignore[return-value]  # checking meets only these
+        calls = sum(each.calls for each in used if each.reader is None)
+        at = moment(then.at)
+        assert at is not None
+        return Check(
+            judged=judged,
+            outcome=judged.outcome(calls > 0),
+            revision=then.revision,
+            at=at,
+            total=len(judged.findings),
+            unidentified_calls=calls,
+        )
+
+
+@strawberry.type
+class ManifestMutation:
+    @strawberry.mutation(
+        description="A parsed headwater.yaml is from now on all that its origin says: what it said before and does not"
+        " say now is withdrawn. Problems have a line for each place."
+    )
+    async def apply_manifest(
+        self, info: Info, document: JSON, dry_run: bool = False, operation_id: str | None = None
+    ) -> RegisterResult:
+        try:
+            wanted = await info.context.headwater.in_thread(read_manifest, document)
+            return await registered(info, wanted, operation_id, dry_run)
+        except GraphError as error:
+            return problem(error)  # type: ignore[return-value]  # registering meets only these
+
+
+def _documents(base: object, head: object) -> tuple[Registration | None, Registration | None]:
+    """Raises InvalidManifest, with what is wrong in either."""
+    read: list[Registration | None] = []
+    problems: list[str] = []
+    for name, document in (("base", base), ("head", head)):
+        try:
+            read.append(None if document is None else read_manifest(document))
+        except InvalidManifest as error:
+            problems += [f"{name}: {line}" for line in error.problems]
+    if problems:
+        raise InvalidManifest(problems)
+    return read[0], read[1]
+
+
+def _finding(finding: Finding, judged: Judged) -> FindingNode:
+    return FindingNode(
+        finding=finding,
+        judged=judged,
+        id=_id(finding.asset),
+        kind=finding.asset.kind,
+        title=finding.asset.part or finding.asset.name,
+        alteration=finding.alteration,
+        verdict=finding.verdict,
+        reason=finding.reason,
+        renamed_to=_id(finding.renamed_to) if finding.renamed_to else None,
+        known=finding.known,
+        differences=[
+            Difference(attribute=each.attribute, before=cast("JSON", each.before), after=cast("JSON", each.after))
+            for each in finding.differences
+        ],
+        counts=[
+            AffectedCount(when=WhenFelt[when.name], kind=kind, count=count)
+            for (when, kind), count in sorted(finding.counts.items())
+        ],
+    )
+
+
+def _affected(concern: Concern, judged: Judged) -> Affected:
+    worst, findings = concern
+    return Affected(
+        concern=concern,
+        asset=asset(worst.asset, judged.moment),
+        verdict=worst.verdict,
+        when=WhenFelt[worst.when.name],
+        hops=worst.hops,
+        changes=[_id(each.asset) for each in findings],
+    )
+
+
+def _id(key: AssetKey) -> strawberry.ID:
+    return strawberry.ID(str(key))

@@ -1,0 +1,25 @@
+"""The client of Headwater, the lineage service of an ML platform."""
+
+from headwater.client import Client
+from headwater.errors import (
+    AccessRefused,
+    GitUnusable,
+    HeadwaterError,
+    ManifestUnreadable,
+    Refused,
+    Unreachable,
+)
+from headwater.features import FeatureResult
+from headwater.profiles import profile
+
+__all__ = [
+    "AccessRefused",
+    "Client",
+    "FeatureResult",
+    "GitUnusable",
+    "HeadwaterError",
+    "ManifestUnreadable",
+    "Refused",
+    "Unreachable",
+    "profile",
+]

@@ -1,0 +1,199 @@
+"""The command line: `headwater plan|check|apply` on the headwater.yaml of a repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from headwater import manifests, repository
+from headwater.client import Client
+from headwater.errors import HeadwaterError, Refused, Unreachable
+from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
+
+CLEAN_CODE, BLOCKED_CODE, USAGE_CODE, ACKNOWLEDGE_CODE, UNREACHABLE_CODE = range(5)
+
+EXIT_CODES = """
+Exit codes: 0 clean, or done; 1 blocked: a deployment or a consumer breaks; 2 wrong usage: the manifest, git, the token;
+3 needs acknowledgement; 4 the service cannot be reached.
+"""
+
+app = typer.Typer(
+    name="headwater",
+    help="What a change of headwater.yaml does to those downstream, before it is merged.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Output(str, Enum):
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+class PlanOutput(str, Enum):
+    TEXT = "text"
+    JSON = "json"
+
+
+File = Annotated[Path, typer.Option("--file", "-f", help="The manifest.")]
+Url = Annotated[Optional[str], typer.Option(envvar="HEADWATER_URL", help="The service.", show_default="http://127.0.0.1:8321")]  # fmt: skip  # noqa: UP045
+Token = Annotated[Optional[str], typer.Option(envvar="HEADWATER_TOKEN", help="A token of the service.", show_default=False)]  # fmt: skip  # noqa: UP045
+BaseRef = Annotated[Optional[str], typer.Option(help="The git revision to compare with: where the work left it.", show_default="origin/main, else main")]  # fmt: skip  # noqa: UP045
+
+MANIFEST = Path("headwater.yaml")
+
+
+@app.command(epilog=EXIT_CODES)
+def check(
+    file: File = MANIFEST,
+    base: BaseRef = None,
+    url: Url = None,
+    token: Token = None,
+    output: Annotated[
+        Output, typer.Option("--output", "-o", help="For people, a pull request, or machines.")
+    ] = Output.TEXT,
+    acknowledge: Annotated[
+        bool, typer.Option("--acknowledge", help="What changes for others is agreed with them: 0 instead of 3.")
+    ] = False,
+) -> None:
+    """Say whom the change of the manifest breaks, now or at the next training. Changes nothing."""
+    with _telling(file):
+        start = repository.find_base(file.parent, base)
+        before = repository.at(file.parent, start.commit, file)
+        after = _read(file)
+        if before is None and after is None:
+            raise typer.BadParameter(f"there is no {file}, neither here nor at {start}")
+        documents = [
+            None if text is None else manifests.parsed(text, name)
+            for text, name in ((before, f"{file} at {start}"), (after, str(file)))
+        ]
+        try:
+            with Client(url, token) as client:
+                answer = client.check(*documents)
+                url = client.url
+        except Refused as error:
+            places = {"base: ": f"{file} at {start}: ", "head: ": f"{file}: "}
+            raise Refused("\n".join(_placed(line, places) for line in str(error).splitlines()), error.code) from error
+        needs = answer["outcome"] == NEEDS_ACKNOWLEDGEMENT
+        report = Report(answer, str(file), start.ref, start.commit, url, acknowledged=needs and acknowledge)
+        code = BLOCKED_CODE if answer["outcome"] == BLOCKED else ACKNOWLEDGE_CODE if needs and not acknowledge else 0
+        if output is Output.JSON:
+            _print_json(report.json(code))
+        elif output is Output.MARKDOWN:
+            sys.stdout.write(report.markdown())
+        else:
+            _console().print(report.text())
+    raise typer.Exit(code)
+
+
+@app.command(epilog=EXIT_CODES)
+def plan(
+    file: File = MANIFEST,
+    url: Url = None,
+    token: Token = None,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Show what apply would change in the graph. Changes nothing."""
+    result = _applied(file, url, token, dry_run=True)
+    if output is PlanOutput.JSON:
+        _print_json({"version": 1, **result})
+        return
+    console = _console()
+    for change in result["plan"]:
+        sign, style = {"ADDED": ("+", "green"), "CHANGED": ("~", "yellow"), "WITHDRAWN": ("-", "red")}[change["verb"]]
+        console.print(Text(f"{sign} {change['subject']}", style=style), soft_wrap=True)
+    if result["plan"]:
+        console.print()
+    console.print(f"{_sums(result, 'to add', 'to change', 'to withdraw')}." if result["plan"] else "Nothing to change.")
+
+
+@app.command(epilog=EXIT_CODES)
+def apply(
+    file: File = MANIFEST,
+    url: Url = None,
+    token: Token = None,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Make the graph say what the manifest says: what its origin said before and it does not say now is withdrawn."""
+    result = _applied(file, url, token, dry_run=False)
+    if output is PlanOutput.JSON:
+        _print_json({"version": 1, **{name: value for name, value in result.items() if name != "plan"}})
+    elif result["changed"]:
+        _console().print(f"Applied: {_sums(result, 'added', 'changed', 'withdrawn')}; revision {result['revision']}.")
+    else:
+        _console().print(f"Nothing changed: all of it held already at revision {result['revision']}.")
+
+
+def main() -> None:
+    app()
+
+
+def _applied(file: Path, url: str | None, token: str | None, dry_run: bool) -> dict[str, Any]:
+    with _telling(file):
+        text = _read(file)
+        if text is None:
+            raise typer.BadParameter(f"there is no {file}")
+        document = manifests.parsed(text, str(file))
+        try:
+            with Client(url, token) as client:
+                return client.apply_manifest(document, dry_run)
+        except Refused as error:
+            raise Refused("\n".join(f"{file}: {line}" for line in str(error).splitlines()), error.code) from error
+
+
+@contextmanager
+def _telling(file: Path) -> Iterator[None]:
+    """What goes wrong is told on standard error, and ends with its exit code."""
+    try:
+        if not file.parent.is_dir():
+            raise typer.BadParameter(f"there is no folder {file.parent}")
+        yield
+    except Unreachable as error:
+        code, told = UNREACHABLE_CODE, str(error)
+    except (HeadwaterError, OSError) as error:
+        code, told = USAGE_CODE, str(error)
+    else:
+        return
+    typer.echo(told, err=True)
+    raise typer.Exit(code)
+
+
+def _read(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _placed(line: str, places: dict[str, str]) -> str:
+    for mark, place in places.items():
+        if line.startswith(mark):
+            return place + line.removeprefix(mark)
+    return line
+
+
+def _sums(result: dict[str, Any], *words: str) -> str:
+    counts = (result["added"], result["updated"], result["withdrawn"])
+    return ", ".join(f"{count} {word}" for count, word in zip(counts, words, strict=True))
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def _console() -> Console:
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
+    return Console(width=wide, highlight=False, markup=False)

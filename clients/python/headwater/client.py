@@ -1,0 +1,411 @@
+"""The service, as Python calls."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote, unquote
+
+import httpx
+
+from headwater.columns import Column, listed
+from headwater.errors import AccessRefused, Refused, Unreachable
+from headwater.features import EVENT_TIMESTAMP, FeatureResult, Frame, columns_of
+
+DEFAULT_URL = "http://127.0.0.1:8321"
+TIMEOUT_SECONDS = 30.0
+RETRIES = 3
+
+Json = dict[str, Any]
+
+
+class Client:
+    """One service. Safe to use from several threads; close it, or use it in a `with` statement.
+
+    `url`, `token` and `service` come from `HEADWATER_URL`, `HEADWATER_TOKEN`, and `OTEL_SERVICE_NAME` or
+    `OTEL_RESOURCE_ATTRIBUTES` when absent. `service` is who calls, as `namespace/name` or `name`: what is then read or
+    asked is known to be used by it.
+
+    Every method raises Unreachable and Refused. What has no second effect is tried again, up to three times.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        service: str | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self.url = (url or os.environ.get("HEADWATER_URL") or DEFAULT_URL).rstrip("/")
+        token = token or os.environ.get("HEADWATER_TOKEN")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= _baggage(service)
+        try:
+            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise Unreachable(f"{self.url} is not the address of a service: {error}") from error
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Features
+
+    def get_batch_features(
+        self,
+        features: Sequence[str],
+        entity_rows: Iterable[Mapping[str, Any]] | Mapping[str, Column] | Frame,
+    ) -> FeatureResult:
+        """The values for each row, as of its `event_timestamp` where the rows have one, else as of now.
+
+        `features` are `view:feature` or asset keys; `entity_rows` a list of rows, columns, or a DataFrame.
+        """
+        entities = columns_of(entity_rows)
+        timestamps = entities.pop(EVENT_TIMESTAMP, None)
+        body: Json = {"features": list(features), "entities": entities}
+        if timestamps is not None:
+            body[EVENT_TIMESTAMP] = timestamps
+        return FeatureResult(self._post("/api/v1/features/batch", body))
+
+    get_historical_features = get_batch_features
+
+    def get_online_features(
+        self,
+        features: Sequence[str],
+        entity_rows: Iterable[Mapping[str, Any]] | Mapping[str, Column] | Frame,
+    ) -> FeatureResult:
+        """The newest values for each row. A column `event_timestamp` is left out, so the rows of training can stay."""
+        entities = columns_of(entity_rows)
+        entities.pop(EVENT_TIMESTAMP, None)
+        return FeatureResult(self._post("/api/v1/features/online", {"features": list(features), "entities": entities}))
+
+    # Models
+
+    def predict(
+        self, deployment: str, inputs: Mapping[str, Column], version: str | None = None, id: str | None = None
+    ) -> dict[str, list[Any]]:
+        """The outputs by name, one value a row. `inputs` are columns of one length; None is a missing number."""
+        path = f"/v2/models/{quote(deployment, safe='')}"
+        path += f"/versions/{quote(version, safe='')}/infer" if version else "/infer"
+        body: Json = {"inputs": [_tensor(name, values) for name, values in inputs.items()]}
+        if id is not None:
+            body["id"] = id
+        answer = self._post(path, body, repeatable=False)
+        return {output["name"]: _shaped(output["data"], output["shape"]) for output in answer["outputs"]}
+
+    def upload_artifact(self, artifact: bytes | str | os.PathLike[str]) -> Json:
+        """Uploads a model's file (or its bytes): {uri, digest, bytes}, as `register` wants it of a version."""
+        content = artifact if isinstance(artifact, bytes) else Path(artifact).read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        answer = self._send("PUT", f"/api/v1/artifacts/{digest}", content=content)
+        uploaded: Json = answer.json()
+        return uploaded
+
+    def deploy(
+        self,
+        namespace: str,
+        name: str,
+        version: str | None = None,
+        composition: Sequence[Mapping[str, Any]] | None = None,
+        **fields: Any,
+    ) -> Json:
+        """Serves a model version (by its key), or a composition of deployments: {deployment, revision, url}.
+
+        `fields` are further fields of `DeployInput`, as owners, tier or featuresFrom.
+        """
+        given = {"namespace": namespace, "name": name, "version": version, "composition": composition, **fields}
+        given = {name: value for name, value in given.items() if value is not None}
+        result: Json = self.ask(_DEPLOY, input=given, envelope={"operationId": str(uuid.uuid4())})["deploy"]
+        return _accepted(result)
+
+    # The graph
+
+    def ask(self, query: str, **variables: Any) -> Json:
+        """The `data` of a GraphQL answer."""
+        named = (variables.get("envelope") or variables).get("operationId")  # a repetition then has no second effect
+        changes = re.search(r"\bmutation\b", query) is not None
+        repeatable = bool(named) or not changes
+        waits = _waits()
+        while True:
+            answer = self._post("/graphql", {"query": query, "variables": variables}, repeatable)
+            if not answer.get("errors"):
+                data: Json = answer["data"]
+                return data
+            code = str((answer["errors"][0].get("extensions") or {}).get("code", "INVALID"))
+            message = "; ".join(str(error["message"]) for error in answer["errors"])
+            if code not in _NO_ANSWER:
+                raise (AccessRefused if code in {"FORBIDDEN", "UNAUTHENTICATED"} else Refused)(message, code)
+            wait = next(waits, None) if repeatable else None
+            if wait is None:
+                raise Unreachable(f"{self.url} cannot answer: {message}")
+            time.sleep(wait)
+
+    def register(
+        self,
+        manifest: Mapping[str, Any],
+        origin: str | None = None,
+        basis: str = "DECLARED",
+        complete: bool = False,
+    ) -> Json:
+        """Registers a `ManifestInput`: {changed, revision, added, updated, withdrawn}.
+
+        `complete`: this is all that the origin says; what else it said so far is withdrawn.
+        """
+        envelope = {"origin": origin, "basis": basis, "operationId": str(uuid.uuid4())}
+        answer = self.ask(_REGISTER, manifest={"complete": complete, **manifest}, envelope=envelope)
+        return _accepted(answer["register"])
+
+    def apply_manifest(self, document: Mapping[str, Any], dry_run: bool = False) -> Json:
+        """A parsed headwater.yaml is all that its origin says: {changed, revision, added, updated, withdrawn, plan}.
+
+        `plan` is there for a dry run, which changes nothing: a list of {verb, subject}.
+        """
+        variables = {"document": document, "dryRun": dry_run, "operationId": str(uuid.uuid4())}
+        return _accepted(self.ask(_APPLY, **variables)["applyManifest"])
+
+    def check(self, base: Mapping[str, Any] | None, head: Mapping[str, Any] | None) -> Json:
+        """What the change of a parsed headwater.yaml means to those downstream; None: there is no such file."""
+        return _accepted(self.ask(_CHECK, base=base, head=head)["check"])
+
+    def impact(self, key: str, follow: str = "VALUES") -> list[Json]:
+        """Everything downstream of an asset, nearest first: rows of {key, kind, namespace, hops, when, owners, …}.
+
+        `follow`: VALUES asks who sees other content, LOSS who is hit when it is gone.
+        """
+        columns: dict[str, list[Any]] = _accepted(self.ask(_IMPACT, start=key, follow=follow)["lineage"])["columns"]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    # HTTP
+
+    def _post(self, path: str, body: Json, repeatable: bool = True) -> Json:
+        content = json.dumps(body, default=_plain, allow_nan=False).encode()
+        answer = self._send("POST", path, content=content, repeatable=repeatable)
+        try:
+            document: Json = answer.json()
+        except ValueError:
+            raise Unreachable(f"{self.url}{path} does not answer as Headwater does: {answer.text[:200]!r}") from None
+        return document
+
+    def _send(self, method: str, path: str, content: bytes, repeatable: bool = True) -> httpx.Response:
+        kind = "application/json" if method == "POST" else "application/octet-stream"
+        waits = _waits()
+        while True:
+            failure: str
+            try:
+                answer = self._http.request(method, path, content=content, headers={"Content-Type": kind})
+            except httpx.ConnectError as error:  # nothing was sent
+                failure = f"cannot reach {self.url}: {error}"
+                again = True
+            except httpx.TransportError as error:
+                failure = f"no answer from {self.url}: {str(error) or type(error).__name__}"
+                again = repeatable
+            except httpx.InvalidURL as error:
+                raise Unreachable(f"{self.url} is not the address of a service: {error}") from error
+            else:
+                if answer.status_code not in {502, 503, 504}:
+                    return _checked(answer)
+                failure = f"{self.url} is not ready: {_message(answer)}"
+                again = repeatable
+            wait = next(waits, None) if again else None
+            if wait is None:
+                raise Unreachable(failure)
+            time.sleep(wait)
+
+
+_NO_ANSWER = {"NotReady", "StoreUnavailable"}
+"""The service is there, and its store or index is not."""
+
+
+def _waits() -> Iterator[float]:
+    return (0.2 * 2**attempt for attempt in range(RETRIES))
+
+
+def _checked(answer: httpx.Response) -> httpx.Response:
+    """Raises Refused. GraphQL's own refusals stand in the body of an answer, whatever its status."""
+    if answer.status_code in {401, 403}:
+        raise AccessRefused(_message(answer), str(answer.status_code))
+    if answer.is_error and "errors" not in _body(answer):
+        raise Refused(_message(answer), str(answer.status_code))
+    if answer.is_redirect:
+        raise Refused(f"{answer.url} redirects to {answer.headers.get('location')}", str(answer.status_code))
+    return answer
+
+
+def _body(answer: httpx.Response) -> Json:
+    try:
+        document = answer.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _message(answer: httpx.Response) -> str:
+    body = _body(answer)
+    errors = body.get("errors")
+    if isinstance(errors, list) and errors:
+        return str(errors[0].get("message"))
+    error = body.get("error")
+    if isinstance(error, dict):
+        error = error.get("message")
+    return str(error or body.get("message") or f"{answer.status_code} {answer.reason_phrase}")
+
+
+def _accepted(result: Json) -> Json:
+    """Raises Refused for a problem."""
+    if "problem" in result:
+        raise Refused(result["problem"], result["__typename"])
+    return result
+
+
+def _baggage(service: str | None) -> dict[str, str]:
+    """W3C baggage that names the caller, in the words of OpenTelemetry's resources."""
+    stated = (each.partition("=") for each in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","))
+    resource = {name.strip(): unquote(value.strip()) for name, equals, value in stated if equals}
+    if service:
+        namespace, _, name = service.rpartition("/")
+    else:
+        name = os.environ.get("OTEL_SERVICE_NAME") or resource.get("service.name", "")
+        namespace = resource.get("service.namespace", "")
+    if not name:
+        return {}
+    members = {"service.name": name, "service.namespace": namespace}
+    return {"baggage": ",".join(f"{member}={quote(value, safe='')}" for member, value in members.items() if value)}
+
+
+def _plain(value: Any) -> Any:
+    """What numpy, pandas and datetime hold, as JSON."""
+    for method in ("tolist", "isoformat"):
+        if hasattr(value, method):
+            return getattr(value, method)()
+    raise TypeError(f"{value!r} is a {type(value).__name__}, which cannot be sent as JSON")
+
+
+def _tensor(name: str, values: Column) -> Json:
+    """One input, as the Open Inference Protocol has it. Raises ValueError for rows of different shapes."""
+    flat = listed(values)
+    shape = [len(flat)]
+    while flat and all(isinstance(item, (list, tuple)) for item in flat):
+        widths = {len(item) for item in flat}
+        if len(widths) > 1:
+            raise ValueError(f"the rows of {name} have different lengths: {', '.join(map(str, sorted(widths)))}")
+        shape.append(widths.pop())
+        flat = [inner for item in flat for inner in item]
+    flat = [item.item() if hasattr(item, "item") else item for item in flat]
+    datatype = _datatype(flat)
+    if datatype == "FP64":
+        flat = [None if isinstance(item, float) and math.isnan(item) else item for item in flat]
+    return {"name": name, "shape": shape, "datatype": datatype, "data": flat}
+
+
+def _datatype(values: Iterable[Any]) -> str:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return "BOOL"
+    if kinds == {int}:
+        return "INT64"
+    return "FP64" if kinds <= {int, float} else "BYTES"
+
+
+def _shaped(data: list[Any], shape: Sequence[int]) -> list[Any]:
+    """Row-major data as nested lists."""
+    for size in reversed(shape[1:]):
+        data = [data[start : start + size] for start in range(0, len(data), size)] if size else data
+    return data
+
+
+_PROBLEM = "... on Problem { __typename problem: message }"
+
+_REGISTER = f"""
+mutation Register($manifest: ManifestInput!, $envelope: EnvelopeInput!) {{
+  register(manifest: $manifest, envelope: $envelope) {{
+    ... on Registered {{ changed revision added updated withdrawn }}
+    {_PROBLEM}
+  }}
+}}
+"""
+
+_APPLY = f"""
+mutation Apply($document: JSON!, $dryRun: Boolean!, $operationId: String!) {{
+  applyManifest(document: $document, dryRun: $dryRun, operationId: $operationId) {{
+    ... on Registered {{ changed revision added updated withdrawn plan {{ verb subject }} }}
+    {_PROBLEM}
+  }}
+}}
+"""
+
+_DEPLOY = f"""
+mutation Deploy($input: DeployInput!, $envelope: EnvelopeInput!) {{
+  deploy(input: $input, envelope: $envelope) {{
+    ... on Deployed {{ deployment {{ id }} revision url }}
+    {_PROBLEM}
+  }}
+}}
+"""
+
+_IMPACT = f"""
+query Impact($start: ID!, $follow: Follow!) {{
+  lineage(start: $start, follow: $follow) {{ ... on Lineage {{ columns }} {_PROBLEM} }}
+}}
+"""
+
+_CHECK = f"""
+query Check($base: JSON, $head: JSON) {{
+  check(base: $base, head: $head) {{
+    ... on Check {{
+      outcome
+      revision
+      at
+      total
+      unidentifiedCalls
+      counts {{ verdict when kind count }}
+      findings(first: 50) {{
+        id
+        kind
+        title
+        alteration
+        verdict
+        reason
+        renamedTo
+        known
+        differences {{ attribute before after }}
+        counts {{ when kind count }}
+      }}
+      affected(first: 50) {{
+        verdict
+        when
+        hops
+        changes
+        path
+        asset {{
+          id
+          kind
+          namespace
+          title
+          owners {{ name contact }}
+          tier
+          environment
+          verified
+          usage {{ calls callsPerDay lastSeen }}
+        }}
+      }}
+    }}
+    {_PROBLEM}
+  }}
+}}
+"""

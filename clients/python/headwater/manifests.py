@@ -1,0 +1,71 @@
+"""headwater.yaml as text → the plain document that the service reads. What it means is the service's to say."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+from headwater.errors import ManifestUnreadable
+
+MAX_BYTES = 900_000
+"""The service reads bodies of a megabyte."""
+MAX_VALUES = 200_000
+"""Counted as often as aliases repeat them: a small file may expand to more than any memory holds."""
+
+
+def parsed(text: bytes, name: str) -> dict[str, Any]:
+    """Raises ManifestUnreadable, with the line where there is one. `name` is for its messages."""
+    if len(text) > MAX_BYTES:
+        raise ManifestUnreadable(f"{name} has {len(text)} bytes; the limit is {MAX_BYTES}")
+    try:
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader: it makes plain values alone)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise ManifestUnreadable(f"{place}: {error.problem or error.context}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ManifestUnreadable(f"{name}: {error}") from error
+    if not isinstance(document, dict):
+        raise ManifestUnreadable(f"{name} holds no mapping; it begins with `version: 1`")
+    if _size(document) > MAX_VALUES:
+        raise ManifestUnreadable(f"{name} holds more than {MAX_VALUES} values, those repeated by aliases included")
+    return document
+
+
+class _Loader(yaml.SafeLoader):
+    """Dates stay text, and a key that stands twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: dict[object, yaml.Node] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                first = seen[key.value].start_mark.line + 1
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} stands twice here; first in line {first}", key.start_mark
+                )
+            seen[key.value if isinstance(key, yaml.ScalarNode) else id(key)] = key
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _size(document: object) -> int:
+    """How many values a document holds, written out; anything above the limit for one that holds itself."""
+    known: dict[int, int] = {}
+
+    def size(value: object) -> int:
+        if not isinstance(value, (dict, list)):
+            return 1
+        if id(value) not in known:
+            known[id(value)] = MAX_VALUES + 1  # in case it holds itself
+            inner = value.values() if isinstance(value, dict) else value
+            known[id(value)] = min(1 + sum(map(size, inner)), MAX_VALUES + 1)
+        return known[id(value)]
+
+    return size(document)

@@ -1,0 +1,1 @@
+"""Foreign documents become registrations here: pure functions, one module a format."""

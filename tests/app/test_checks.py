@@ -1,0 +1,275 @@
+"""The check and the manifest over GraphQL: parity with typed input, unidentified callers, and how wrong documents are answered."""
+
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from app.compose import now
+from graph.keys import AssetKey
+from graph.stores.sqlite import SqliteStore
+from graph.usage import Usage, day_of
+from tests.app.test_graphql import Answer, ask, change, http, store  # noqa: F401 (fixtures)
+
+pytestmark = pytest.mark.anyio
+
+CHECK = """
+query Check($base: JSON, $head: JSON) {
+  check(base: $base, head: $head) {
+    __typename
+    ... on Check {
+      outcome revision unidentifiedCalls
+      findings { id alteration verdict reason known asset { id } counts { when kind count } affected { asset { id } } }
+      affected { verdict when changes path asset { id usage { calls } verified owners { name } } }
+    }
+    ... on Problem { message }
+    ... on InvalidInput { code value }
+  }
+}
+"""
+APPLY = """
+mutation Apply($document: JSON!, $dryRun: Boolean! = false) {
+  applyManifest(document: $document, dryRun: $dryRun) {
+    __typename
+    ... on Registered { changed revision plan { verb subject } }
+    ... on Problem { message }
+    ... on UnknownAsset { key }
+  }
+}
+"""
+
+WRITTEN = """
+version: 1
+origin: manifest:parity
+namespace: shop
+datasets:
+  - name: orders
+    namespace: warehouse
+    description: One row an order
+    owners: [commerce, {name: finance, contact: "#finance"}]
+    tags: [money, daily]
+    tier: 1
+    environment: production
+    source_link: https://git.example/orders.sql
+    attributes: {location: orders.parquet}
+    columns:
+      - {name: amount, type: double, nullable: false}
+      - {path: [address, street], type: text}
+  - {name: day, derived_from: orders#amount}
+feature_views:
+  - name: spending
+    entities: [customer]
+    source: orders
+    features: [{name: mean, type: double, definition: avg(amount), derived_from: orders#amount}]
+jobs:
+  - {name: train, definition: fit, inputs: ["spending:mean"], outputs: [day]}
+  - {name: copy, column_lineage: [{source: orders#amount, target: day}]}
+models: [{name: fraud, aliases: {champion: "1"}}]
+model_versions:
+  - model: fraud
+    version: "1"
+    signature: {inputs: [{name: mean, type: double, shape: [-1], feature: "spending:mean"}], outputs: [{name: p}]}
+    hyperparameters: {depth: 3}
+    metrics: {auc: 0.9}
+    artifact: {uri: "artifact:x", digest: "sha256:x"}
+    profile: {rows: 0, inputs: {}, outputs: {}}
+deployments:
+  - {name: fraud, url: "https://fraud.example", features_from: request, serves: fraud@champion, logs_to: day}
+  - {name: both, calls: fraud, reads: [spending]}
+consumers: [{name: checkout, type: service, uses: [both], writes: [day]}]
+"""
+TYPED = {
+    "complete": True,
+    "datasets": [
+        {
+            "namespace": "warehouse",
+            "name": "orders",
+            "description": "One row an order",
+            "owners": [{"name": "commerce"}, {"name": "finance", "contact": "#finance"}],
+            "tags": ["money", "daily"],
+            "tier": 1,
+            "environment": "production",
+            "sourceLink": "https://git.example/orders.sql",
+            "attributes": {"location": "orders.parquet"},
+            "columns": [
+                {"path": ["amount"], "type": "double", "nullable": False},
+                {"path": ["address", "street"], "type": "text"},
+            ],
+        },
+        {"namespace": "shop", "name": "day", "derivedFrom": ["column:warehouse/orders#amount"]},
+    ],
+    "featureViews": [
+        {
+            "namespace": "shop",
+            "name": "spending",
+            "entities": ["customer"],
+            "derivedFrom": ["dataset:warehouse/orders"],
+            "features": [
+                {
+                    "name": "mean",
+                    "type": "double",
+                    "definition": "avg(amount)",
+                    "derivedFrom": ["column:warehouse/orders#amount"],
+                }
+            ],
+        }
+    ],
+    "jobs": [
+        {
+            "namespace": "shop",
+            "name": "train",
+            "definition": "fit",
+            "inputs": ["feature:shop/spending#mean"],
+            "outputs": ["dataset:shop/day"],
+        },
+        {
+            "namespace": "shop",
+            "name": "copy",
+            "columnLineage": [{"source": "column:warehouse/orders#amount", "target": "dataset:shop/day"}],
+        },
+    ],
+    "models": [{"namespace": "shop", "name": "fraud"}],
+    "modelVersions": [
+        {
+            "model": "model:shop/fraud",
+            "version": "1",
+            "signature": {
+                "inputs": [{"name": "mean", "type": "double", "shape": [-1], "feature": "feature:shop/spending#mean"}],
+                "outputs": [{"name": "p"}],
+            },
+            "hyperparameters": {"depth": 3},
+            "metrics": {"auc": 0.9},
+            "artifact": {"uri": "artifact:x", "digest": "sha256:x"},
+            "profile": {"rows": 0, "inputs": {}, "outputs": {}},
+        }
+    ],
+    "modelAliases": [{"model": "model:shop/fraud", "alias": "champion", "version": "1"}],
+    "deployments": [
+        {
+            "namespace": "shop",
+            "name": "fraud",
+            "url": "https://fraud.example",
+            "featuresFrom": "REQUEST",
+            "serves": ["model_version:shop/fraud#%40champion"],
+            "logsTo": ["dataset:shop/day"],
+        },
+        {
+            "namespace": "shop",
+            "name": "both",
+            "calls": ["deployment:shop/fraud"],
+            "reads": ["feature_view:shop/spending"],
+        },
+    ],
+    "consumers": [
+        {
+            "namespace": "shop",
+            "name": "checkout",
+            "consumerType": "SERVICE",
+            "uses": ["deployment:shop/both"],
+            "writes": ["dataset:shop/day"],
+        }
+    ],
+}
+
+
+@pytest.fixture
+def api(http: httpx.AsyncClient) -> httpx.AsyncClient:  # noqa: F811
+    return http
+
+
+@pytest.fixture
+def kept(store: SqliteStore) -> SqliteStore:  # noqa: F811
+    return store
+
+
+def document(**changed: object) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load(WRITTEN)
+    return read | changed
+
+
+async def check(api: httpx.AsyncClient, base: object, head: object) -> Answer:
+    answer: Answer = (await ask(api, CHECK, base=base, head=head))["check"]
+    return answer
+
+
+async def apply(api: httpx.AsyncClient, written: object, **options: object) -> Answer:
+    answer: Answer = (await ask(api, APPLY, document=written, **options))["applyManifest"]
+    return answer
+
+
+async def test_a_manifest_says_what_the_same_content_says_in_typed_input(api: httpx.AsyncClient) -> None:
+    envelope = {"origin": "manifest:parity"}
+    typed = await change(api, "register(manifest: $manifest, envelope: $envelope)", manifest=TYPED, envelope=envelope)
+    assert typed["changed"] is True, typed
+    applied = await apply(api, document())
+    assert (applied["__typename"], applied["changed"]) == ("Registered", False), applied
+    planned = await apply(api, document(), dryRun=True)
+    assert planned["plan"] == []
+
+
+async def test_what_a_manifest_no_longer_declares_is_withdrawn(api: httpx.AsyncClient) -> None:
+    await apply(api, document())
+    planned = await apply(api, document(consumers=[]), dryRun=True)
+    assert [change["verb"] for change in planned["plan"]] == ["WITHDRAWN"] * 3
+    assert (await apply(api, document(consumers=[])))["changed"] is True
+    asked = await ask(api, '{ asset(key: "consumer:shop/checkout") { id } }')
+    assert asked["asset"] is None
+
+
+async def test_a_reference_to_what_nobody_registered_is_refused_when_it_is_applied(api: httpx.AsyncClient) -> None:
+    consumers = [{"name": "checkout", "uses": ["deployment:other/gone"]}]
+    refused = await apply(api, document(consumers=consumers))
+    assert (refused["__typename"], refused["key"]) == ("UnknownAsset", "deployment:other/gone")
+
+
+async def test_a_check_names_whom_a_change_breaks_and_changes_nothing(api: httpx.AsyncClient) -> None:
+    revision = (await apply(api, document()))["revision"]
+    retyped = document()
+    retyped["feature_views"][0]["features"][0]["type"] = "text"
+    checked = await check(api, document(), retyped)
+    assert (checked["outcome"], checked["revision"]) == ("BLOCKED", revision)
+    (finding,) = checked["findings"]
+    assert (finding["asset"]["id"], finding["alteration"]) == ("feature:shop/spending#mean", "RETYPED")
+    worst = {each["asset"]["id"]: each for each in checked["affected"]}
+    assert worst["deployment:shop/both"]["path"] == ["feature:shop/spending#mean", "deployment:shop/both"]
+    assert worst["consumer:shop/checkout"]["changes"] == ["feature:shop/spending#mean"]
+    assert (await ask(api, "{ head { revision } }"))["head"]["revision"] == revision
+
+
+async def test_callers_that_could_not_be_told_keep_a_removal_from_being_clean(
+    api: httpx.AsyncClient,
+    kept: SqliteStore,
+) -> None:
+    lonely = document(deployments=[{"name": "old"}], consumers=[])
+    await apply(api, lonely)
+    gone = document(deployments=[], consumers=[])
+    assert (await check(api, lonely, gone))["outcome"] == "CLEAN"
+    at = now()
+    old = AssetKey.parse("deployment:shop/old")
+    kept.count([Usage(old, None, False, day_of(at), 7, 0, at, at)], "tests", 1)
+    checked = await check(api, lonely, gone)
+    assert (checked["outcome"], checked["unidentifiedCalls"]) == ("NEEDS_ACKNOWLEDGEMENT", 7)
+
+
+async def test_a_wrong_document_is_told_with_its_places(api: httpx.AsyncClient) -> None:
+    wrong = document(datasets=[{"nam": "orders"}])
+    answered = await check(api, {"version": 1}, wrong)
+    assert (answered["__typename"], answered["code"]) == ("InvalidInput", "InvalidManifest")
+    lines = answered["message"].splitlines()
+    assert lines[0].startswith("base: origin: missing")
+    assert "head: datasets[0].nam: unknown field; did you mean name?" in lines
+    assert (await apply(api, [1]))["message"].startswith("the document: a list is not a mapping")
+
+
+async def test_two_times_nothing_changes_nothing(api: httpx.AsyncClient) -> None:
+    checked = await check(api, None, None)
+    assert (checked["outcome"], checked["findings"]) == ("CLEAN", [])
+
+
+async def test_a_store_that_does_not_answer_is_told_from_a_wrong_question(
+    api: httpx.AsyncClient, kept: SqliteStore
+) -> None:
+    kept.close()
+    answer = await api.post("/graphql", json={"query": CHECK, "variables": {"base": document(), "head": None}})
+    assert answer.json()["errors"][0]["extensions"]["code"] == "StoreUnavailable"
