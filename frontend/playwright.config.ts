@@ -16,7 +16,7 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** The service under test: the one named by HEADWATER_URL, or one started for this run alone. */
+/** The demonstration under test: the one named by HEADWATER_URL, or one started for this run alone. */
 async function service() {
   if (process.env.HEADWATER_URL) return {};
   const port = await freePort();
@@ -26,7 +26,7 @@ async function service() {
   process.env.HEADWATER_URL = `http://127.0.0.1:${port}`;
   return {
     webServer: {
-      command: '.venv/bin/python -m app',
+      command: '.venv/bin/python -m demo',
       cwd: repository,
       env: {
         HEADWATER_LOG_LEVEL: 'warning',
@@ -35,6 +35,8 @@ async function service() {
       },
       url: `${process.env.HEADWATER_URL}/graphql?query=%7B__typename%7D`,
       timeout: 90_000,
+      // The demonstration ends the service it started.
+      gracefulShutdown: { signal: 'SIGTERM' as const, timeout: 20_000 },
     },
   };
 }

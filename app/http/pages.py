@@ -1,4 +1,4 @@
-"""The built pages: the landing page, and the assets of all pages."""
+"""The built pages: the explorer, and the assets of all pages."""
 
 from pathlib import Path
 
@@ -7,6 +7,9 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
+
+PAGE_FOLDERS = ("/n/", "/alerts/")
+"""What lies under these is a place of the explorer, which reads it from the address itself."""
 
 STATIC = Path(__file__).parent / "static"
 GRAPHIQL = STATIC / "graphiql.html"
@@ -30,13 +33,14 @@ class _Assets(StaticFiles):
 
 
 def page_routes(static: Path = STATIC) -> list[BaseRoute]:
-    async def landing(_: Request) -> Response:
+    async def explorer(_: Request) -> Response:
         page = static / "index.html"
         if not page.is_file():
             return PlainTextResponse(NOT_BUILT)
         return FileResponse(page, headers={"Cache-Control": "no-cache"})
 
-    routes: list[BaseRoute] = [Route("/", landing)]
+    paths = ("/", "/alerts", *(f"{folder}{{key:path}}" for folder in PAGE_FOLDERS))
+    routes: list[BaseRoute] = [Route(path, explorer) for path in paths]
     if (static / "assets").is_dir():
         routes.append(Mount("/assets", _Assets(directory=static / "assets")))
     return routes
