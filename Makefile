@@ -47,7 +47,7 @@ test: .venv/installed-dev .neo4j/fetched app/http/static/.built ## all tests, wi
 	$(NPM) run test:browser
 
 .PHONY: interop
-interop: .venv/installed-dev .neo4j/fetched tests/interop/node/node_modules/.package-lock.json ## tests against clients that others wrote, and long fault runs
+interop: .venv/installed-dev .interop/alibi/installed .neo4j/fetched tests/interop/node/node_modules/.package-lock.json ## tests against clients that others wrote, and long fault runs
 	$(NEED) java
 	HEADWATER_TEST_REQUIRE_ALL=1 $(BIN)/pytest tests/interop $(ARGS)
 	HEADWATER_TEST_CRASHES=8 $(BIN)/pytest tests/journeys/test_crash.py $(ARGS)
@@ -76,10 +76,11 @@ lock: .venv/bin/uv ## resolve requirements/*.txt anew (ARGS=--upgrade for newer 
 	$(LOCK) pyproject.toml --extra dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
+	$(LOCK) pyproject.toml --extra alibi -o requirements/alibi.txt
 
 .PHONY: clean
 clean: ## remove everything that make made
-	rm -rf .venv .neo4j .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .interop .neo4j .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf frontend/node_modules tests/interop/node/node_modules app/http/static
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -91,18 +92,29 @@ clean: ## remove everything that make made
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@
 
+# Its dependencies are in the lock files, and so is what builds it.
+INSTALL_CLIENT = VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline --editable clients/python
+
 # Each set holds the smaller ones at the same versions, so an environment only ever grows.
 .venv/installed-run: requirements/run.txt .venv/bin/uv
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements/run.txt
 	@touch $@
 
-.venv/installed-demo: requirements/demo.txt .venv/bin/uv
+.venv/installed-demo: requirements/demo.txt clients/python/pyproject.toml .venv/bin/uv
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements/demo.txt
+	$(INSTALL_CLIENT)
 	@touch $@ .venv/installed-run
 
-.venv/installed-dev: requirements/dev.txt .venv/bin/uv
+.venv/installed-dev: requirements/dev.txt clients/python/pyproject.toml .venv/bin/uv
 	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes requirements/uv.txt requirements/dev.txt
+	$(INSTALL_CLIENT)
 	@touch $@ .venv/installed-demo .venv/installed-run
+
+# Of its own, since it needs an older numpy: 1.2 GB.
+.interop/alibi/installed: requirements/alibi.txt .venv/bin/uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .interop/alibi
+	VIRTUAL_ENV=.interop/alibi $(BIN)/uv pip install --quiet --require-hashes -r requirements/alibi.txt
+	@touch $@
 
 %/node_modules/.package-lock.json: %/package.json %/package-lock.json
 	$(NEED) node

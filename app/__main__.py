@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
     schema = commands.add_parser("schema", help="print the GraphQL schema")
     schema.add_argument("--check", action="store_true", help="only say whether app/graphql/schema.graphql is current")
+    schema.add_argument("--manifest", action="store_true", help="print the JSON Schema of headwater.yaml instead")
     schema.set_defaults(run=schema_command)
     commands.add_parser("check-store", help="look for anything wrong in the store of HEADWATER_STORE").set_defaults(
         run=check_store
@@ -81,6 +83,8 @@ def serve(_: argparse.Namespace) -> int:
         failure = serve(settings)
     except CannotServe as error:
         return _fail(USAGE, str(error))
+    finally:
+        gc.unfreeze()  # else libraries find their types alive at the end, and report leaks
     return CLEAN if failure is None else _fail(STORE, str(failure))
 
 
@@ -137,6 +141,11 @@ def token_revoke(options: argparse.Namespace) -> int:
 
 
 def schema_command(options: argparse.Namespace) -> int:
+    if options.manifest:
+        from graph.importers.manifest import manifest_schema  # noqa: PLC0415
+
+        print(json.dumps(manifest_schema(), indent=2))
+        return CLEAN
     from app.graphql.schema import schema  # noqa: PLC0415
 
     text = schema.as_str().rstrip("\n") + "\n"

@@ -1,18 +1,33 @@
 """The one place that names concrete classes: settings in, a service out."""
 
 import asyncio
+import random
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 
+from app.alerting.alerts import Alerting
+from app.alerting.outbox import Outbox
+from app.alerting.webhooks import Webhook
+from app.features.features import Features
 from app.identity import FileTokens, OpenTokens, Tokens
+from app.intake.traces import Traces
 from app.main import create_app
 from app.metrics import IndexCollector, MeteredHeadwater, Metrics
+from app.monitoring.detectors import CountingDetector, Detector
+from app.monitoring.monitor import Monitoring
+from app.monitoring.results import Results
+from app.predictions.log import PredictionLog
+from app.rooms import Rooms
 from app.service import Headwater
-from app.settings import Settings
+from app.serving.artifacts import Artifacts
+from app.serving.gateway import Serving
+from app.settings import DetectorName, Settings
 from app.upkeep import Upkeep
+from app.watching.watch import Watch
 from graph.index import LineageIndex
 from graph.stores.contract import Store
 from graph.time import Instant
@@ -24,6 +39,7 @@ def compose(settings: Settings) -> Starlette:
     Raises TokensUnreadable.
     """
     metrics = Metrics()
+    rooms = furnish(settings, now, metrics)
 
     def host(store: Store) -> Headwater:
         return MeteredHeadwater(store, LineageIndex(store), now, metrics, settings.snapshot_path)
@@ -33,6 +49,7 @@ def compose(settings: Settings) -> Starlette:
         host,
         follow_seconds=settings.follow_seconds,
         operation_days=settings.operation_days,
+        works=rooms.works(),
     )
     metrics.registry.register(IndexCollector(upkeep))
 
@@ -47,9 +64,58 @@ def compose(settings: Settings) -> Starlette:
                 await running
             await upkeep.close()
 
-    app = create_app(upkeep, tokens_of(settings), settings, metrics, lifespan)
+    app = create_app(upkeep, tokens_of(settings), settings, rooms, metrics, lifespan)
     app.state.upkeep = upkeep
     return app
+
+
+def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) -> Rooms:
+    """The rooms, and who tells whom."""
+    data = settings.data_path
+    watch = Watch(clock, [re.compile(pattern) for pattern in settings.consumer_agents], metrics)
+    artifacts = Artifacts(data / "artifacts")
+    features = Features(data / "sources", watch.caller, watch.saw)
+    predictions = PredictionLog(
+        data / "predictions", settings.prediction_queue, settings.prediction_flush_seconds, metrics
+    )
+    serving = Serving(
+        artifacts,
+        clock,
+        settings.predict_timeout_seconds,
+        watch.caller,
+        watch.saw,
+        predictions.append,
+        features.look_up,
+        features.entities,
+    )
+    alerting = Alerting(outbox_of(settings, metrics))
+    monitoring = Monitoring(
+        Results(data / "monitoring"),
+        detector_of(settings),
+        predictions.logged,
+        predictions.rows_after,
+        alerting.window_tested,
+        settings.monitor_seconds,
+        settings.monitor_rows,
+        metrics,
+    )
+    return Rooms(watch, Traces(watch, clock), artifacts, features, predictions, serving, monitoring, alerting)
+
+
+def outbox_of(settings: Settings, metrics: Metrics) -> Outbox | None:
+    """None without a webhook: then there is nobody to tell, and no message is kept."""
+    if settings.webhook_url is None:
+        return None
+    webhook = Webhook(settings.webhook_url, settings.webhook_key, settings.webhook_internal)
+    return Outbox(webhook.send, random.random, metrics)
+
+
+def detector_of(settings: Settings) -> Detector:
+    if settings.detector is DetectorName.BUILTIN:
+        return CountingDetector()
+    from app.monitoring.alibi import AlibiDetector  # noqa: PLC0415 (an extra, and slow to load)
+
+    return AlibiDetector()
 
 
 def open_store(settings: Settings) -> Store:

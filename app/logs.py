@@ -44,6 +44,6 @@ def configure_logs(format_: LogFormat, level: LogLevel) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for name in ("uvicorn", "uvicorn.error", "neo4j"):
+    for name in ("uvicorn", "uvicorn.error", "neo4j", "httpx", "httpcore"):  # httpx would log URLs, which hold secrets
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     logging.captureWarnings(True)

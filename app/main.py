@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from app.features.sources import FOLDER as SOURCES
 from app.graphql.endpoint import GraphQLEndpoint
 from app.graphql.schema import schema
 from app.hosting import Hosting
@@ -27,6 +28,8 @@ from app.http.requests import Requests
 from app.http.streams import Streams
 from app.identity import AccessRefused, Tokens
 from app.metrics import Metrics
+from app.rooms import Rooms
+from app.serving.artifacts import FOLDER as ARTIFACTS
 from app.settings import Settings
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
@@ -36,6 +39,7 @@ def create_app(
     hosting: Hosting,
     tokens: Tokens,
     settings: Settings,
+    rooms: Rooms,
     metrics: Metrics | None = None,
     lifespan: Lifespan | None = None,
 ) -> Starlette:
@@ -56,12 +60,17 @@ def create_app(
         Route(GRAPHQL_PATH, graphql),
         WebSocketRoute(GRAPHQL_PATH, graphql),
         *exports.routes(),
+        *rooms.routes(),
     ]
     middleware = [
         Middleware(SecurityHeaders),
         Middleware(Requests, metrics),
         *_cross_origin(settings),
-        Middleware(BodyLimit, settings.max_body_bytes),
+        Middleware(
+            BodyLimit,
+            settings.max_body_bytes,
+            {ARTIFACTS: settings.max_artifact_bytes, SOURCES: settings.max_artifact_bytes},
+        ),
         Middleware(Streams, stopping),
         Middleware(Authentication, tokens, hosting),
     ]
@@ -72,6 +81,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.stopping = stopping
+    app.state.rooms = rooms
     return app
 
 

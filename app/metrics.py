@@ -56,6 +56,28 @@ class Metrics:
         )
         for outcome in ("changed", "unchanged", "refused"):
             self.registrations.labels(outcome)
+        self.sightings = Counter(
+            "headwater_sightings", "Calls and reads seen, by how the caller is known.", ["identity"], registry=registry
+        )
+        for identity in ("verified", "claimed", "unidentified"):
+            self.sightings.labels(identity)
+        self.predictions_logged = Counter(
+            "headwater_predictions_logged", "Rows of predictions written to the log.", registry=registry
+        )
+        self.predictions_dropped = Counter(
+            "headwater_predictions_dropped", "Rows of predictions that the log does not have.", registry=registry
+        )
+        self.windows_tested = Counter(
+            "headwater_windows_tested", "Windows of predictions tested for drift.", ["outcome"], registry=registry
+        )
+        for outcome in ("clean", "drifted"):
+            self.windows_tested.labels(outcome)
+        self.messages = Counter("headwater_messages", "Attempts to deliver a message.", ["outcome"], registry=registry)
+        for outcome in ("delivered", "postponed", "given_up"):
+            self.messages.labels(outcome)
+        self.messages_waiting = Gauge(
+            "headwater_messages_waiting", "Messages neither delivered nor given up.", registry=registry
+        )
         self.work_seconds = Histogram(
             "headwater_work_seconds",
             "Time of a piece of work off the event loop, its wait for a thread included: walks, reads of the store.",

@@ -3,6 +3,8 @@
 `docs/operations.md` explains them all; a test holds the two together.
 """
 
+import base64
+import binascii
 import difflib
 import re
 from collections.abc import Mapping
@@ -18,6 +20,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 PREFIX = "HEADWATER_"
 _SQLITE = "sqlite:///"
 _NEO4J = re.compile(r"(neo4j|bolt)(\+s|\+ssc)?")
+_SECRET_PREFIX = "whsec_"  # noqa: S105 (what every such secret begins with)
+_WEBHOOK = re.compile(r"(?P<scheme>https?)://([\w.-]+|\[[0-9a-fA-F:.]+\])(:(?P<port>\d{1,5}))?([/?][^\s#]*)?")
 _ORIGIN = re.compile(r"https?://[^/\s?#@]+")
 
 
@@ -37,6 +41,12 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+class DetectorName(StrEnum):
+    BUILTIN = "builtin"
+    ALIBI = "alibi"
+    """alibi-detect's TabularDrift, from the extra `alibi`: not for production."""
 
 
 class Settings(BaseSettings):
@@ -59,6 +69,18 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_048_576, gt=0)
     follow_seconds: float = Field(1, gt=0)
     operation_days: float = Field(30, gt=0)
+    data: Path | None = None
+    max_artifact_bytes: int = Field(1_073_741_824, gt=0)
+    predict_timeout_seconds: float = Field(10, gt=0)
+    prediction_queue: int = Field(10_000, ge=1)
+    prediction_flush_seconds: float = Field(2, gt=0)
+    consumer_agents: Annotated[tuple[str, ...], NoDecode] = ()
+    monitor_seconds: float = Field(60, gt=0)
+    monitor_rows: int = Field(500, ge=100)
+    detector: DetectorName = DetectorName.BUILTIN
+    webhook_url: str | None = Field(None, repr=False)
+    webhook_secret: str | None = Field(None, repr=False)
+    webhook_internal: bool = False
 
     @field_validator("store")
     @classmethod
@@ -82,9 +104,9 @@ class Settings(BaseSettings):
             " or neo4j://user:password@host:port/database"
         )
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "consumer_agents", mode="before")
     @classmethod
-    def _origins_are_split(cls, value: object) -> object:
+    def _lists_are_split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("allowed_origins")
@@ -94,6 +116,48 @@ class Settings(BaseSettings):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"is a list like https://one.example,https://two.example:8443, not {origin!r}")
         return origins
+
+    @field_validator("consumer_agents")
+    @classmethod
+    def _agents_are_patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                named = "name" in re.compile(pattern).groupindex
+            except re.error as error:
+                raise ValueError(
+                    f"is a list of regular expressions without commas, and {pattern!r} is none: {error}"
+                ) from error
+            if not named:
+                raise ValueError(
+                    f"is a list of patterns that each say which part of a User-Agent is the consumer's name, and"
+                    f" {pattern!r} has no group `name`; write it like (?P<name>[a-z-]+)/.*"
+                )
+        return patterns
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secret_is_one(cls, secret: str | None) -> str | None:
+        if secret is None:
+            return None
+        try:
+            key = base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
+        except binascii.Error:
+            key = b""
+        if not secret.startswith(_SECRET_PREFIX) or not 24 <= len(key) <= 64:
+            raise ValueError(f"is {_SECRET_PREFIX} and the base64 of 24 to 64 random bytes")
+        return secret
+
+    @model_validator(mode="after")
+    def _webhook_is_whole(self) -> Self:
+        if self.webhook_url is None:
+            return self
+        if (match := _WEBHOOK.fullmatch(self.webhook_url)) is None:
+            raise ValueError("HEADWATER_WEBHOOK_URL is a URL like https://hooks.example/headwater, without a user")
+        if not self.webhook_internal and (match["scheme"] != "https" or match["port"] not in {None, "443"}):
+            raise ValueError("HEADWATER_WEBHOOK_URL speaks https at port 443, unless HEADWATER_WEBHOOK_INTERNAL=true")
+        if self.webhook_secret is None:
+            raise ValueError("HEADWATER_WEBHOOK_URL needs HEADWATER_WEBHOOK_SECRET, to sign what is sent")
+        return self
 
     @model_validator(mode="after")
     def _beyond_loopback_needs_tokens(self) -> Self:
@@ -111,9 +175,21 @@ class Settings(BaseSettings):
         return Path(unquote(self.store.removeprefix(_SQLITE))) if self.store.startswith(_SQLITE) else None
 
     @property
+    def data_path(self) -> Path:
+        """The folder for what is no lineage: artifacts, sources of features, logged predictions. Made when needed."""
+        if self.data is not None:
+            return self.data
+        return Path("headwater-data") if self.sqlite_path is None else self.sqlite_path.with_suffix(".data")
+
+    @property
     def snapshot_path(self) -> Path | None:
         """Where the lineage index is kept between starts: beside a SQLite file. None: it is not kept."""
         return self.sqlite_path and self.sqlite_path.with_name(self.sqlite_path.name + "-index")
+
+    @property
+    def webhook_key(self) -> bytes:
+        """What messages are signed with; empty without a webhook."""
+        return base64.b64decode((self.webhook_secret or "").removeprefix(_SECRET_PREFIX))
 
     @property
     def store_redacted(self) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import anyio
@@ -32,11 +32,14 @@ class Upkeep:
         *,
         follow_seconds: float,
         operation_days: float,
+        works: Sequence[Callable[[Headwater], Awaitable[None]]] = (),
     ) -> None:
         self._open_store = open_store
         self._host = host
         self._follow_seconds = follow_seconds
         self._operation_microseconds = int(operation_days * _MICROSECONDS_PER_DAY)
+        self._works = works
+        self._working: list[asyncio.Task[None]] = []
         self._doing = "the store is being opened"
         self._trouble: str | None = None
         self.headwater: Headwater | None = None
@@ -73,12 +76,17 @@ class Upkeep:
                     assets=len(headwater.index.view().keys) - 1,
                     seconds=round(time.monotonic() - begin, 2),
                 )
+                if not self._working:
+                    self._working = [asyncio.create_task(_repeated(work, headwater)) for work in self._works]
                 await self._follow(headwater)
         except GraphError as error:
             self.failure = error
             log.error("the service cannot run with this store", reason=str(error))
 
     async def close(self) -> None:
+        for task in self._working:
+            task.cancel()
+        await asyncio.gather(*self._working, return_exceptions=True)
         if self.headwater is not None:
             await self.headwater.save()
             await anyio.to_thread.run_sync(self.headwater.store.close)
@@ -132,3 +140,15 @@ class Upkeep:
                     log.info("the store is available again")
                 self._trouble = None
             await asyncio.sleep(self._follow_seconds)
+
+
+async def _repeated(work: Callable[[Headwater], Awaitable[None]], headwater: Headwater) -> None:
+    """Until it ends, or is cancelled. A fault that nobody foresaw costs this work a pause, and nothing else."""
+    while True:
+        try:
+            await work(headwater)
+        except Exception:
+            log.exception("background work failed; trying again", work=work.__qualname__)
+            await asyncio.sleep(_LONGEST_PAUSE)
+        else:
+            return

@@ -1,28 +1,45 @@
 """The service with something real in it: `make run`, or `python -m demo`.
 
-Starts the service, trains models, registers them through the public API, and prints the answers to three questions.
+Starts the service, trains and deploys models, lets other processes call them, injects a drift, proposes a change, and
+prints what the service made of it, with links.
 Settings come from the environment, as for the service; without HEADWATER_STORE the store is .headwater/demo.db.
 """
 
 import argparse
+import io
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import httpx
+import pyarrow
+from headwater import Client, HeadwaterError
+from pyarrow import parquet
 
-from demo.client import Client, Refused
-from demo.story import DEPLOYMENT, FEATURE, MODEL, sources
-from demo.training import train, write
+from demo.river import (
+    Commands,
+    WentWrong,
+    alert_about,
+    apply_manifest,
+    keep_manifest,
+    let_a_device_drift,
+    let_callers_call,
+    link,
+    propose_a_change,
+    read_features,
+)
+from demo.story import ASSAYS_FILE, COLUMN, DEPLOYMENT, FEATURE, MODEL, data, deployments, serving, training
+from demo.training import Table, Trained, train
 
 FOLDER = Path(".headwater")
 READY_WITHIN_SECONDS = 120.0
@@ -41,17 +58,25 @@ def main() -> int:
         signal.signal(ending, signal.default_int_handler)
     store = os.environ.get("HEADWATER_STORE") or f"sqlite:///{FOLDER}/demo.db"
     try:
-        with service(store) as address, closing(Client(address, options.token)) as client:
+        with service(store) as address, Client(address, options.token) as client:
             print(f"Headwater runs at {address}\n  store      {_without_password(store)}")
-            load(client, artifacts_beside(store))
+            commands = Commands(address, options.token, folder_beside(store))
+            trained = load(client, commands)
+            live(client, commands, trained)
             answer(client)
-            print(f"Ask more:  {address}/graphql\nOverview:  {address}/", flush=True)
+            print(
+                f"Look around:  {address}/\n"
+                f"One column:   {link(address, 'n', COLUMN)}\n"
+                f"Alerts:       {address}/alerts\n"
+                f"Ask more:     {address}/graphql",
+                flush=True,
+            )
             if not options.once:
                 print("\nCtrl-C ends the service.", flush=True)
                 signal.pause()
     except KeyboardInterrupt:
         print("\nThe service has ended; the store keeps what it knows.")
-    except (CannotStart, Refused) as error:
+    except (CannotStart, WentWrong, HeadwaterError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -66,7 +91,7 @@ def service(store: str) -> Iterator[str]:
     address = f"http://{near}:{port}"
     if store.startswith("sqlite:///"):
         _file(store).parent.mkdir(parents=True, exist_ok=True)
-    settings = {"HEADWATER_LOG_LEVEL": "warning"} | os.environ
+    settings = {"HEADWATER_LOG_LEVEL": "warning", "HEADWATER_MONITOR_SECONDS": "1"} | os.environ
     settings |= {"HEADWATER_STORE": store, "HEADWATER_HOST": host, "HEADWATER_PORT": str(port)}
     # A session of its own: Ctrl-C reaches this process alone, which then ends the service in good order.
     process = subprocess.Popen([sys.executable, "-m", "app", "serve"], env=settings, start_new_session=True)
@@ -78,25 +103,85 @@ def service(store: str) -> Iterator[str]:
         process.wait()
 
 
-def load(client: Client, artifacts: Path) -> None:
-    """Trains and registers everything. What the service knows already stays as it is."""
+def load(client: Client, commands: Commands) -> Trained:
+    """Trains, registers and deploys everything. What the service knows already stays as it is."""
     begin = time.monotonic()
-    versions = train()
-    write(versions, artifacts)
-    print(
-        f"  artifacts  {artifacts}\n\nTrained {len(versions)} versions in {time.monotonic() - begin:.1f} s, measured on held-out rows:"
+    trained = train()
+    print(f"\nTrained {len(trained.versions)} versions in {time.monotonic() - begin:.1f} s, measured on held-out rows:")
+    print_table(
+        [(f"{v.plan.model} {v.plan.version}", *(f"{k} {x:g}" for k, x in v.metrics.items())) for v in trained.versions]
     )
-    print_table([(f"{v.plan.model} {v.plan.version}", *(f"{k} {x:g}" for k, x in v.metrics.items())) for v in versions])
-    results = [client.register(*source) for source in sources(versions)]
-    if any(result["changed"] for result in results):
-        sums = (sum(result[verb] for result in results) for verb in ("added", "updated", "withdrawn"))
-        print(
-            "Registered: {} facts added, {} updated, {} withdrawn; revision {}.\n".format(
-                *sums, results[-1]["revision"]
-            )
-        )
-    else:
-        print(f"Nothing changed: all of it was known at revision {results[-1]['revision']}.\n")
+    before = revision(client)
+    artifacts = {version.digest: str(client.upload_artifact(version.artifact)["uri"]) for version in trained.versions}
+    upload_assays(commands, trained.assays)
+    keep_manifest(commands, data())
+    apply_manifest(commands)
+    client.register(training(trained.versions, artifacts), origin="training:cellar", basis="OBSERVED", complete=True)
+    for deployment in deployments():
+        deployed = client.ask(DEPLOY, input=deployment)["deploy"]
+        if "message" in deployed:
+            raise WentWrong(deployed["message"])
+    client.register(serving(), origin="manifest:cellar/serving", basis="DECLARED", complete=True)
+    after = revision(client)
+    print(
+        f"Registered and deployed; revision {after}.\n"
+        if after > before
+        else f"Nothing changed: all of it was known at revision {after}.\n"
+    )
+    return trained
+
+
+def live(client: Client, commands: Commands, trained: Trained) -> None:
+    """The story, once; later runs find its alert open."""
+    if alert_about(client, FEATURE) is None:
+        let_callers_call(commands, trained.bottles)
+        read_features(commands.address, commands.token)
+        let_a_device_drift(client, commands, trained.bottles)
+    tell_of_callers(client)
+    tell_of_the_alert(client, commands.address)
+    print("A pull request drops lab.assays.flavanoids. `headwater check --base main` says:\n")
+    checked = propose_a_change(commands, data())
+    print(textwrap.indent((checked.stdout + checked.stderr).strip(), "   "))
+    print(f"\n   It ends with exit code {checked.returncode}, so that the pipeline stops.\n")
+
+
+def tell_of_callers(client: Client) -> None:
+    found = client.ask(CALLERS, key=DEPLOYMENT)["asset"]
+    print("Who calls cultivar-api, as the gateway saw it:")
+    rows = [("consumer", "calls", "identity", "declared")]
+    for edge in found["consumers"]["edges"]:
+        node = edge["node"]
+        identity = {True: "verified", False: "claimed", None: "never seen"}[node["verified"]]
+        declared = any(assertion["basis"] == "DECLARED" for assertion in node["assertions"])
+        rows.append((node["title"], str(node["usage"]["calls"]), identity, "yes" if declared else "no"))
+    rows.append(("(unidentified)", str(found["unidentified"]["calls"]), "none", ""))
+    print_table(rows)
+
+
+def tell_of_the_alert(client: Client, address: str) -> None:
+    alert = alert_about(client, FEATURE)
+    if alert is None:
+        raise WentWrong(f"There is no alert about {FEATURE}.")
+    print(f"Alert: {alert['title']}")
+    told = ", ".join(node["title"] for node in alert["consumers"]["nodes"])
+    rows = [
+        ("served by", ", ".join(node["title"] for node in alert["deployments"]["nodes"])),
+        ("likely causes", "; ".join(cause["asset"]["id"] for cause in alert["causes"][:3])),
+        ("hits", told),
+        ("see it", link(address, "alerts", alert["id"])),
+    ]
+    print_table(rows)
+
+
+def revision(client: Client) -> int:
+    return int(client.ask("query Head { head { revision } }")["head"]["revision"])
+
+
+def upload_assays(commands: Commands, assays: Table) -> None:
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.table(dict(assays)), file)
+    address = f"{commands.address}/api/v1/sources/{ASSAYS_FILE}"
+    httpx.put(address, content=file.getvalue(), headers=commands.authorization, timeout=60).raise_for_status()
 
 
 def answer(client: Client) -> None:
@@ -120,6 +205,23 @@ def answer(client: Client) -> None:
         [("consumer", "is a", "a change is felt", "owner"), *(_row(edge, _type(edge["node"])) for edge in using)]
     )
 
+
+DEPLOY = """
+mutation Deploy($input: DeployInput!) {
+  deploy(input: $input) { ... on Deployed { revision } ... on Problem { message } }
+}
+"""
+
+CALLERS = """
+query Callers($key: ID!) {
+  asset(key: $key) {
+    unidentified { calls }
+    consumers(first: 20) {
+      edges { node { title verified usage { calls } assertions { basis } } }
+    }
+  }
+}
+"""
 
 THREE_QUESTIONS = """
 query ThreeQuestions($feature: ID!, $model: ID!, $deployment: ID!) {
@@ -156,8 +258,11 @@ def print_table(rows: Sequence[tuple[str, ...]]) -> None:
     print()
 
 
-def artifacts_beside(store: str) -> Path:
-    return (_file(store).parent if store.startswith("sqlite:///") else FOLDER) / "artifacts"
+def folder_beside(store: str) -> Path:
+    """For what the story's people keep: a repository, the rows that callers draw from."""
+    folder = (_file(store).parent if store.startswith("sqlite:///") else FOLDER) / "cellar"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _row(edge: dict[str, Any], what: str) -> tuple[str, ...]:

@@ -1,33 +1,42 @@
-"""A wine cellar and its three models, as the service is told of them.
+"""A wine cellar and its models, as the service is told of them.
 
 The laboratory's assays of each bottle become features. One model tells the cultivar from them; what its deployment logs
-becomes features again, with which a second model estimates the proline, which is costly to measure. A third one reads
-the handwritten numbers on crate labels. Shops, dashboards and batch jobs use what the three answer.
+becomes features again, with which others tell whether to keep a bottle and estimate its proline, which is costly to
+measure. The card that the shop shows of a bottle is composed of these three. One more model reads the handwritten numbers
+on crate labels.
 
-Three sources speak, as in life: the data team's manifest, the training jobs, the serving team's manifest.
+Three people's words are registered: the data team's manifest, the training jobs, the serving team's manifest. What is
+served is deployed, and who uses it is seen.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from urllib.parse import unquote
 
 from sklearn.datasets import load_wine
 
-from demo.training import CHALLENGER, CHAMPION, CHEMISTRY, CULTIVARS, PLANS, PROFILE, Plan, Version
+from demo.training import CHALLENGER, CHAMPION, CHEMISTRY, PLANS, PROBABILITIES, PROFILE, Plan, Version
 
 Json = Mapping[str, object]
 
+NAMESPACE = "cellar"
 ASSAYS = "dataset:warehouse/lab.assays"
 SCANS = "dataset:warehouse/labels.scans"
-LOG = "dataset:warehouse/predictions.cultivar"
 READINGS = "dataset:warehouse/predictions.label_digit"
+LOG = "dataset:headwater/predictions%2Fcellar%2Fcultivar-api"
+"""The gateway's log of what cultivar-api was asked and answered."""
 CHEMISTRY_VIEW = "feature_view:cellar/bottle_chemistry"
 PROFILE_VIEW = "feature_view:cellar/bottle_profile"
-LABEL_READER = "deployment:cellar/label-reader"
 
 FEATURE = "feature:cellar/bottle_chemistry#flavanoid_share"
 MODEL = "model:cellar/proline"
 DEPLOYMENT = "deployment:cellar/cultivar-api"
 """What the three questions are asked of."""
+BOTTLE_CARD = "deployment:cellar/bottle-card"
+PROLINE_API = "deployment:cellar/proline-api"
+LABEL_READER = "deployment:cellar/label-reader"
+COLUMN = "column:warehouse/lab.assays#flavanoids"
+
+ASSAYS_FILE = "lab.assays.parquet"
 
 LABORATORY = {"name": "laboratory", "contact": "laboratory@cellar.example"}
 DATA = {"name": "data-platform", "contact": "#data-platform"}
@@ -38,26 +47,13 @@ SHOP = {"name": "shop", "contact": "#shop"}
 _MODELS = {
     "cultivar": ("Tells from a bottle's chemistry which grape it is made of", SCIENCE, 1),
     "proline": ("Estimates the proline in mg/l, which is costly to measure", SCIENCE, 2),
+    "keeping": ("Tells whether a bottle is one to keep", SCIENCE, 2),
     "label_digit": ("Reads one handwritten digit of a crate label", LOGISTICS, 2),
 }
 
 
-class Source(NamedTuple):
-    origin: str
-    basis: str
-    manifest: Json
-
-
-def sources(versions: Sequence[Version]) -> list[Source]:
-    """In the order in which to register them: each names only what it or an earlier one states."""
-    return [
-        Source("manifest:cellar/data", "DECLARED", _data()),
-        Source("training:cellar", "OBSERVED", _training(versions)),
-        Source("manifest:cellar/serving", "DECLARED", _serving()),
-    ]
-
-
-def _data() -> Json:
+def data() -> Json:
+    """The data team's `headwater.yaml`."""
     wine = load_wine()
     assays = [
         _column("bottle", "bigint", nullable=False, description="Number of the bottle"),
@@ -69,12 +65,28 @@ def _data() -> Json:
         _column("pixels", "double precision[64]", description="8 by 8 grey values, 0 to 16"),
         _column("digit", "smallint", description="As read by a person"),
     ]
-    log = [_column("bottle", "bigint", nullable=False), *(_column(name, "double precision") for name in CULTIVARS)]
     return {
+        "version": 1,
+        "origin": "manifest:cellar/data",
+        "namespace": NAMESPACE,
         "datasets": [
-            _named(ASSAYS, LABORATORY, "Thirteen measures of each bottle", tier=1, tags=["laboratory"], columns=assays),
+            _named(
+                ASSAYS,
+                LABORATORY,
+                "Thirteen measures of each bottle",
+                tier=1,
+                tags=["laboratory"],
+                columns=assays,
+                attributes={"location": ASSAYS_FILE},
+            ),
             _named(SCANS, LOGISTICS, "Digits cut from photographed crate labels", tags=["images"], columns=scans),
-            _named(LOG, SCIENCE, "Probabilities that cultivar-api answered", tags=["predictions"], columns=log),
+            _named(
+                LOG,
+                SCIENCE,
+                "What cultivar-api was asked and answered",
+                tags=["predictions"],
+                columns=[_column(f"output_{name}", "double") for name in PROBABILITIES],
+            ),
             _named(
                 READINGS,
                 LOGISTICS,
@@ -83,8 +95,8 @@ def _data() -> Json:
                 columns=[_column("scan", "bigint", nullable=False), _column("digit", "smallint")],
             ),
         ],
-        "featureViews": [
-            _view(CHEMISTRY_VIEW, "What the laboratory measured", CHEMISTRY),
+        "feature_views": [
+            _view(CHEMISTRY_VIEW, "What the laboratory measured", CHEMISTRY, source=ASSAYS),
             _view(PROFILE_VIEW, "What the cultivar model makes of a bottle", PROFILE),
         ],
         "jobs": [
@@ -99,7 +111,8 @@ def _data() -> Json:
     }
 
 
-def _training(versions: Sequence[Version]) -> Json:
+def training(versions: Sequence[Version], artifacts: Mapping[str, str]) -> Json:
+    """What the training jobs recorded. `artifacts` maps digests to where the artifacts are."""
     return {
         "runs": [
             {
@@ -119,96 +132,109 @@ def _training(versions: Sequence[Version]) -> Json:
                 "signature": _signature(version.plan),
                 "hyperparameters": dict(version.plan.hyperparameters),
                 "metrics": dict(version.metrics),
-                "artifact": {"uri": f"artifacts/{version.file_name}", "digest": version.digest},
+                "artifact": {"uri": artifacts[version.digest], "digest": version.digest},
+                **({} if version.profile is None else {"profile": dict(version.profile)}),
             }
             for version in versions
+        ],
+        "modelAliases": [
+            {"model": _model(model), "alias": alias, "version": version}
+            for alias, named in (("champion", CHAMPION), ("challenger", CHALLENGER))
+            for model, version in named.items()
         ],
     }
 
 
-def _serving() -> Json:
+def deployments() -> list[Json]:
+    """What is to be served, in the order in which to deploy it: steps before what is composed of them."""
+    return [
+        _deployed(
+            DEPLOYMENT, SCIENCE, "The champion, for everyone", 1, version="model_version:cellar/cultivar#%40champion"
+        ),
+        _deployed(
+            "deployment:cellar/cultivar-canary",
+            SCIENCE,
+            "The challenger, for one bottle in twenty",
+            3,
+            version="model_version:cellar/cultivar#3",
+        ),
+        _deployed(
+            "deployment:cellar/keep-or-drink",
+            SCIENCE,
+            "Whether to keep a bottle",
+            2,
+            version="model_version:cellar/keeping#1",
+        ),
+        _deployed(PROLINE_API, SCIENCE, "Estimates proline", 2, version="model_version:cellar/proline#2"),
+        _deployed(
+            "deployment:cellar/proline-quick",
+            SCIENCE,
+            "Estimates proline roughly, for bottles that will not be kept",
+            3,
+            version="model_version:cellar/proline#1",
+        ),
+        _deployed(
+            BOTTLE_CARD,
+            SHOP,
+            "Cultivar, then whether to keep it, then the estimate that is worth its price",
+            1,
+            composition=[
+                {"deployment": DEPLOYMENT},
+                {"deployment": "deployment:cellar/keep-or-drink"},
+                {
+                    "switch": [
+                        {"deployment": PROLINE_API, "output": "keep", "equals": 1},
+                        {"deployment": "deployment:cellar/proline-quick"},
+                    ]
+                },
+            ],
+        ),
+        _deployed(
+            LABEL_READER,
+            LOGISTICS,
+            "Reads crate labels; requests carry the pixels",
+            2,
+            version="model_version:cellar/label_digit#%40champion",
+            featuresFrom="REQUEST",
+        ),
+    ]
+
+
+def serving() -> Json:
+    """Whom the serving team knows of."""
     return {
-        "modelAliases": [
-            {"model": _model(model), "alias": alias, "version": version}
-            for alias, versions in (("champion", CHAMPION), ("challenger", CHALLENGER))
-            for model, version in versions.items()
-        ],
-        "deployments": [
-            _named(
-                DEPLOYMENT,
-                SCIENCE,
-                "The champion, for everyone",
-                tier=1,
-                environment="production",
-                url="https://cultivar.cellar.example/predict",
-                serves=["model_version:cellar/cultivar#%40champion"],
-                logsTo=[LOG],
-            ),
-            _named(
-                "deployment:cellar/cultivar-canary",
-                SCIENCE,
-                "The challenger, for one bottle in twenty",
-                tier=3,
-                environment="production",
-                serves=["model_version:cellar/cultivar#3"],
-            ),
-            _named(
-                "deployment:cellar/proline-api",
-                SCIENCE,
-                "Estimates proline",
-                tier=2,
-                environment="production",
-                url="https://proline.cellar.example/predict",
-                serves=["model_version:cellar/proline#2"],
-            ),
-            _named(
-                "deployment:cellar/bottle-card",
-                SHOP,
-                "One answer of two models, for the shop",
-                tier=1,
-                environment="production",
-                calls=[DEPLOYMENT, "deployment:cellar/proline-api"],
-            ),
-            _named(
-                LABEL_READER,
-                LOGISTICS,
-                "Reads crate labels; requests carry the pixels",
-                tier=2,
-                environment="production",
-                featuresFrom="REQUEST",
-                serves=["model_version:cellar/label_digit#%40champion"],
-                logsTo=[READINGS],
-            ),
-        ],
         "consumers": [
             _consumer(
                 "crate-sorter", "SERVICE", LOGISTICS, "Sends each crate to its aisle", 1, DEPLOYMENT, LABEL_READER
             ),
-            _consumer("web-shop", "APPLICATION", SHOP, "Shows the bottle card", 1, "deployment:cellar/bottle-card"),
+            _consumer("web-shop", "APPLICATION", SHOP, "Shows the bottle card", 1, BOTTLE_CARD),
             _consumer(
                 "quality-board", "DASHBOARD", LABORATORY, "Predictions against the growers' word", 3, LOG, ASSAYS
             ),
-            _consumer("vintage-study", "NOTEBOOK", SCIENCE, "Compares vintages", 4, "deployment:cellar/proline-api"),
-            _consumer(
-                "blend-plan", "BATCH_JOB", SCIENCE, "Plans the night's blends", 2, "deployment:cellar/proline-api"
-            ),
+            _consumer("vintage-study", "NOTEBOOK", SCIENCE, "Compares vintages", 4, PROLINE_API),
+            _consumer("blend-plan", "BATCH_JOB", SCIENCE, "Plans the night's blends", 2, PROLINE_API),
             _consumer("stock-count", "BATCH_JOB", LOGISTICS, "Counts crates", 3, READINGS),
         ],
+        "flows": [{"source": LABEL_READER, "target": READINGS}],
     }
 
 
+def _deployed(key: str, owner: Json, description: str, tier: int, **fields: object) -> Json:
+    return _named(key, owner, description, tier=tier, environment="production", **fields)
+
+
 def _named(key: str, owner: Json, description: str, **fields: object) -> Json:
-    namespace, name = key.partition(":")[2].split("/")
+    namespace, name = (unquote(part) for part in key.partition(":")[2].split("/"))
     return {"namespace": namespace, "name": name, "owners": [owner], "description": description, **fields}
 
 
 def _column(name: str, type_: str, **fields: object) -> Json:
-    return {"path": [name], "type": type_, **fields}
+    return {"name": name, "type": type_, **fields}
 
 
-def _view(key: str, description: str, definitions: Mapping[str, str]) -> Json:
+def _view(key: str, description: str, definitions: Mapping[str, str], **fields: object) -> Json:
     features = [{"name": name, "type": "double", "definition": text} for name, text in definitions.items()]
-    return _named(key, DATA, description, entities=["bottle"], features=features)
+    return _named(key, DATA, description, entities=["bottle"], features=features, **fields)
 
 
 def _view_job(name: str, source: str, view: str, definitions: Mapping[str, str]) -> Json:
@@ -218,7 +244,7 @@ def _view_job(name: str, source: str, view: str, definitions: Mapping[str, str])
         for column in definition.split(" / ")
     ]
     return _named(
-        _job(name), DATA, "Every night, for every bottle", inputs=[source], outputs=[view], columnLineage=lineage
+        _job(name), DATA, "Every night, for every bottle", inputs=[source], outputs=[view], column_lineage=lineage
     )
 
 
@@ -233,18 +259,21 @@ def _consumer(name: str, type_: str, owner: Json, description: str, tier: int, *
 
 def _inputs(plan: Plan) -> list[str]:
     table = SCANS if plan.model == "label_digit" else ASSAYS
-    return [*(_read(plan, name) for name in plan.reads), table.replace("dataset:", "column:") + f"#{plan.target}"]
+    target = {"keep": "proline"}.get(plan.target, plan.target)  # what is worth keeping has much proline
+    return [*(_read(plan, name) for name in plan.reads), table.replace("dataset:", "column:") + f"#{target}"]
 
 
 def _signature(plan: Plan) -> Json:
     inputs = [
         {"name": name, "type": "double"}
-        | ({"feature": _read(plan, name)} if plan.model != "label_digit" else {"shape": [64]})
+        | ({"feature": _read(plan, name)} if plan.model != "label_digit" else {"shape": [-1, 64]})
         for name in plan.reads
     ]
     return {
         "inputs": inputs,
-        "outputs": [{"name": plan.target, "type": "double" if plan.model == "proline" else "long"}],
+        "outputs": [
+            {"name": name, "type": "long" if plan.target in ("digit", "keep") else "double"} for name in plan.outputs
+        ],
     }
 
 

@@ -1,4 +1,4 @@
-"""Trains the models, on data sets that come with scikit-learn, and writes them as files that need no unpickling."""
+"""Trains the models, on data sets that come with scikit-learn, as artifacts that need no unpickling."""
 
 import hashlib
 import io
@@ -7,9 +7,10 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
+import headwater
 import numpy as np
 import skops.io
 from sklearn.base import BaseEstimator
@@ -17,6 +18,7 @@ from sklearn.datasets import load_digits, load_wine
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, r2_score
 from sklearn.model_selection import train_test_split
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -34,10 +36,11 @@ CHEMISTRY = {
 }
 """Features of a bottle: a column of its assay, or the ratio of two."""
 
-PROFILE = {"barolo_probability": "barolo", "grignolino_probability": "grignolino"}
-"""Features of a bottle that the deployed cultivar model gives: columns of its prediction log."""
+PROBABILITIES = ("barolo_probability", "grignolino_probability", "barbera_probability")
+"""What the cultivar model answers, one for each class."""
 
-CULTIVARS = ("barolo", "grignolino", "barbera")
+PROFILE = {name: f"output_{name}" for name in PROBABILITIES[:2]}
+"""Features of a bottle that the deployed cultivar model gives: columns of its prediction log."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Plan:
     estimator: BaseEstimator
     reads: tuple[str, ...]
     target: str
+    outputs: tuple[str, ...]
     hyperparameters: Mapping[str, object]
 
 
@@ -59,14 +63,21 @@ class Version:
     metrics: Mapping[str, float]
     """On rows that no model was trained on."""
     artifact: bytes
+    profile: Mapping[str, object] | None
+    """How inputs and outputs are distributed over the rows it was trained on; None for images."""
 
     @property
     def digest(self) -> str:
         return f"sha256:{hashlib.sha256(self.artifact).hexdigest()}"
 
-    @property
-    def file_name(self) -> str:
-        return f"{self.plan.model}-{self.plan.version}.skops"
+
+class Trained(NamedTuple):
+    versions: list[Version]
+    """Every version of `PLANS`, in that order."""
+    bottles: Table
+    """The rows that callers ask about: one bottle each, with its number and all features."""
+    assays: Table
+    """What the laboratory measured, the source of the features."""
 
 
 PLANS = (
@@ -76,6 +87,7 @@ PLANS = (
         DecisionTreeClassifier(max_depth=2, random_state=0),
         ("alcohol", "malic_acid", "ash"),
         "cultivar",
+        PROBABILITIES,
         {"algorithm": "decision tree", "max_depth": 2},
     ),
     Plan(
@@ -84,15 +96,17 @@ PLANS = (
         make_pipeline(StandardScaler(), LogisticRegression(C=0.3)),
         ("alcohol", "malic_acid", "flavanoid_share", "color_intensity", "hue"),
         "cultivar",
+        PROBABILITIES,
         {"algorithm": "logistic regression", "C": 0.3},
     ),
     Plan(
         "cultivar",
         "3",
-        make_pipeline(StandardScaler(), SVC(C=1.0)),
-        ("alcohol", "flavanoid_share", "color_intensity", "hue"),
+        GaussianNB(),
+        ("alcohol", "malic_acid", "flavanoid_share", "color_intensity", "hue"),
         "cultivar",
-        {"algorithm": "support vectors", "C": 1.0},
+        PROBABILITIES,
+        {"algorithm": "naive Bayes"},
     ),
     Plan(
         "proline",
@@ -100,6 +114,7 @@ PLANS = (
         make_pipeline(StandardScaler(), Ridge(alpha=1.0)),
         ("alcohol", "color_intensity"),
         "proline",
+        ("proline",),
         {"algorithm": "ridge regression", "alpha": 1.0},
     ),
     Plan(
@@ -108,7 +123,17 @@ PLANS = (
         make_pipeline(StandardScaler(), Ridge(alpha=1.0)),
         ("alcohol", "color_intensity", "barolo_probability", "grignolino_probability"),
         "proline",
+        ("proline",),
         {"algorithm": "ridge regression", "alpha": 1.0},
+    ),
+    Plan(
+        "keeping",
+        "1",
+        LogisticRegression(),
+        ("alcohol", "barolo_probability"),
+        "keep",
+        ("keep",),
+        {"algorithm": "logistic regression"},
     ),
     Plan(
         "label_digit",
@@ -116,21 +141,34 @@ PLANS = (
         DecisionTreeClassifier(max_depth=10, random_state=0),
         ("pixels",),
         "digit",
+        ("digit",),
         {"algorithm": "decision tree", "max_depth": 10},
     ),
-    Plan("label_digit", "2", SVC(gamma=0.001), ("pixels",), "digit", {"algorithm": "support vectors", "gamma": 0.001}),
+    Plan(
+        "label_digit",
+        "2",
+        SVC(gamma=0.001),
+        ("pixels",),
+        "digit",
+        ("digit",),
+        {"algorithm": "support vectors", "gamma": 0.001},
+    ),
 )
 
-CHAMPION = {"cultivar": "2", "proline": "2", "label_digit": "2"}
+CHAMPION = {"cultivar": "2", "proline": "2", "keeping": "1", "label_digit": "2"}
 CHALLENGER = {"cultivar": "3"}
 
 
-def train() -> list[Version]:
-    """Every version of `PLANS`, in that order."""
+def train() -> Trained:
     wine = load_wine()
-    assays: dict[str, np.ndarray] = dict(zip(wine.feature_names, wine.data.T, strict=True))
+    assays: dict[str, np.ndarray] = {
+        "bottle": np.arange(len(wine.target)),
+        **{name.split("/")[0]: column for name, column in zip(wine.feature_names, wine.data.T, strict=True)},
+        "cultivar": wine.target,
+    }
     bottles = {name: _computed(definition, assays) for name, definition in CHEMISTRY.items()}
-    bottles |= {"cultivar": wine.target, "proline": assays["proline"]}
+    bottles |= {name: assays[name] for name in ("bottle", "cultivar", "proline")}
+    bottles["keep"] = (bottles["proline"] > np.median(bottles["proline"])).astype(np.int64)
     digits = load_digits()
     scans = {"pixels": digits.data, "digit": digits.target}
 
@@ -141,15 +179,8 @@ def train() -> list[Version]:
         if plan.model == "cultivar" and plan.version == CHAMPION["cultivar"]:
             # What the champion's deployment logs for each bottle, the next model reads.
             predicted = plan.estimator.predict_proba(_matrix(bottles, plan.reads))
-            logged = dict(zip(CULTIVARS, predicted.T, strict=True))
-            bottles |= {name: logged[column] for name, column in PROFILE.items()}
-    return versions
-
-
-def write(versions: Sequence[Version], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for version in versions:
-        (folder / version.file_name).write_bytes(version.artifact)
+            bottles |= dict(zip(PROBABILITIES, predicted.T, strict=True))
+    return Trained(versions, bottles, assays)
 
 
 def _trained(plan: Plan, table: Table) -> Version:
@@ -163,7 +194,15 @@ def _trained(plan: Plan, table: Table) -> Version:
         run_id=str(uuid5(NAMESPACE_URL, f"headwater:demo/{plan.model}/{plan.version}")),
         metrics=_metrics(estimator, given[held_out], wanted[held_out]),
         artifact=_portable(skops.io.dumps(estimator)),
+        profile=None if plan.model == "label_digit" else _profile(plan, given[fit]),
     )
+
+
+def _profile(plan: Plan, given: np.ndarray) -> Mapping[str, object]:
+    estimator: Any = plan.estimator
+    several = len(plan.outputs) > 1
+    answers = estimator.predict_proba(given).T if several else [estimator.predict(given)]
+    return headwater.profile(dict(zip(plan.reads, given.T, strict=True)), dict(zip(plan.outputs, answers, strict=True)))
 
 
 def _metrics(estimator: Any, given: np.ndarray, wanted: np.ndarray) -> dict[str, float]:

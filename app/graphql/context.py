@@ -7,12 +7,18 @@ import strawberry
 from graphql import GraphQLError
 from strawberry.dataloader import DataLoader
 
+from app.alerting.alert import Alert, alerts_now
 from app.identity import Principal, Role
+from app.rooms import Rooms
 from app.service import Headwater
 from graph.attributes import Shown, shown_attributes
 from graph.keys import AssetKey
 from graph.model import Flow, StoredAssertion
 from graph.topology import Moment
+from graph.usage import Usage, day_of
+
+USAGE_DAYS = 30
+"""Of how many UTC days usage is told, today included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +35,25 @@ class Record:
 class Context:
     headwater: Headwater
     principal: Principal
+    rooms: Rooms
     request_id: str = ""
     connection_params: object | None = None
     records: DataLoader[tuple[AssetKey, Moment], Record] = field(init=False)
     versions: DataLoader[AssetKey, int | None] = field(init=False)
     evidence: DataLoader[tuple[Flow, int], tuple[StoredAssertion, ...]] = field(init=False)
+    usages: DataLoader[AssetKey, list[Usage]] = field(init=False)
+    """Calls of each asset and by it, of the days that answers tell of."""
+
+    alerts: DataLoader[None, tuple[Moment, list[Alert]]] = field(init=False)
+    """All alerts as they are now, newest first."""
 
     def __post_init__(self) -> None:
         self.records = DataLoader(self._load_records, max_batch_size=1000)
         self.versions = DataLoader(self._load_versions, max_batch_size=1000)
         self.evidence = DataLoader(self._load_evidence, max_batch_size=1000)
+        self.usages = DataLoader(self._load_usages, max_batch_size=1000, cache=False)  # counts move under subscriptions
+
+        self.alerts = DataLoader(self._load_alerts, max_batch_size=1000, cache=False)  # they move as well
 
     def require(self, role: Role) -> None:
         if self.principal.role < role:
@@ -67,6 +82,18 @@ class Context:
             believed = await self.headwater.believed(flows, revision)
             found |= {(flow, revision): believed.get(flow, ()) for flow in flows}
         return [found[each] for each in wanted]
+
+    async def _load_usages(self, keys: Sequence[AssetKey]) -> list[list[Usage]]:
+        found: dict[AssetKey, list[Usage]] = {key: [] for key in keys}
+        since = day_of(self.headwater.clock()) - USAGE_DAYS + 1
+        for usage in await self.headwater.in_thread(self.headwater.store.usage, list(found), since):
+            for end in {usage.source, usage.reader}:
+                if end in found:
+                    found[end].append(usage)
+        return [found[key] for key in keys]
+
+    async def _load_alerts(self, asked: Sequence[None]) -> list[tuple[Moment, list[Alert]]]:
+        return [await alerts_now(self.headwater)] * len(asked)
 
     async def _load_versions(self, keys: Sequence[AssetKey]) -> list[int | None]:
         versions = await self.headwater.versions(keys)

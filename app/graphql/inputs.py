@@ -273,10 +273,15 @@ class ModelVersionInput(AssetInput):
     hyperparameters: JSON | None = UNSET
     metrics: JSON | None = strawberry.field(default=UNSET, description="Held-out metrics: names to numbers.")
     artifact: ArtifactInput | None = UNSET
+    profile: JSON | None = strawberry.field(
+        default=UNSET,
+        description="How inputs and outputs were spread when it was trained; predictions are then watched for drift."
+        " The client makes it from rows.",
+    )
 
     def state(self, to: Statements) -> AssetKey:
         refuse_outer_space(self.version)
-        attributes = self.common("hyperparameters", "metrics")
+        attributes = self.common("hyperparameters", "metrics", "profile")
         if self.signature is not UNSET:
             attributes["signature"] = self.signature.json() if self.signature else None
         if self.artifact is not UNSET:

@@ -7,23 +7,26 @@ from datetime import datetime
 from enum import Enum
 from typing import Annotated, cast
 
+import numpy as np
 import strawberry
 from strawberry.relay import PageInfo
 from strawberry.scalars import JSON
 
+from app.events import CLAIMED
 from app.graphql.context import Context, Info
 from app.graphql.paging import decode_cursor, encode_cursor, page_info, page_size
 from app.graphql.problems import InvalidInputProblem, RevisionUnavailableProblem, UnknownAssetProblem
 from app.graphql.types import Asset, FlowNode, asset, flow_node
+from app.graphql.usage import Usage, usage_of
 from app.service import When
 from graph.impact import When as Felt
 from graph.impact import when_felt
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Timing
-from graph.neighbours import HeldFlow
+from graph.neighbours import HeldFlow, arrows_walked
 from graph.paths import Path
 from graph.time import instant, moment
-from graph.topology import Ints, Moment, View
+from graph.topology import KIND_CODE, Ints, Moment, View
 from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected, walk
 
 strawberry.enum(Direction, name="Direction")
@@ -56,6 +59,7 @@ class FlowFilterInput:
     bases: list[Basis] = strawberry.field(default_factory=list)
     timings: list[Timing] = strawberry.field(default_factory=list)
     origins: list[str] = strawberry.field(default_factory=list)
+    verified: bool = strawberry.field(default=False, description="Without what callers only claimed to be.")
 
 
 @strawberry.input(description="Selects from the answer, and never stops the walk. Between fields all must match.")
@@ -84,7 +88,10 @@ class Question:
 
 
 def flow_filter(given: FlowFilterInput | None) -> FlowFilter:
-    return FlowFilter(tuple(given.bases), tuple(given.timings), tuple(given.origins)) if given else FlowFilter()
+    if given is None:
+        return FlowFilter()
+    without = (CLAIMED,) if given.verified else ()
+    return FlowFilter(tuple(given.bases), tuple(given.timings), tuple(given.origins), without)
 
 
 def asset_filter(given: AssetFilterInput | None) -> AssetFilter:
@@ -149,7 +156,7 @@ class _Answered:
 
 @strawberry.type(description="One asset of the answer.")
 class LineageEdge:
-    answered: strawberry.Private[_Answered]
+    answered: strawberry.Private[_Answered | None]
     row: strawberry.Private[int]
     cursor: str
     node: Asset
@@ -159,6 +166,8 @@ class LineageEdge:
 
     @strawberry.field(description="When a change of the start is felt here.")
     async def when(self) -> WhenFelt:
+        if self.answered is None:  # listed for what it is, not for what a walk found
+            return WhenFelt.NOW
         return WhenFelt[Felt(int((await self.answered.felt())[self.row])).name]
 
 
@@ -212,6 +221,15 @@ class LineageNode:
     def reached(self) -> int:
         return len(self.answered.lineage)
 
+    @strawberry.field(
+        description="What cannot be seen: calls by callers that could not be told, at all deployments and features reached,"
+        " the start and its parts included. While there are any, that nobody is listed does not say that nobody is hit."
+    )
+    async def unidentified(self, info: Info) -> Usage:
+        lineage = self.answered.lineage
+        called = await info.context.headwater.in_thread(_called, lineage)
+        return await usage_of(info, called, lambda each: each.reader is None)
+
     @strawberry.field
     async def counts(self) -> LineageCounts:
         lineage, rows = self.answered.lineage, self.answered.rows.tolist()
@@ -257,7 +275,8 @@ class LineageNode:
         )
 
     @strawberry.field(
-        description="All selected assets as columns of equal length: key, kind, namespace, hops, when, partly, stub, owners."
+        description="All selected assets as columns of equal length: key, kind, namespace, title, hops, when, partly, stub,"
+        " owners, tags, tier."
         " For large answers; the same in NDJSON is at /api/v1/lineage.ndjson."
     )
     async def columns(self) -> JSON:
@@ -265,21 +284,42 @@ class LineageNode:
         run = self.answered.context.headwater.in_thread
         return cast("JSON", await run(columns, self.answered.lineage, self.answered.rows, felt))
 
+    @strawberry.field(
+        description="What flows straight between two selected assets, or between one and the start: `source` and `target`"
+        " are places in `columns`, -1 is the start (its parts and container count as it), `timing` is LIVE or BUILT."
+    )
+    async def arrows(self) -> JSON:
+        answered, question = self.answered, self.answered.question
+        run = answered.context.headwater.in_thread
+        found = await run(arrows_walked, answered.lineage, answered.rows, question.flows, question.depth)
+        return cast(
+            "JSON",
+            {
+                "source": [arrow.source for arrow in found],
+                "target": [arrow.target for arrow in found],
+                "timing": [arrow.timing.value for arrow in found],
+            },
+        )
+
 
 def columns(lineage: Lineage, rows: Ints, felt: Ints) -> dict[str, list[object]]:
     """The columnar form; `when` holds the names of `WhenFelt`."""
     view, assets = lineage.view, lineage.assets[rows]
     names = [when.name for when in Felt]
     listed = rows.tolist()
+    labels = [lineage.label(row) for row in listed]
     return {
         "key": [view.keys[number] for number in assets.tolist()],
         "kind": [lineage.kind(row).value for row in listed],
         "namespace": [view.namespaces[code] for code in view.namespace[assets].tolist()],
+        "title": [lineage.key(row).title for row in listed],
         "hops": lineage.hops[rows].tolist(),
         "when": [names[code] for code in felt[rows].tolist()],
         "partly": lineage.partly[rows].tolist(),
         "stub": lineage.stub[rows].tolist(),
-        "owners": [list(lineage.label(row).owners) for row in listed],
+        "owners": [list(label.owners) for label in labels],
+        "tags": [list(label.tags) for label in labels],
+        "tier": [label.tier for label in labels],
     }
 
 
@@ -315,6 +355,14 @@ async def answer(context: Context, question: Question, asked: When) -> LineageNo
 def _walked(question: Question, view: View, at: Moment) -> tuple[Lineage, Ints]:
     lineage = walk(view, question.start, question.direction, at, question.follow, question.flows, question.depth)
     return lineage, selected(lineage, question.select)
+
+
+def _called(lineage: Lineage) -> list[AssetKey]:
+    """What of the whole answer, the start included, callers can be seen at."""
+    view, start = lineage.view, lineage.view.number(lineage.start)
+    assets = np.concatenate([np.array([start, *view.parts_of(start)], np.int64), lineage.assets])
+    kinds = [KIND_CODE[kind] for kind in (AssetKind.DEPLOYMENT, AssetKind.FEATURE)]
+    return [view.key(asset) for asset in assets[np.isin(view.kind[assets], kinds)].tolist()]
 
 
 def path_node(path: Path, at: Moment) -> PathNode:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import strawberry
 
+from app.graphql.alerts import AlertQuery
+from app.graphql.checks import CheckQuery
 from app.graphql.context import Info
 from app.graphql.lineage import (
     AssetFilterInput,
@@ -60,7 +62,7 @@ class Head:
 
 
 @strawberry.type
-class Query:
+class Query(AlertQuery, CheckQuery):
     @strawberry.field(description="Relay: any object by id. Null: nothing has this id.")
     async def node(self, info: Info, id: Id) -> Node | None:
         return await _found(info, id)

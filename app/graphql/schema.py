@@ -21,15 +21,18 @@ class _Schema(strawberry.Schema):
     def process_errors(self, errors: Sequence[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Only what nobody foresaw is an error of ours; what a client got wrong is told to the client."""
         for error in errors:
-            if error.original_error is not None and not isinstance(error.original_error, GraphError | GraphQLError):
-                _log.error("resolver failed at %s", error.path, exc_info=error.original_error)
+            original = error.original_error
+            if isinstance(original, GraphError):
+                error.extensions = {"code": type(original).__name__}
+            elif original is not None and not isinstance(original, GraphQLError):
+                _log.error("resolver failed at %s", error.path, exc_info=original)
 
 
 schema = _Schema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=ASSET_TYPES,
+    types=tuple(ASSET_TYPES.values()),
     config=SCHEMA_CONFIG,
     extensions=limit_extensions(public=(GraphError,)),
 )

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 import strawberry
 from strawberry.scalars import JSON
 
+from app.events import CLAIMED, VERIFIED
 from app.graphql.context import Info, Record
 from app.graphql.paging import Connection, decode_cursor, encode_cursor, page, page_of_list, page_size
+from app.graphql.usage import Usage, usage_of
 from app.service import When
 from graph.attributes import Claim as Said
 from graph.attributes import values
@@ -22,8 +24,10 @@ from graph.topology import Moment
 from graph.walk import AssetFilter, Direction
 
 if TYPE_CHECKING:
+    from app.graphql.alerts import Alert
     from app.graphql.lineage import LineageConnection
 
+Alerts: TypeAlias = list[Annotated["Alert", strawberry.lazy("app.graphql.alerts")]]
 LineageRows: TypeAlias = Annotated["LineageConnection", strawberry.lazy("app.graphql.lineage")]
 
 strawberry.enum(AssetKind, name="AssetKind")
@@ -89,7 +93,7 @@ class Asset(Node):
 
     @strawberry.field(description="A short name for people.")
     def title(self) -> str:
-        return self.key.part or self.key.name
+        return self.key.title
 
     @strawberry.field(description="The revision that last changed what is said of it; for optimistic concurrency.")
     async def version(self, info: Info) -> int | None:
@@ -131,6 +135,28 @@ class Asset(Node):
     @strawberry.field
     async def source_link(self, info: Info) -> str | None:
         return await self.text(info, "source_link")
+
+    @strawberry.field(
+        description="Calls seen: those a consumer made; for every other asset those made of it, by unidentified callers too."
+    )
+    async def usage(self, info: Info) -> Usage:
+        made = self.key.kind is AssetKind.CONSUMER
+        return await usage_of(info, [self.key], lambda each: (each.reader if made else each.source) == self.key)
+
+    @strawberry.field(description="Of those made of it: by callers that could not be told.")
+    async def unidentified(self, info: Info) -> Usage:
+        return await usage_of(info, [self.key], lambda each: each.source == self.key and each.reader is None)
+
+    @strawberry.field(
+        description="Of consumers that were seen calling: whether their name was bound to a credential (else it was only"
+        " claimed). Null: never seen calling, or no consumer."
+    )
+    async def verified(self, info: Info) -> bool | None:
+        if self.key.kind is not AssetKind.CONSUMER:
+            return None
+        said = [row.assertion for row in (await self.record(info)).said]
+        origins = {each.origin for each in said if each.valid.holds_at(self.moment.at)}
+        return True if VERIFIED in origins else False if CLAIMED in origins else None
 
     @strawberry.field(description="All attributes, with who says so and who disagrees.")
     async def attributes(self, info: Info) -> list[Attribute]:
@@ -174,6 +200,20 @@ class Asset(Node):
     @strawberry.field(description="Runway's third question: the consumers of its output, however far downstream.")
     async def consumers(self, info: Info, first: int = 50, after: str | None = None) -> LineageRows:
         return await self._question(info, Direction.DOWNSTREAM, AssetKind.CONSUMER, first, after)
+
+    @strawberry.field(
+        description="Alerts that name it: as what they are about, its source column, or where it showed; newest first, as"
+        " they are now."
+    )
+    async def alerts(
+        self,
+        info: Info,
+        open: Annotated[bool, strawberry.argument(description="Without those that are resolved.")] = True,
+        first: int = 20,
+    ) -> Alerts:
+        from app.graphql.alerts import alerts_of  # noqa: PLC0415  the two name each other's types
+
+        return await alerts_of(info, self.key, open, first)
 
     @strawberry.field(description="What changed about it and the flows at it, newest first.")
     async def history(self, info: Info, first: int = 50, after: str | None = None) -> Connection["RevisionNode"]:
@@ -331,6 +371,12 @@ class ModelVersion(Asset):
     async def artifact(self, info: Info) -> JSON | None:
         return await self.json(info, "artifact")
 
+    @strawberry.field(
+        description="How inputs and outputs were spread when it was trained: what drift is measured from."
+    )
+    async def profile(self, info: Info) -> JSON | None:
+        return await self.json(info, "profile")
+
 
 @strawberry.type(description="A model, version or alias that a deployment serves.")
 class Served:
@@ -343,6 +389,15 @@ class Deployment(Asset):
     @strawberry.field
     async def url(self, info: Info) -> str | None:
         return await self.text(info, "url")
+
+    @strawberry.field(description="Whether it answers requests here, now, whatever the moment asked for.")
+    def ready(self, info: Info) -> bool:
+        return info.context.rooms.serving.ready(self.key)
+
+    @strawberry.field(description="The steps of a deployment made of others, as they were deployed; null for others.")
+    async def composition(self, info: Info) -> JSON | None:
+        serving = (await self.shown(info)).get("serving")
+        return cast("JSON | None", serving.get("composition")) if isinstance(serving, dict) else None
 
     @strawberry.field(description="The models and versions it serves.")
     async def serves(self, info: Info) -> list[Served]:
@@ -413,6 +468,21 @@ class FlowNode:
         said = [stored.assertion for stored in await self._believed(info)]
         return sorted({assertion.origin for assertion in said if assertion.valid.holds_at(self.moment.at)})
 
+    @strawberry.field(description="The calls seen, of the source by the target.")
+    async def usage(self, info: Info) -> Usage:
+        # Of the target, since those of the source may be by thousands of others.
+        return await usage_of(info, [self.flow.target], lambda each: (each.source, each.reader) == self.flow[:2])
+
+    @strawberry.field(
+        description="Whether the caller's name was bound to a credential when it was seen; false: it was only claimed."
+        " Null: no caller was seen."
+    )
+    async def verified(self, info: Info) -> bool | None:
+        said = [stored.assertion for stored in await self._believed(info)]
+        held = [each for each in said if each.valid.holds_at(self.moment.at)]
+        told = [each.attributes.get("verified") for each in held if each.origin in (VERIFIED, CLAIMED)]
+        return True if True in told else False if False in told else None
+
     @strawberry.field(description="The evidence: every assertion of it that was believed then.")
     async def assertions(self, info: Info) -> list[AssertionNode]:
         return [assertion_node(stored) for stored in await self._believed(info)]
@@ -439,7 +509,7 @@ class RevisionNode:
     changes: list[Change]
 
 
-_TYPES: dict[AssetKind, type[Asset]] = {
+ASSET_TYPES: dict[AssetKind, type[Asset]] = {
     AssetKind.DATASET: Dataset,
     AssetKind.COLUMN: Column,
     AssetKind.FEATURE_VIEW: FeatureView,
@@ -451,11 +521,11 @@ _TYPES: dict[AssetKind, type[Asset]] = {
     AssetKind.DEPLOYMENT: Deployment,
     AssetKind.CONSUMER: Consumer,
 }
-ASSET_TYPES = tuple(_TYPES.values())
+"""`app.graphql.alerts`, which builds on more than assets, adds its own."""
 
 
 def asset(key: AssetKey, at: Moment) -> Asset:
-    return _TYPES[key.kind](id=strawberry.ID(str(key)), key=key, moment=at)
+    return ASSET_TYPES[key.kind](id=strawberry.ID(str(key)), key=key, moment=at)
 
 
 def flow_node(held: HeldFlow, at: Moment, stored: Flow | None = None) -> FlowNode:

@@ -15,12 +15,13 @@ from app.graphql.context import Context
 from app.graphql.endpoint import GRAPHQL_JSON, HTML, JSON, negotiate
 from app.hosting import Hosting
 from app.http.answers import refusal
+from app.http.pages import PAGE_FOLDERS
 from app.identity import UNIDENTIFIED, AccessRefused, Forbidden, Role, Tokens, Unauthenticated, identify
 from app.settings import is_loopback
 
 GRAPHQL_PATH = "/graphql"
-PUBLIC_PATHS = frozenset({"/", "/favicon.ico", "/healthz", "/readyz"})
-PUBLIC_FOLDER = "/assets/"
+PUBLIC_PATHS = frozenset({"/", "/alerts", "/favicon.ico", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
+PUBLIC_FOLDERS = ("/assets/", *PAGE_FOLDERS)
 
 _WITHOUT_STORE = frozenset({"/metrics"})
 
@@ -85,7 +86,8 @@ def access_refused(error: AccessRefused) -> Response:
 async def graphql_context(connection: HTTPConnection) -> Context:
     """For `GraphQLEndpoint`: what an operation is given of its request."""
     state = connection.state
-    return Context(headwater=state.headwater, principal=state.principal, request_id=state.request_id)
+    rooms = connection.app.state.rooms
+    return Context(state.headwater, state.principal, rooms, request_id=state.request_id)
 
 
 def identify_socket(tokens: Tokens) -> Callable[[Context], Awaitable[None]]:
@@ -132,7 +134,7 @@ def _is_public(scope: Scope) -> bool:
     path: str = scope["path"]
     if scope["type"] != "http":
         return False
-    return path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDER) or _asks_for_graphiql(scope)
+    return path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDERS) or _asks_for_graphiql(scope)
 
 
 def _asks_for_graphiql(scope: Scope) -> bool:

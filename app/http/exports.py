@@ -22,19 +22,9 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from app.graphql.lineage import Question, columns
-from app.http.answers import refusal
+from app.http.answers import refused
 from app.service import Headwater, When
-from graph.errors import (
-    Conflict,
-    GraphError,
-    InvalidInput,
-    NotFound,
-    NotReady,
-    RevisionUnavailable,
-    StoreIncompatible,
-    StoreUnavailable,
-    quoted,
-)
+from graph.errors import GraphError, InvalidInput, quoted
 from graph.impact import When as Felt
 from graph.impact import when_felt
 from graph.keys import AssetKey, AssetKind
@@ -69,7 +59,7 @@ def routes() -> list[Route]:
                 view, then = await headwater.moment(asked)
                 return await respond(headwater, await headwater.in_thread(_answer, question, view, then))
             except GraphError as error:
-                return refusal(status_of(error), str(error), type(error).__name__)
+                return refused(error)
 
         return Route(f"/api/v1/lineage.{name}", endpoint, methods=["GET"])
 
@@ -86,21 +76,6 @@ def routes() -> list[Route]:
         return PlainTextResponse(await headwater.in_thread(mermaid, answer), media_type="text/vnd.mermaid")
 
     return [route("json", as_columns), route("ndjson", as_lines), route("dot", as_dot), route("mmd", as_mermaid)]
-
-
-STATUS: dict[type[GraphError], int] = {
-    InvalidInput: 400,
-    NotFound: 404,
-    Conflict: 409,
-    RevisionUnavailable: 409,
-    NotReady: 503,
-    StoreUnavailable: 503,
-    StoreIncompatible: 503,
-}
-
-
-def status_of(error: GraphError) -> int:
-    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
 
 
 def _answer(question: Question, view: View, then: Moment) -> Answer:

@@ -12,11 +12,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _SHARE_OF_DESCRIPTORS = 2
 """At most one in two descriptors for connections whose request is still arriving."""
+_MUCH = 1 << 20
+"""What keeps coming at this many bytes in each span of patience is a large upload."""
 
 
 class PatientProtocol(HttpToolsProtocol):
     """Closes a connection whose request has not arrived complete after `seconds`; Uvicorn would wait for ever.
 
+    A body of which much arrived in that time has as much time again.
     When so many are waited for that new ones would find no descriptor, the oldest go first ("slowloris").
     """
 
@@ -27,11 +30,13 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._received = 0
         self._wait()
 
     def data_received(self, data: bytes) -> None:
         if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr] # None at first
             self._wait()
+        self._received += len(data)
         super().data_received(data)
 
     def on_message_begin(self) -> None:
@@ -55,12 +60,20 @@ class PatientProtocol(HttpToolsProtocol):
             return
         if len(self.waiting) >= self.most_waiting:
             next(iter(self.waiting))._give_up()
-        self.waiting[self] = self.loop.call_later(self.seconds, self._give_up)
+        self._received = 0
+        self.waiting[self] = self.loop.call_later(self.seconds, self._lose_patience)
 
     def _arrived(self) -> None:
         timer = self.waiting.pop(self, None)
         if timer is not None:
             timer.cancel()
+
+    def _lose_patience(self) -> None:
+        if self._received < _MUCH:
+            self._give_up()
+        else:
+            del self.waiting[self]
+            self._wait()
 
     def _give_up(self) -> None:
         self._arrived()

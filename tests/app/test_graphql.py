@@ -7,11 +7,12 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 
-from app.compose import now
+from app.compose import furnish, now
 from app.hosting import Hosted
-from app.http.exports import STATUS, status_of
+from app.http.answers import STATUS, status_of
 from app.identity import OpenTokens
 from app.main import create_app
+from app.metrics import Metrics
 from app.service import Headwater
 from app.settings import Settings
 from graph.errors import GraphError, NotReady, StoreIncompatible, StoreUnavailable
@@ -85,7 +86,12 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 async def http(store: SqliteStore) -> AsyncIterator[httpx.AsyncClient]:
     index = LineageIndex(store)
     index.load()
-    app = create_app(Hosted(Headwater(store, index, now, patience=0.2)), OpenTokens(), Settings())
+    app = create_app(
+        Hosted(Headwater(store, index, now, patience=0.2)),
+        OpenTokens(),
+        Settings(),
+        furnish(Settings(), now, Metrics()),
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8321") as client:
         yield client
 

@@ -12,11 +12,12 @@ import pytest
 import structlog
 from starlette.applications import Starlette
 
-from app.compose import compose, now
+from app.compose import compose, furnish, now
 from app.hosting import Hosted
 from app.http.pages import page_routes
 from app.identity import FileTokens, Kind, OpenTokens, Role, Tokens, create_token
 from app.main import create_app
+from app.metrics import Metrics
 from app.service import Headwater
 from app.settings import Settings
 from graph.errors import StoreIncompatible, StoreUnavailable
@@ -61,7 +62,8 @@ def client(app: Starlette, **options: object) -> httpx.AsyncClient:
 
 
 def app_with(headwater: Headwater | None, tokens: Tokens = OPEN, **settings: object) -> Starlette:
-    return create_app(Hosted(headwater), tokens, Settings(**settings))  # type: ignore[arg-type]
+    given = Settings(**settings)  # type: ignore[arg-type]
+    return create_app(Hosted(headwater), tokens, given, furnish(given, now, Metrics()))
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -98,7 +100,9 @@ async def test_before_the_store_is_open_questions_are_told_to_come_again() -> No
 # Tokens
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
+@pytest.mark.parametrize(
+    "path", ["/", "/n/dataset:w/orders%23a", "/alerts", "/alerts/alert:w/1", "/healthz", "/readyz"]
+)
 async def test_some_pages_need_no_token(headwater: Headwater, tokens: FileTokens, path: str) -> None:
     async with client(app_with(headwater, tokens)) as http:
         assert (await http.get(path)).status_code == 200

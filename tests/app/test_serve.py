@@ -1,6 +1,7 @@
 """The service as a process: its start, its stop, and what it does to slow clients."""
 
 import asyncio
+import hashlib
 import json
 import os
 import re
@@ -192,6 +193,21 @@ def test_a_request_that_does_not_arrive_is_not_waited_for(start: Start) -> None:
     with opened(service) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /he")
         assert received(connection).count(b"HTTP/1.1 200") == 1
+
+
+def test_a_large_upload_has_time_as_long_as_it_keeps_coming(start: Start) -> None:
+    service = start(receive_timeout_seconds=1)
+    content = b"x" * (1 << 20)
+
+    def arriving() -> Iterator[bytes]:
+        for _ in range(6):
+            yield content
+            time.sleep(0.4)
+
+    sha256 = hashlib.sha256(6 * content).hexdigest()
+    answer = httpx.put(f"{service.url}/api/v1/artifacts/{sha256}", content=arriving(), timeout=PATIENCE)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["bytes"] == 6 << 20
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no resource limits")

@@ -69,6 +69,14 @@ def test_a_password_is_never_shown(monkeypatch: pytest.MonkeyPatch, url: str, sh
         ("HEADWATER_LOG_FORMAT", "xml", "'auto', 'console' or 'json'"),
         ("HEADWATER_ALLOWED_ORIGINS", "https://one.example/path", "'https://one.example/path'"),
         ("HEADWATER_FOLLOW_SECONDS", "0", "greater than 0"),
+        ("HEADWATER_WEBHOOK_SECRET", "whsec_c2hvcnQ=", "base64 of 24 to 64 random bytes"),
+        ("HEADWATER_WEBHOOK_URL", "hooks.example", "https://hooks.example/headwater"),
+        ("HEADWATER_WEBHOOK_URL", "https://user:secret@hooks.example/", "without a user"),
+        ("HEADWATER_WEBHOOK_URL", "http://hooks.example/", "https at port 443"),
+        ("HEADWATER_WEBHOOK_URL", "https://hooks.example:8443/", "HEADWATER_WEBHOOK_INTERNAL=true"),
+        ("HEADWATER_WEBHOOK_URL", "https://hooks.example/", "needs HEADWATER_WEBHOOK_SECRET"),
+        ("HEADWATER_CONSUMER_AGENTS", "(?P<name>[a-z]+)/.*, ([a-z]+)-svc/.*", "'([a-z]+)-svc/.*' has no group `name`"),
+        ("HEADWATER_CONSUMER_AGENTS", "(?P<name>[a-z]{1,9})/.*", "without commas, and '(?P<name>[a-z]{1' is none"),
     ],
 )
 def test_an_error_names_the_variable_and_what_would_be_right(

@@ -12,6 +12,7 @@ from graph.changes import AssetStatement
 from graph.model import Basis
 from graph.stores.contract import Store
 from graph.stores.neo4j_view import FLOW_TYPES
+from graph.usage import MICROSECONDS_PER_DAY, Usage
 from tests.saying import asset, flow, key, say
 from tests.stores import cypher, emptied_neo4j_store
 
@@ -56,6 +57,7 @@ ANSWERS: dict[str, tuple[dict[str, str], list[list[object]]]] = {
         [["openlineage:airflow", "OBSERVED", "1970-01-01T00:00:01Z"]],
     ),
     "Which flows did somebody see that nobody declared?": ({}, [[AMOUNT, REPORT, ["openlineage:airflow"]]]),
+    "Who calls this, how often, and who has stopped?": ({"key": SCORES}, [[CHECKOUT, 21.0, "1970-01-03"]]),
     "How does this reach that?": (
         {"source": FEATURE, "target": CHECKOUT},
         [
@@ -95,6 +97,10 @@ def _register(store: Store) -> None:
         now=1_000_000,
     )
     say(store, flow(AMOUNT, REPORT), now=1_000_000, origin="openlineage:airflow", basis=Basis.OBSERVED)
+    days = [(day, calls, day * MICROSECONDS_PER_DAY) for day, calls in ((1, 40), (2, 2))]
+    store.count(
+        [Usage(key(SCORES), key(CHECKOUT), True, day, calls, 0, at, at + 1) for day, calls, at in days], "docs", 1
+    )
 
 
 def test_every_query_of_the_page_is_tried() -> None:

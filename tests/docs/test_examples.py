@@ -4,10 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from graphql import build_schema, parse, validate
+from headwater.cli import ACKNOWLEDGE_CODE, BLOCKED_CODE, CLEAN_CODE, UNREACHABLE_CODE, USAGE_CODE
 
 from app.graphql.limits import MAX_COST, operation_cost
 from app.graphql.schema import schema
+from graph.importers.manifest import read_manifest
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/api.md", "frontend/src/graphiql/welcome.graphql")
@@ -39,9 +42,26 @@ def test_the_example_is_valid_and_within_the_limits(example: str) -> None:
     assert operation_cost(schema._schema, document, {}) <= MAX_COST
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/api.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md", "docs/check.md", "CHANGELOG.md"])
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
     missing = [link for link in links if "://" not in link and not ((ROOT / page).parent / link).exists()]
     assert missing == []
+
+
+def test_the_manifest_of_the_page_can_be_applied() -> None:
+    (written,) = re.findall(
+        r"^```yaml\n(# yaml-language-server.*?)^```$", page("docs/check.md"), re.MULTILINE | re.DOTALL
+    )
+    registration = read_manifest(yaml.safe_load(written))
+    assert registration.origin == "manifest:cellar/data"
+
+
+def test_the_exit_codes_of_the_page_are_those_of_the_command() -> None:
+    told = re.findall(r"^\| (\d) \|", page("docs/check.md"), re.MULTILINE)
+    assert [int(code) for code in told] == [CLEAN_CODE, BLOCKED_CODE, USAGE_CODE, ACKNOWLEDGE_CODE, UNREACHABLE_CODE]
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from headwater import Client
 
-from demo.client import Client
 from tests.service import running_service
 
 pytestmark = pytest.mark.timeout(300)

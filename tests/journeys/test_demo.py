@@ -1,4 +1,4 @@
-"""`make run`: the service with something real in it, and three answers."""
+"""`make run`: the service with a story in it: callers nobody declared, a drift, a proposed change, three answers."""
 
 import os
 import re
@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from headwater import Client
 
 from demo.__main__ import THREE_QUESTIONS
-from demo.client import Client
 from demo.story import DEPLOYMENT, FEATURE, MODEL
 from tests.service import ROOT, free_port, plain_environment, running_service
 
 # Two runs, each with the import of scikit-learn, on a machine that other tests use too.
 pytestmark = pytest.mark.timeout(400)
 
-DEPLOYMENTS = {"cultivar-api", "cultivar-canary", "bottle-card", "proline-api"}
-CONSUMERS = {"crate-sorter", "quality-board", "web-shop", "blend-plan", "vintage-study"}
+DEPLOYMENTS = {"cultivar-api", "cultivar-canary", "bottle-card", "keep-or-drink", "proline-api", "proline-quick"}
+UNDECLARED = {"price-list", "tasting-app"}
+CONSUMERS = UNDECLARED | {"crate-sorter", "quality-board", "web-shop", "blend-plan", "vintage-study"}
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,23 @@ def client(ran: Ran) -> Iterator[Client]:
 
 def test_the_second_run_changes_nothing(ran: Ran) -> None:
     if ran.store.startswith("sqlite"):
-        assert "Registered: " in ran.first
-        assert "revision 3." in ran.first
+        assert "Registered and deployed; " in ran.first
     assert "Nothing changed: " in ran.second
-    assert revision_in(ran.second) == revision_in(ran.first)
+    assert ran.second.partition("Who calls")[2].partition("1. Which")[0].count("BLOCKED") == 1
+
+
+def test_the_story_is_told(ran: Ran) -> None:
+    callers = ran.first.partition("Who calls cultivar-api")[2].partition("Alert: ")[0]
+    assert names_in(callers) >= UNDECLARED
+    assert re.search(r"^   tasting-app +\d+ +claimed +no$", callers, re.MULTILINE)
+    assert re.search(r"^   \(unidentified\) +[1-9]", callers, re.MULTILINE)
+    alert = ran.first.partition("Alert: ")[2].partition("A pull request")[0]
+    assert alert.startswith("flavanoid_share drifted")
+    assert "column:warehouse/lab.assays#flavanoids" in alert
+    assert "tasting-app" in alert
+    check = ran.first.partition("A pull request")[2].partition("1. Which")[0]
+    assert "tasting-app" in check
+    assert "exit code 1" in check
 
 
 def test_the_three_answers_are_printed(ran: Ran) -> None:
@@ -64,7 +78,7 @@ def test_the_three_answers_are_printed(ran: Ran) -> None:
     assert names_in(first) == DEPLOYMENTS
     assert "cultivar 2 (@champion)" in first
     assert names_in(second) == {"cultivar"}
-    assert names_in(third) == CONSUMERS
+    assert names_in(third.partition("Look around")[0]) == CONSUMERS
 
 
 def test_the_three_answers_are_right(client: Client) -> None:
@@ -158,12 +172,6 @@ def demo(store: str, folder: Path) -> str:
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
     return ended.stdout
-
-
-def revision_in(printed: str) -> int:
-    found = re.search(r"revision (\d+)", printed)
-    assert found is not None
-    return int(found[1])
 
 
 def names_in(answer: str) -> set[str]:

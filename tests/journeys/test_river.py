@@ -1,0 +1,371 @@
+"""The whole river, through public interfaces and separate processes alone.
+
+A caller that nobody declared asks a deployed model; it appears downstream of the column the model lives on. The column's
+feature drifts; one alert names the feature, the column, the deployment and the caller. A pull request that removes the
+column is stopped, and names the caller too.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeVar
+
+import headwater
+import httpx
+import numpy as np
+import pytest
+import skops.io
+import yaml
+from sklearn.linear_model import LogisticRegression
+
+from tests.service import ROOT, plain_environment, running_service
+
+pytestmark = pytest.mark.timeout(400)
+
+T = TypeVar("T")
+
+COLUMNS = ("amount", "age", "risk", "hour", "velocity")
+DRIFTS = "risk"
+SEEDS = 20
+ROWS = 600
+SECRET = "whsec_" + base64.b64encode(b"the river's own secret, 32 bytes").decode()
+SEEN_WITHIN_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass
+class Ear:
+    """What the webhook was sent."""
+
+    address: str
+    heard: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
+
+    def messages(self, topic: str) -> list[dict[str, Any]]:
+        """Those whose signature is right, as Standard Webhooks say."""
+        found = []
+        for headers, body in self.heard:
+            signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+            key = base64.b64decode(SECRET.removeprefix("whsec_"))
+            signature = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+            assert signature in headers["webhook-signature"].split()
+            message = json.loads(body)
+            if message["type"] == topic:
+                found.append(message)
+        return found
+
+
+@dataclass(frozen=True)
+class River:
+    namespace: str
+    client: headwater.Client
+    ear: Ear
+    repository: Path
+    environment: dict[str, str]
+
+    def key(self, kind: str, rest: str) -> str:
+        return f"{kind}:{self.namespace}/{rest}"
+
+    @property
+    def column(self) -> str:
+        return self.key("column", f"payments#{DRIFTS}")
+
+    @property
+    def deployment(self) -> str:
+        return self.key("deployment", self.model)
+
+    @property
+    def model(self) -> str:
+        return f"fraud-{self.namespace}"
+
+    @property
+    def caller(self) -> str:
+        return self.key("consumer", "checkout")
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`headwater …` in the repository, as a pipeline runs it."""
+        return subprocess.run(
+            [Path(sys.executable).parent / "headwater", *arguments],
+            cwd=self.repository,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def git(self, *arguments: str) -> None:
+        subprocess.run(["git", *arguments], cwd=self.repository, check=True, capture_output=True, timeout=30)
+
+    def write_manifest(self, *columns: str) -> None:
+        source = f"dataset:{self.namespace}/payments"
+        manifest = {
+            "version": 1,
+            "origin": f"manifest:{self.namespace}",
+            "namespace": self.namespace,
+            "datasets": [
+                {
+                    "name": "payments",
+                    "owners": [{"name": "payments-team", "contact": "#payments"}],
+                    "columns": [{"name": name, "type": "double"} for name in columns],
+                }
+            ],
+            "feature_views": [
+                {
+                    "name": "payment",
+                    "entities": ["payment_id"],
+                    "features": [
+                        {
+                            "name": name,
+                            "type": "double",
+                            "derived_from": [source.replace("dataset", "column") + f"#{name}"],
+                        }
+                        for name in columns
+                    ],
+                }
+            ],
+        }
+        (self.repository / "headwater.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("neo4j", marks=pytest.mark.neo4j)])
+def river(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[River]:
+    store = f"sqlite:///{tmp_path}/river.db" if request.param == "sqlite" else request.getfixturevalue("neo4j_url")
+    namespace = f"river{uuid.uuid4().hex[:8]}"
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    with (
+        listening() as ear,
+        running_service(
+            store,
+            data=tmp_path / "data",
+            monitor_seconds=0.2,
+            prediction_flush_seconds=0.2,
+            webhook_url=ear.address,
+            webhook_secret=SECRET,
+            webhook_internal=True,
+        ) as address,
+        headwater.Client(address) as client,
+    ):
+        environment = plain_environment() | {"HEADWATER_URL": address}
+        river = River(namespace, client, ear, repository, environment)
+        river.git("init", "--initial-branch=main")
+        river.git("config", "user.email", "payments@example.com")
+        river.git("config", "user.name", "payments")
+        river.write_manifest(*COLUMNS)
+        river.git("add", "headwater.yaml")
+        river.git("commit", "--message", "Declare the payments")
+        yield river
+
+
+def test_the_whole_river(river: River, capsys: pytest.CaptureFixture[str]) -> None:
+    applied = river.command("apply")
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    serve_a_model(river)
+
+    # An undeclared process calls; another one is there, and never calls.
+    began = time.monotonic()
+    ask_as(river, "checkout")
+    within(SEEN_WITHIN_SECONDS, lambda: river.caller in downstream(river, river.column))
+    took = time.monotonic() - began
+    assert river.key("consumer", "bystander") not in downstream(river, river.column)
+
+    # Twenty windows as the model was trained on, and then one whose risk is measured differently.
+    for seed in range(SEEDS):
+        predict(river, seed=seed)
+        within(PATIENCE_SECONDS, partial(has_tested, river, seed + 1))
+    false_alarms = len(alerts(river))
+    with capsys.disabled():
+        print(f"\n{false_alarms} of {SEEDS} unshifted windows raised an alarm; a caller was seen within {took:.1f} s")
+    assert false_alarms <= 1
+
+    predict(river, seed=SEEDS, shift=2.0)
+    (alert,) = within(PATIENCE_SECONDS, lambda: [a for a in alerts(river) if a["about"]["id"].endswith(f"#{DRIFTS}")])
+    assert len(alerts(river)) == false_alarms + 1
+    assert alert["about"]["id"] == river.key("feature", f"payment#{DRIFTS}")
+    assert alert["column"]["id"] == river.column
+    assert [each["id"] for each in alert["deployments"]["nodes"]] == [river.deployment]
+    assert river.caller in {each["id"] for each in alert["consumers"]["nodes"]}
+    assert river.column in {cause["asset"]["id"] for cause in alert["causes"]}
+    assert alert["drifted"][0]["name"] == DRIFTS
+    told = within(PATIENCE_SECONDS, lambda: [m for m in river.ear.messages("alert.raised") if alert["id"] in str(m)])
+    assert len(told) == 1
+    assert river.caller in json.dumps(told[0])
+
+    # A pull request removes the column.
+    river.git("checkout", "-b", "without-risk")
+    river.write_manifest(*(name for name in COLUMNS if name != DRIFTS))
+    checked = river.command("check", "--base", "main", "--output", "markdown")
+    assert checked.returncode == 1, checked.stdout + checked.stderr
+    assert "checkout" in checked.stdout
+    assert river.model in checked.stdout
+    # And one that removes nothing that is used.
+    river.write_manifest(*COLUMNS, "comment")
+    assert river.command("check", "--base", "main").returncode == 0
+
+
+def serve_a_model(river: River) -> None:
+    given = rows(seed=1_000, count=5_000)
+    matrix = np.column_stack(list(given.values()))
+    model = LogisticRegression().fit(matrix, matrix @ np.array([0.4, 0.1, 1.5, 0.0, 0.6]) > 0)
+    artifact = river.client.upload_artifact(skops.io.dumps(model))
+    profile = headwater.profile(
+        {name: column.tolist() for name, column in given.items()}, {"fraud": model.predict(matrix).tolist()}
+    )
+    version = {
+        "model": river.key("model", "fraud"),
+        "version": "1",
+        "artifact": {"uri": artifact["uri"], "digest": artifact["digest"]},
+        "profile": profile,
+        "signature": {
+            "inputs": [
+                {"name": name, "type": "double", "feature": river.key("feature", f"payment#{name}")} for name in COLUMNS
+            ],
+            "outputs": [{"name": "fraud", "type": "boolean"}],
+        },
+    }
+    manifest = {"models": [{"namespace": river.namespace, "name": "fraud"}], "modelVersions": [version]}
+    river.client.register(manifest, origin=f"training:{river.namespace}", basis="OBSERVED")
+    deployed = river.client.ask(
+        DEPLOY,
+        input={"namespace": river.namespace, "name": river.model, "version": river.key("model_version", "fraud#1")},
+    )["deploy"]
+    assert deployed.get("deployment"), deployed
+
+
+def ask_as(river: River, service: str) -> None:
+    """A process of its own, with nothing of ours: it names itself as instrumented services do."""
+    script = (
+        "import json, sys, urllib.request as u\n"
+        "body = json.dumps({'inputs': [{'name': n, 'shape': [1], 'datatype': 'FP64', 'data': [0.5]} for n in"
+        " sys.argv[3].split(',')]}).encode()\n"
+        "headers = {'Content-Type': 'application/json', 'baggage': sys.argv[2]}\n"
+        "print(u.urlopen(u.Request(sys.argv[1], body, headers)).status)\n"
+    )
+    address = f"{river.environment['HEADWATER_URL']}/v2/models/{river.model}/infer"
+    baggage = f"service.name={service},service.namespace={river.namespace}"
+    asked = subprocess.run(
+        [sys.executable, "-I", "-c", script, address, baggage, ",".join(COLUMNS)],
+        env={"PATH": os.environ["PATH"]},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert asked.stdout == "200\n", asked.stderr
+
+
+def predict(river: River, seed: int, shift: float = 0.0) -> None:
+    """One window of requests by the same caller; `shift` in standard deviations of the drifting column."""
+    given = rows(seed, ROWS)
+    given[DRIFTS] = given[DRIFTS] + shift
+    inputs = [
+        {"name": name, "shape": [ROWS], "datatype": "FP64", "data": values.tolist()} for name, values in given.items()
+    ]
+    address = f"{river.environment['HEADWATER_URL']}/v2/models/{river.model}/infer"
+    baggage = {"baggage": f"service.name=checkout,service.namespace={river.namespace}"}
+    answer = httpx.post(address, json={"inputs": inputs}, headers=baggage, timeout=30)
+    assert answer.status_code == 200, answer.text
+
+
+def rows(seed: int, count: int) -> dict[str, np.ndarray]:
+    """What is normal: independent columns of mean 0 and standard deviation 1."""
+    drawn = np.random.default_rng(seed).standard_normal((len(COLUMNS), count))
+    return dict(zip(COLUMNS, drawn, strict=True))
+
+
+def downstream(river: River, start: str) -> set[str]:
+    answer = river.client.ask(DOWNSTREAM, start=start)["lineage"]
+    assert answer["complete"] is True
+    return {edge["node"]["id"] for edge in answer["assets"]["edges"]}
+
+
+def alerts(river: River) -> list[dict[str, Any]]:
+    """Those of this river; a Neo4j may hold those of others."""
+    nodes = river.client.ask(ALERTS)["alerts"]["nodes"]
+    return [alert for alert in nodes if f"/{river.model}" in str(alert["deployments"])]
+
+
+def has_tested(river: River, windows: int) -> bool:
+    return windows_tested(river) >= windows
+
+
+def windows_tested(river: River) -> int:
+    exposed = httpx.get(f"{river.environment['HEADWATER_URL']}/metrics").text
+    lines = [line for line in exposed.splitlines() if line.startswith("headwater_windows_tested_total{")]
+    return sum(int(float(line.rpartition(" ")[2])) for line in lines)
+
+
+def within(seconds: float, look: Callable[[], T]) -> T:
+    """What `look` sees, once it sees anything."""
+    end = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < end, f"not seen within {seconds:g} s"
+        time.sleep(0.05)
+    return seen
+
+
+@contextmanager
+def listening() -> Iterator[Ear]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            ear.heard.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    ear = Ear(f"http://127.0.0.1:{server.server_port}/alerts")
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield ear
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+DEPLOY = """
+mutation Deploy($input: DeployInput!) {
+  deploy(input: $input) { ... on Deployed { deployment { id } } ... on Problem { message } }
+}
+"""
+
+DOWNSTREAM = """
+query Downstream($start: ID!) {
+  lineage(start: $start) { ... on Lineage { complete assets(first: 100) { edges { node { id } } } } }
+}
+"""
+
+ALERTS = """
+query Alerts {
+  alerts(first: 50) {
+    nodes {
+      id
+      about { id }
+      column { id }
+      deployments(first: 20) { nodes { id } }
+      drifted { name side effect }
+      causes { asset { id } reason explanation }
+      consumers(first: 20) { nodes { id } }
+    }
+  }
+}
+"""
