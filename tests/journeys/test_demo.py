@@ -1,12 +1,12 @@
 """`make run`: the service with a story in it: callers nobody declared, a drift, a proposed change, three answers."""
 
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from headwater import Client
 
 from demo.__main__ import THREE_QUESTIONS
 from demo.story import DEPLOYMENT, FEATURE, MODEL
-from tests.service import ROOT, free_port, plain_environment, running_service
+from tests.service import ROOT, plain_environment
 
 # Two runs, each with the import of scikit-learn, on a machine that other tests use too.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(500)
+
+PATIENCE_SECONDS = 300.0
 
 DEPLOYMENTS = {"cultivar-api", "cultivar-canary", "bottle-card", "keep-or-drink", "proline-api", "proline-quick"}
 UNDECLARED = {"price-list", "tasting-app"}
@@ -28,28 +30,38 @@ CONSUMERS = UNDECLARED | {"crate-sorter", "quality-board", "web-shop", "blend-pl
 
 @dataclass(frozen=True)
 class Ran:
+    """The demo has run twice over one store; the second is still running."""
+
     store: str
     first: str
     second: str
+    address: str
+    running: subprocess.Popen[str]
 
 
 @pytest.fixture(
     scope="module",
     params=["sqlite", pytest.param("neo4j", marks=pytest.mark.neo4j)],
 )
-def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """The demo has run twice. A Neo4j may have held it, and other things, before."""
+def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    """A Neo4j may have held the demo, and other things, before."""
     folder = tmp_path_factory.mktemp("demo")
     store = f"sqlite:///{folder}/demo.db" if request.param == "sqlite" else request.getfixturevalue("neo4j_url")
-    return Ran(store, demo(store, folder), demo(store, folder))
+    with started(store, folder, "--once") as once:
+        first, complaints = once.communicate(timeout=PATIENCE_SECONDS)
+        assert (once.returncode, complaints) == (0, "")
+    with started(store, folder) as running:
+        assert running.stdout is not None
+        second = "".join(iter(running.stdout.readline, "Ctrl-C ends the service.\n"))
+        address = re.search(r"http://127\.0\.0\.1:\d+", second)
+        assert address is not None, second
+        yield Ran(store, first, second, address[0], running)
 
 
 @pytest.fixture(scope="module")
 def client(ran: Ran) -> Iterator[Client]:
-    with running_service(ran.store) as address:
-        client = Client(address)
+    with Client(ran.address) as client:
         yield client
-        client.close()
 
 
 def test_the_second_run_changes_nothing(ran: Ran) -> None:
@@ -125,23 +137,11 @@ def test_a_port_that_is_taken_is_said_plainly(tmp_path: Path) -> None:
     )
 
 
-def test_ctrl_c_ends_the_service_too(tmp_path: Path) -> None:
-    port = free_port()
-    settings = {"HEADWATER_STORE": f"sqlite:///{tmp_path}/x.db", "HEADWATER_PORT": str(port), "PYTHONUNBUFFERED": "1"}
-    running = subprocess.Popen(
-        [sys.executable, "-m", "demo"], cwd=ROOT, env=plain_environment() | settings, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert running.stdout is not None
-        printed = [line for line in iter(running.stdout.readline, "Ctrl-C ends the service.\n") if line]
-        assert any(f"http://127.0.0.1:{port}/graphql" in line for line in printed)
-        os.kill(running.pid, signal.SIGINT)
-        assert running.wait(60) == 0
-        with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.1", port)) != 0
-    finally:
-        running.kill()
-        running.communicate()
+def test_ctrl_c_ends_the_service_too(ran: Ran) -> None:
+    ran.running.send_signal(signal.SIGINT)
+    assert ran.running.wait(60) == 0
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(ran.address.rpartition(":")[2]))) != 0
 
 
 REACHED = """
@@ -157,21 +157,23 @@ query Version($key: ID!) {
 """
 
 
-def demo(store: str, folder: Path) -> str:
-    """What `python -m demo --once` prints, run in `folder`, where it puts what goes with a Neo4j."""
-    settings = {"HEADWATER_STORE": store, "HEADWATER_PORT": "0", "PYTHONPATH": str(ROOT)}
-    ended = subprocess.run(
-        [sys.executable, "-m", "demo", "--once"],
+@contextmanager
+def started(store: str, folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """`python -m demo`, run in `folder`, where it puts what goes with a Neo4j. Ended with the context, if it still runs."""
+    settings = {"HEADWATER_STORE": store, "HEADWATER_PORT": "0", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "demo", *options],
         cwd=folder,
         env=plain_environment() | settings,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=180,
-        check=False,
     )
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stderr == ""
-    return ended.stdout
+    try:
+        yield running
+    finally:
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=60)
 
 
 def names_in(answer: str) -> set[str]:
