@@ -7,7 +7,7 @@ import time
 import uuid
 from pathlib import Path
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -79,8 +79,6 @@ class Artifacts:
             new = await in_thread(upload.keep, self._folder / sha256)
         except OSError as error:
             return _not_kept(error)
-        except ClientDisconnect:
-            return Response(status_code=400)  # nobody reads it
         finally:
             await in_thread(upload.discard)
         told = {"uri": f"artifact:sha256:{sha256}", "digest": f"sha256:{sha256}", "bytes": upload.size}

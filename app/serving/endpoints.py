@@ -7,7 +7,7 @@ from importlib.metadata import version as version_of
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -105,6 +105,9 @@ class Endpoints:
             return Response(body, media_type="application/json")
         except Unanswered as error:
             status = error.status
+            raise
+        except ClientDisconnect:
+            status = 499
             raise
         finally:
             if status != 499:  # nobody was answered

@@ -22,6 +22,7 @@ from app.serving.endpoints import Endpoints
 from app.serving.inference import Entities, Inference, LookUp
 from app.serving.models import Signature, Tensor, names_of, signature_of
 from app.serving.processes import Worker
+from app.serving.starting import Nursery
 from graph.attributes import shown_attributes, values
 from graph.changes import AssetStatement, FlowStatement, Registration, Withdrawal
 from graph.errors import Conflict, GraphError, InvalidInput, NotFound, quoted
@@ -60,6 +61,7 @@ class Serving:
         self._restored = asyncio.Event()
         self._starting = asyncio.Semaphore(_STARTING)
         self._retiring: set[asyncio.Task[None]] = set()
+        self._nursery = Nursery()
         inference = Inference(self._served, saw, predicted, look_up, entities)
         self._endpoints = Endpoints(self._served, self._restored, inference, clock, caller, saw)
 
@@ -107,12 +109,15 @@ class Serving:
                     tuple(FlowStatement(flow) for flow in flows),
                     tuple(Withdrawal(flow) for flow in gone if flow not in self._flows_of_others(key)),
                 )
-                revision = await self._registered(headwater, wanted, operation_id, actor)
+                revision, holds = await self._registered(headwater, wanted, operation_id, actor)
             except BaseException:
                 if answering is not known.answering:
                     self._retire(answering)
                 raise
-            self._install(key, spec, answering)
+            if holds:
+                self._install(key, spec, answering)
+            elif answering is not known.answering:
+                self._retire(answering)
         log.info("deployed", deployment=str(key), serves=str(spec.version or "a composition"), revision=revision)
         return revision
 
@@ -132,17 +137,25 @@ class Serving:
             wanted = Registration(
                 GATEWAY, Basis.OBSERVED, withdrawals=(Withdrawal(key), *(Withdrawal(flow) for flow in gone))
             )
-            revision = await self._registered(headwater, wanted, operation_id, actor)
-            self._remove(key)
+            revision, holds = await self._registered(headwater, wanted, operation_id, actor)
+            if holds:
+                self._remove(key)
         log.info("undeployed", deployment=str(key), revision=revision)
         return revision
 
     @staticmethod
-    async def _registered(headwater: Headwater, wanted: Registration, operation_id: str | None, actor: str) -> int:
-        """What holds already is not asked for again: its digest may differ from that of the request that made it so."""
+    async def _registered(
+        headwater: Headwater, wanted: Registration, operation_id: str | None, actor: str
+    ) -> tuple[int, bool]:
+        """The revision, and whether it holds now: a request repeated after others undid it has no second effect.
+
+        What holds already is not asked for again: its digest may differ from that of the request that made it so.
+        """
         if not await headwater.plan(wanted):
-            return headwater.index.revision
-        return (await headwater.register(wanted, operation_id, actor)).revision
+            return headwater.index.revision, True
+        head = await headwater.in_thread(headwater.store.head)
+        revision = (await headwater.register(wanted, operation_id, actor)).revision
+        return revision, revision > head
 
     def _refuse_second_of_name(self, key: AssetKey) -> None:
         for other in self._served:
@@ -192,11 +205,11 @@ class Serving:
         async def artifact() -> bytes:
             return await headwater.in_thread(self._artifacts.read, source.uri, source.digest)
 
-        worker = Worker(str(key), artifact, self._timeout_seconds)
+        worker = Worker(str(key), artifact, self._nursery, self._timeout_seconds)
         try:
             async with self._starting:
                 await worker.start(source.signature)
-        except Conflict as error:
+        except (Conflict, OSError) as error:
             raise Conflict(f"the artifact of {source.version} cannot be served: {error}") from error
         return Model(source, worker)
 
@@ -389,6 +402,7 @@ class Serving:
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(*(worker.end() for worker in workers), *self._retiring, return_exceptions=True)
+        await self._nursery.end()
 
 
 def _is_deployment(subject: Subject) -> bool:

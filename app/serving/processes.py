@@ -1,22 +1,19 @@
 """The service's side of a model's process: starting it, asking it, and replacing it when it dies or takes too long."""
 
 import asyncio
-import os
-import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
-import app
 from app.events import Columns
 from app.serving.frames import PREFIX, Frame, FrameBroken, decoded, encoded, sizes
 from app.serving.models import Datatype, Signature, Tensor
 from app.serving.protocol import Unanswered
+from app.serving.starting import Child, LastWords, Nursery
 from graph.errors import Conflict, GraphError
 
 LOAD_SECONDS = 60.0
@@ -24,18 +21,6 @@ MAX_WAITING = 64
 """Requests that wait for one model."""
 _END_SECONDS = 2.0
 _FIRST_PAUSE, _LONGEST_PAUSE, _STEADY_SECONDS = 0.5, 30.0, 30.0
-_KEPT_BYTES = 2000
-
-_KEPT = ("LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "SYSTEMROOT")
-_ENVIRONMENT = {
-    "PYTHONPATH": str(Path(app.__file__).parents[1]),
-    "PYTHONUTF8": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    **{name: os.environ[name] for name in _KEPT if name in os.environ},
-}
-"""All that a model's process is given: what Python needs, and no word of the service's own."""
 
 log = structlog.get_logger(__name__)
 
@@ -47,30 +32,18 @@ class _Lost(Exception):
 class _Process:
     """One model, loaded. It is asked one thing at a time; after any error but Unanswered it is good for nothing."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._said = b""
-        self._listening = asyncio.create_task(self._listen())
-        self.ended = asyncio.create_task(process.wait())
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._said = LastWords("a model's process says", child.errors)
+        self.ended = child.ended
         self.platform = ""
         self.types: dict[str, Datatype] = {}
         self.since = time.monotonic()
 
     @classmethod
-    async def started(cls, artifact: bytes, signature: Signature) -> "_Process":
-        """Raises Conflict, which says why the artifact cannot be served."""
-        self = cls(
-            await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-P", "-m", "app.serving.worker"),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                cwd="/",
-                env=_ENVIRONMENT,
-                start_new_session=True,
-            )
-        )
+    async def started(cls, artifact: bytes, signature: Signature, nursery: Nursery) -> "_Process":
+        """Raises OSError, and Conflict, which says why the artifact cannot be served."""
+        self = cls(await nursery.child(artifact))
         try:
             async with asyncio.timeout(LOAD_SECONDS):
                 asked = {"inputs": [*map(_told, signature.inputs)], "outputs": [*map(_told, signature.outputs)]}
@@ -84,7 +57,7 @@ class _Process:
             if isinstance(error, TimeoutError):
                 raise Conflict(f"it took longer than {LOAD_SECONDS:g} s to load") from error
             if isinstance(error, _Lost | KeyError | ValueError | AttributeError):
-                raise Conflict(f"its process ended while loading it ({error}){self._last_words()}") from error
+                raise Conflict(f"its process ended while loading it ({error}){self._said}") from error
             raise
         return self
 
@@ -104,33 +77,27 @@ class _Process:
 
     async def end(self) -> None:
         """A process that does not end by itself is killed."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._child.asks.close()
         await asyncio.wait([self.ended], timeout=_END_SECONDS)
         await self.kill()
 
     async def kill(self) -> None:
+        self._child.asks.close()
         with suppress(ProcessLookupError):
             if not self.ended.done():
-                self._process.kill()
-        await self.ended
-        await asyncio.wait([self._listening], timeout=_END_SECONDS)  # a child of its own may keep the pipe open
-        self._listening.cancel()
+                self._child.kill()
+        await asyncio.wait([self.ended], timeout=_END_SECONDS)  # the nursery may be stopped
+        await asyncio.wait([self._said.listening], timeout=_END_SECONDS)  # a child of its own may keep the pipe open
+        self._said.listening.cancel()
 
     def obituary(self) -> str:
-        code = self._process.returncode
+        code = self.ended.result() if self.ended.done() else None
         how = "lost" if code is None else f"ended by signal {-code}" if code < 0 else f"ended with {code}"
-        return how + self._last_words()
-
-    def _last_words(self) -> str:
-        said = self._said.decode(errors="replace").strip()
-        return f"; its last words: {said[-500:]}" if said else ""
+        return f"{how}{self._said}"
 
     async def _exchange(self, pieces: list[bytes]) -> Frame:
         """Raises _Lost."""
-        ask, answer = self._process.stdin, self._process.stdout
-        assert ask is not None
-        assert answer is not None
+        ask, answer = self._child.asks, self._child.answers
         try:
             for piece in pieces:
                 ask.write(piece)
@@ -139,13 +106,6 @@ class _Process:
             return decoded(await answer.readexactly(head), await answer.readexactly(body))
         except (asyncio.IncompleteReadError, ConnectionError, FrameBroken) as error:
             raise _Lost(str(error) or type(error).__name__) from error
-
-    async def _listen(self) -> None:
-        stderr = self._process.stderr
-        assert stderr is not None
-        while said := await stderr.read(65_536):
-            self._said = (self._said + said)[-_KEPT_BYTES:]
-            log.debug("a model's process says", text=said[-_KEPT_BYTES:].decode(errors="replace").strip())
 
 
 @dataclass(slots=True)
@@ -165,9 +125,12 @@ class Worker:
     `started` once, `predict` within `using`, `retired` at the end: that waits for those who use it.
     """
 
-    def __init__(self, name: str, artifact: Callable[[], Awaitable[bytes]], timeout_seconds: float) -> None:
+    def __init__(
+        self, name: str, artifact: Callable[[], Awaitable[bytes]], nursery: Nursery, timeout_seconds: float
+    ) -> None:
         self._name = name
         self._artifact = artifact
+        self._nursery = nursery
         self._timeout_seconds = timeout_seconds
         self._waiting: deque[_Request] = deque()
         self._wanted = asyncio.Event()
@@ -179,7 +142,7 @@ class Worker:
 
     async def start(self, signature: Signature) -> None:
         """Sets `signature`, with the types of its outputs, and `platform`. Raises GraphError."""
-        self._process = await _Process.started(await self._artifact(), signature)
+        self._process = await _Process.started(await self._artifact(), signature, self._nursery)
         self.platform = self._process.platform
         self.signature = Signature(
             signature.inputs,
@@ -273,7 +236,7 @@ class Worker:
             await asyncio.sleep(self._pause)
             self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
             try:
-                self._process = await _Process.started(await self._artifact(), self.signature)
+                self._process = await _Process.started(await self._artifact(), self.signature, self._nursery)
                 self.ready = True
             except (GraphError, OSError) as error:
                 log.error("a model cannot be restarted; trying again", model=self._name, reason=str(error))

@@ -198,7 +198,8 @@ def _given(tensor: object, where: str) -> Given:
         ) from None
     data = tensor.get("data")
     if not isinstance(data, list):
-        binary = "binary_data_size" in (tensor.get("parameters") or {})
+        parameters = tensor.get("parameters")
+        binary = isinstance(parameters, dict) and "binary_data_size" in parameters
         raise Unanswered(400, f"{where} has no data" + (": binary tensors are not taken, send JSON" if binary else ""))
     return Given(name, datatype, tuple(shape), _flat(data, shape, where))
 

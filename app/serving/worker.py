@@ -1,4 +1,4 @@
-"""`python -m app.serving.worker`: one model in a process of its own, which is all that a hostile one could break.
+"""`python -m app.serving.worker`, or forked by `nursery`: a model in its own process, all that a hostile one could break.
 
 It reads frames (see `frames`) from stdin and answers them on stdout: first the artifact with the signature, then inputs. It
 ends when stdin does. It can write no file, has an empty environment, at most 4 GiB, one thread, and, where it was
@@ -38,6 +38,7 @@ from app.serving.models import Datatype, Signature, Tensor, datatype_of, names_o
 
 Arrays = dict[str, NDArray[Any]]
 
+COMMAND = ("-P", "-m", "app.serving.worker")
 MEMORY_BYTES = 4 << 30
 FILES = 64
 """For an estimator, which may import more of scikit-learn late. An ONNX model needs none."""
@@ -58,13 +59,14 @@ class Model(Protocol):
         ...
 
 
-def main() -> None:
+def main(parent: int) -> None:
+    """`parent`: the process whose end is the end of this one."""
     asks, answers = _take_pipes()
     warnings.simplefilter("ignore")
     frame = _read(asks)
     if frame is None:
         return
-    _prepare(frame.rest)
+    _prepare(frame.rest, parent)
     signature = Signature(*(tuple(_tensor(each) for each in frame.header[side]) for side in ("inputs", "outputs")))
     try:
         model = load(frame.rest, signature)
@@ -91,14 +93,15 @@ def main() -> None:
 
 def load(artifact: bytes, signature: Signature) -> Model:
     """Raises Unfit."""
-    if _is_archive(artifact):
+    if is_archive(artifact):
         return Estimator(_unpacked(artifact), signature)
     if artifact.startswith(_PICKLES):
         raise Unfit("it is a pickle, which may run any code when it is loaded; export the model with skops or as ONNX")
     return Network(artifact, signature)
 
 
-def _is_archive(artifact: bytes) -> bool:
+def is_archive(artifact: bytes) -> bool:
+    """Whether it is for skops to load."""
     return artifact.startswith(b"PK")
 
 
@@ -371,9 +374,9 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
     return asks, answers
 
 
-def _prepare(artifact: bytes) -> None:
+def _prepare(artifact: bytes, parent: int) -> None:
     """Imports what the artifact needs, and gives up all that it does not. Nothing of it was looked into until then."""
-    if _is_archive(artifact):
+    if is_archive(artifact):
         import skops.io  # noqa: PLC0415 (only what is used is loaded)
 
         assert skops.io
@@ -384,7 +387,7 @@ def _prepare(artifact: bytes) -> None:
         assert onnxruntime
         files = 0
     _become_nobody()
-    _die_with_parent()
+    die_with(parent)
     _limit(files)
 
 
@@ -435,11 +438,13 @@ def _become_nobody() -> None:
     os.setresuid(nobody.pw_uid, nobody.pw_uid, nobody.pw_uid)
 
 
-def _die_with_parent() -> None:
+def die_with(parent: int) -> None:
     """A model that computes for ever would outlive a service that was killed."""
     if sys.platform == "linux":
         set_death_signal, kill = 1, 9
         ctypes.CDLL(None).prctl(set_death_signal, kill)
+        if os.getppid() != parent:
+            sys.exit("its parent has ended")
 
 
 def _read(asks: BinaryIO) -> Frame | None:
@@ -457,4 +462,4 @@ def _write(answers: BinaryIO, header: Mapping[str, object], arrays: Mapping[str,
 
 
 if __name__ == "__main__":
-    main()
+    main(os.getppid())

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from app.identity import FileTokens, Kind, OpenTokens, Role, Tokens, create_toke
 from app.main import create_app
 from app.metrics import Metrics
 from app.service import Headwater
-from app.serving import worker
+from app.serving import starting, worker
 from app.serving.artifacts import Artifacts
 from app.serving.composition import Branch
 from app.serving.deployments import Spec
@@ -34,7 +35,7 @@ from app.serving.models import Datatype, Signature, Tensor
 from app.serving.processes import MAX_WAITING
 from app.settings import Settings
 from graph.changes import AssetStatement, Registration
-from graph.errors import InvalidInput
+from graph.errors import Conflict, InvalidInput
 from graph.index import LineageIndex
 from graph.keys import AssetKey
 from graph.model import Basis
@@ -165,6 +166,7 @@ async def test_what_the_protocol_does_not_allow_is_refused_with_the_reason(tmp_p
         ({"inputs": [{**x, "datatype": "INT8", "data": [None]}]}, 400, "is null; INT8 is a whole number"),
         ({"inputs": [fp64("x")]}, 400, "no rows"),
         ({"inputs": [{**x, "data": None}]}, 400, "has no data"),
+        ({"inputs": [{**x, "data": None, "parameters": 5}]}, 400, "has no data"),
         ({"inputs": [{**x, "data": None, "parameters": {"binary_data_size": 8}}]}, 400, "binary tensors are not taken"),
         ({"inputs": [x], "outputs": [{"name": "z"}]}, 400, "has no output 'z'; it gives 'y'"),
         ({"inputs": [x], "outputs": ["y"]}, 400, "outputs is not a list"),
@@ -298,6 +300,40 @@ async def test_too_many_requests_for_one_model_are_told_to_come_again(tmp_path: 
                 await asyncio.sleep(0.05)
 
 
+async def test_a_deployment_repeated_after_it_was_undone_has_no_second_effect(tmp_path: Path) -> None:
+    async with serving(tmp_path) as gateway:
+        await gateway.deploy("twice", multiplying(), X, Y)
+        key, spec = AssetKey.parse("deployment:tests/once"), Spec(AssetKey.parse("model_version:tests/twice#1"))
+        revision = await gateway.serving.deploy(gateway.headwater, key, spec, {}, "first", "tests")
+        assert (await gateway.infer("once", x=[1.0])).status_code == 200
+        await gateway.serving.undeploy(gateway.headwater, key, "second", "tests")
+        assert await gateway.serving.deploy(gateway.headwater, key, spec, {}, "first", "tests") == revision
+        assert (await gateway.infer("once", x=[1.0])).status_code == 404
+        await gateway.serving.deploy(gateway.headwater, key, spec, {}, "third", "tests")
+        await gateway.serving.undeploy(gateway.headwater, key, "second", "tests")
+        assert (await gateway.infer("once", x=[1.0])).status_code == 200
+
+
+async def test_who_leaves_while_asking_has_not_called(tmp_path: Path) -> None:
+    async with serving(tmp_path) as gateway:
+        await gateway.deploy("left", multiplying(), X, Y)
+        path = "/v2/models/left/infer"
+        headers = [(b"host", b"localhost:8321")]
+        scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+        said = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+        answers: list[Any] = []
+
+        async def receive() -> Any:
+            return next(said)
+
+        async def send(message: Any) -> None:
+            answers.append(message)
+
+        await gateway.app(scope, receive, send)
+        assert answers[0]["status"] == 400
+        assert gateway.seen == []
+
+
 async def test_artifacts_have_a_limit_of_their_own_and_need_a_contributor(tmp_path: Path) -> None:
     token = create_token(tmp_path / "tokens.json", "ada", Role.READER, Kind.PERSON)
     async with serving(tmp_path, FileTokens(tmp_path / "tokens.json")) as gateway:
@@ -323,6 +359,43 @@ async def test_an_artifact_that_changed_on_disk_is_not_served(tmp_path: Path) ->
         with pytest.raises(InvalidInput, match="is not kept here"):
             gateway.artifacts.read("artifact:sha256:../../x.db", f"sha256:{kept.name}")
         assert gateway.serving.ready(key)
+
+
+THREADED = "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+NO_FORK = {
+    "no pidfds": ("_has_pidfds", lambda: False),
+    "a thread": ("_NURSERY", ("-P", "-c", THREADED + "from app.serving.nursery import main; main()")),
+    "a nursery that cannot start": ("_NURSERY", ("-P", "-c", "raise SystemExit('no skops')")),
+}
+
+
+@pytest.mark.parametrize("reason", NO_FORK)
+async def test_where_forking_is_not_safe_an_estimator_has_an_interpreter_of_its_own(
+    reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, *NO_FORK[reason])
+    async with serving(tmp_path) as gateway:
+        archive = skops.io.dumps(LinearRegression().fit([[0.0], [1.0]], [0.0, 2.0]))
+        if reason == "a nursery that cannot start":
+            with pytest.raises(Conflict, match="the nursery ended; its last words: no skops"):
+                await gateway.deploy("line", archive, X, Y)
+            return
+        await gateway.deploy("line", archive, X, Y)
+        assert (await gateway.infer("line", x=[3.0])).json()["outputs"][0]["data"] == [pytest.approx(6.0)]
+        assert _started_by(os.getpid()) == ["app.serving.worker"]
+
+
+def _started_by(pid: int) -> list[str]:
+    """The modules that run in the processes below this one, which began as interpreters of their own."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if int((process / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                found += [
+                    module for module in (process / "cmdline").read_text().split("\0") if "app.serving." in module
+                ]
+                found += _started_by(int(process.name))
+    return [module for module in found if not module.startswith("import threading")]
 
 
 # Estimators

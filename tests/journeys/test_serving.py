@@ -9,18 +9,28 @@ import pickle
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_wine
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
 
 from tests.models import PATIENCE_SECONDS, Gateway, above, as_onnx, counting, elsewhere, fitted, multiplying, tensor
 from tests.service import running_service
@@ -56,18 +66,54 @@ def until(found: Callable[[], Any]) -> Any:
     raise AssertionError(f"not within {PATIENCE_SECONDS:g} s")
 
 
-def workers(address: str) -> list[int]:
-    """The model processes of the service at this address."""
-    mine = f"HEADWATER_PORT={address.rpartition(':')[2]}".encode()
+def children(pid: int) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-            if b"app.serving.worker" in (process / "cmdline").read_bytes():
-                found += [int(process.name)] if mine in Path(f"/proc/{parent}/environ").read_bytes() else []
-        except OSError:
-            continue
-    return found
+        with suppress(OSError):
+            found += [int(process.name)] if parent(int(process.name)) == pid else []
+    return sorted(found)
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def service(address: str) -> int:
+    """The process that answers at this address."""
+    mine = f"HEADWATER_PORT={address.rpartition(':')[2]}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mine in (process / "environ").read_bytes().split(b"\0"):
+                return int(process.name)
+    raise AssertionError(f"no service at {address}")
+
+
+def nursery(address: str) -> int | None:
+    for pid in children(service(address)):
+        with suppress(OSError):
+            if b"app.serving.nursery" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+    return None
+
+
+def workers(address: str) -> list[int]:
+    """The model processes of the service at this address."""
+    forking = nursery(address)
+    return [pid for pid in children(service(address)) if pid != forking] + (children(forking) if forking else [])
+
+
+def rights(pid: int) -> list[str]:
+    """Whose they are depends on who may read the interpreter's files."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return [line for line in lines if line.startswith(("Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp"))]
+
+
+def lives(pid: int) -> bool:
+    """One that ended and waits to be reaped, by whoever inherited it, does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_registered_version_is_deployed_answers_and_stands_in_the_graph(gateway: Gateway) -> None:
@@ -314,6 +360,87 @@ def _computing(pids: list[int]) -> list[int] | None:
         except OSError:
             continue
     return running or None
+
+
+GIVEN = np.random.default_rng(0).normal(size=(60, 3))
+WANTED = (GIVEN[:, 0] > 0).astype(int)
+
+
+def test_estimators_share_one_import_and_all_come_again_when_that_process_dies(gateway: Gateway, address: str) -> None:
+    """Ten of them, among them such as compute in parallel wherever they may."""
+    estimators: list[Any] = [
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        make_pipeline(PCA(2), Ridge()),
+        *(KMeans(3, n_init=1, random_state=1), SVC(), KNeighborsClassifier(algorithm="brute", n_jobs=-1), LinearSVC()),
+        *(GaussianNB(), MLPClassifier(solver="lbfgs", max_iter=20), LinearDiscriminantAnalysis(), SGDClassifier()),
+    ]
+    for place, estimator in enumerate(estimators):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            archive = fitted(estimator, GIVEN, WANTED)
+        version = gateway.version(
+            f"e{place}", "1", archive, [tensor(name) for name in "abc"], [{"name": "y", "shape": [-1]}]
+        )
+        gateway.deploy(f"e{place}", version=version)
+
+    def answer() -> bool | None:
+        given = dict(zip("abc", GIVEN.T.tolist(), strict=True))
+        answers = [gateway.infer(f"e{place}", **given) for place in range(len(estimators))]
+        if {each.status_code for each in answers} != {200}:
+            return None
+        found = [each.json()["outputs"][0]["data"] for each in answers]
+        return all(
+            np.allclose(each, estimator.predict(GIVEN)) for each, estimator in zip(found, estimators, strict=True)
+        )
+
+    assert answer()
+    gateway.deploy("network", version=gateway.version("network", "1", multiplying(), X, Y))
+    forking = nursery(address)
+    assert forking is not None
+    mine = children(forking)
+    spawned = [pid for pid in workers(address) if pid not in mine]
+    assert len(mine) >= len(estimators), "those of other tests are there too"
+    assert len(list(Path(f"/proc/{forking}/task").iterdir())) == 1, (
+        "a lock of another thread would stay locked in forks"
+    )
+    for pid in mine:
+        limits = {
+            line[:25].strip(): line[25:].split()[0] for line in Path(f"/proc/{pid}/limits").read_text().splitlines()
+        }
+        assert (limits["Max file size"], limits["Max open files"]) == ("0", "64")
+        assert b"HEADWATER" not in Path(f"/proc/{pid}/environ").read_bytes()
+        assert os.getsid(pid) == pid
+        assert len(list(Path(f"/proc/{pid}/fd").iterdir())) == 5, "its stdin, stdout, stderr and twice its frames"
+        assert rights(pid) == rights(spawned[0])
+
+    os.kill(forking, signal.SIGKILL)
+    until(lambda: not any(map(lives, mine)) or None)
+    assert until(answer)
+    assert nursery(address) not in (None, forking)
+
+
+def test_nothing_outlives_a_service_that_is_killed(tmp_path: Path) -> None:
+    """Not even what is stopped, and so cannot see that nobody asks it any more."""
+    started: list[int] = []
+    with pytest.raises(AssertionError, match="ended with -9"):
+        _kill_amid_models(f"sqlite:///{tmp_path}/store.db", started)
+    assert len(started) == 3
+    until(lambda: not any(map(lives, started)) or None)
+
+
+def _kill_amid_models(store: str, started: list[int]) -> None:
+    with running_service(store) as address:
+        gateway = Gateway(address)
+        gateway.deploy("network", version=gateway.version("network", "1", multiplying(), X, Y))
+        line = fitted(LinearRegression(), GIVEN[:, :1], GIVEN[:, 1])
+        gateway.deploy("line", version=gateway.version("line", "1", line, X, Y))
+        gateway.http.close()
+        forking = nursery(address)
+        assert forking is not None
+        started += [forking, *workers(address)]
+        for pid in started:
+            os.kill(pid, signal.SIGSTOP)
+        os.kill(service(address), signal.SIGKILL)
 
 
 def test_a_restart_restores_all_that_is_deployed(tmp_path: Path) -> None:
