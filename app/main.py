@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
@@ -72,12 +72,16 @@ def create_app(
             {ARTIFACTS: settings.max_artifact_bytes, SOURCES: settings.max_artifact_bytes},
         ),
         Middleware(Streams, stopping),
-        Middleware(Authentication, tokens, hosting),
+        Middleware(Authentication, tokens, hosting, settings.allowed_origins),
     ]
     app = Starlette(
         routes=routes,
         middleware=middleware,
-        exception_handlers={HTTPException: _http_exception, AccessRefused: _access_refused},
+        exception_handlers={
+            HTTPException: _http_exception,
+            AccessRefused: _access_refused,
+            ClientDisconnect: _client_gone,
+        },
         lifespan=lifespan,
     )
     app.state.stopping = stopping
@@ -109,3 +113,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 async def _access_refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, AccessRefused)
     return access_refused(error)
+
+
+async def _client_gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it

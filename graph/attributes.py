@@ -10,7 +10,7 @@ import orjson
 from graph.errors import InvalidAttribute, InvalidKey, quoted, shortened
 from graph.keys import AssetKey
 from graph.model import SHOWN_FIRST, Assertion, Attributes, Basis, Json
-from graph.profile import profile_problem
+from graph.profile import ProfileInvalid, read_profile
 from graph.time import Instant
 
 SET_VALUED = frozenset({"owners", "tags"})
@@ -256,9 +256,10 @@ def _parsed(value: Json, what: str) -> AssetKey:
 
 
 def _profile(value: Json) -> Json:
-    problem = profile_problem(value)
-    if problem:
-        raise _WrongForm(problem)
+    try:
+        read_profile(value)
+    except ProfileInvalid as error:
+        raise _WrongForm(str(error)) from error
     return value
 
 

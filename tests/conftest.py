@@ -15,10 +15,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Tests of Neo4j share one server, and so one worker; the first of them wait for it to get warm."""
+    """Tests of Neo4j share one server, and so one worker; the first of them wait for it to get warm.
+
+    The other journeys of a module share one service, and so one worker too.
+    """
     if item.get_closest_marker("neo4j"):
         item.add_marker(pytest.mark.xdist_group("neo4j"))
         item.add_marker(pytest.mark.timeout(400))
+    elif item.path.parent.name in {"journeys", "clients"}:
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

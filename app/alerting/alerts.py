@@ -77,13 +77,14 @@ class Alerting:
 
     async def acknowledge(self, headwater: Headwater, key: AssetKey, actor: str) -> Receipt:
         """Somebody looks after it. Raises NotFound, and Conflict for a resolved one."""
-        alert = await self._found(headwater, key)
-        if alert.state is AlertState.RESOLVED:
-            raise Conflict(f"{key} is resolved, so there is nothing left to acknowledge")
-        if alert.state is AlertState.ACKNOWLEDGED:
-            return Receipt(headwater.index.revision, False)
-        said: dict[str, Json] = {"state": AlertState.ACKNOWLEDGED.value, "acknowledged_by": actor}
-        return await headwater.register(_statement(key, said), None, actor)
+        async with self._one_at_a_time:
+            alert = await self._found(headwater, key)
+            if alert.state is AlertState.RESOLVED:
+                raise Conflict(f"{key} is resolved, so there is nothing left to acknowledge")
+            if alert.state is AlertState.ACKNOWLEDGED:
+                return Receipt(headwater.index.revision, False)
+            said: dict[str, Json] = {"state": AlertState.ACKNOWLEDGED.value, "acknowledged_by": actor}
+            return await headwater.register(_statement(key, said), None, actor)
 
     async def resolve(self, headwater: Headwater, key: AssetKey, actor: str) -> Receipt:
         """It is over, somebody says. Raises NotFound."""

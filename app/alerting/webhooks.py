@@ -145,9 +145,9 @@ def _retry_after(value: str | None, now: Instant) -> float | None:
     """Seconds, given as such or as a date; None for neither."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if value.isascii() and value.strip().isdigit():
         return float(value)
     try:
         return max(parsedate_to_datetime(value).timestamp() - now / 1_000_000, 0.0)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

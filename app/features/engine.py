@@ -39,7 +39,9 @@ _CLASSES = frozenset(
 ) | {"OPERATOR", "TYPE"}
 _MACROS = frozenset(("date_add", "days_in_month", "fdiv", "fmod", "if", "nullif", "split_part"))
 """Macros beside those of lists that give the same for the same arguments."""
-_AMPLIFIERS = frozenset(("generate_series", "range", "repeat", "lpad", "rpad"))
+_AMPLIFIERS = frozenset(
+    ("generate_series", "range", "repeat", "lpad", "rpad", "list_resize", "array_resize", "format", "printf")
+)
 """Functions that make much of little: one of them on one row may run for minutes, which nothing interrupts."""
 
 _NEWEST = """
@@ -172,7 +174,10 @@ class Engine:
         """The columns that a definition needs. Raises Conflict for one that is no expression over the source's columns."""
         named = self._checked.get(sql)
         if named is None:
-            named = frozenset(self._named(cursor, feature, sql))
+            try:
+                named = frozenset(self._named(cursor, feature, sql))
+            except RecursionError:
+                raise Conflict(f"the definition of {feature}, {quoted(sql)}, is nested too deeply") from None
             if len(self._checked) >= 10_000:
                 self._checked.clear()
             self._checked[sql] = named

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -19,7 +19,7 @@ from app.events import Caller, Columns, Sighting
 from app.features.engine import Engine, Found, Instants, Source, Values
 from app.features.sources import FOLDER, Sources
 from app.features.views import Lookup
-from app.http.answers import refused
+from app.http.answers import refusal, refused
 from app.identity import Role
 from app.service import Headwater, When
 from graph.errors import GraphError, InvalidInput, quoted, shortened
@@ -109,8 +109,8 @@ class Features:
                 temporary.unlink(missing_ok=True)
         except GraphError as error:
             return refused(error)
-        except ClientDisconnect:
-            return Response(status_code=400)
+        except OSError as error:
+            return refusal(507, f"the rows could not be kept: {error.strerror}", "NOT_KEPT")
         columns = [{"name": field.name, "type": str(field.type)} for field in schema]
         answer = {"location": f"{name}.parquet", "rows": rows, "bytes": size, "columns": columns}
         return JSONResponse(answer, 201 if is_new else 200)

@@ -14,7 +14,7 @@ from app.graphql.registering import RegisterResult, registered
 from app.graphql.types import Asset, asset
 from app.service import When as Asked
 from graph.changes import Registration
-from graph.check import Alteration, Concern, Finding, Outcome, Verdict, judge, touched
+from graph.check import TOLD, Alteration, Concern, Finding, Outcome, Verdict, judge, touched
 from graph.check import Check as Judged
 from graph.errors import GraphError, InvalidManifest
 from graph.impact import When
@@ -93,9 +93,9 @@ class FindingNode:
         return asset(lineage.start, lineage.moment) if lineage else None
 
     @strawberry.field(description="Whom it affects, history left out: soonest felt first, then nearest.")
-    def affected(self, kinds: list[AssetKind] | None = None, first: int = 20) -> list[Affected]:
-        found = self.finding.affected(kinds or ())[: page_size(first)]
-        return [_affected(Concern(each, (self.finding,)), self.judged) for each in found]
+    async def affected(self, info: Info, kinds: list[AssetKind] | None = None, first: int = 20) -> list[Affected]:
+        found = await info.context.headwater.in_thread(self.finding.affected, kinds or ())
+        return [_affected(Concern(each, (self.finding,)), self.judged) for each in found[: page_size(first)]]
 
 
 @strawberry.type
@@ -122,20 +122,21 @@ class Check:
         return [_finding(each, self.judged) for each in self.judged.findings[: page_size(first)]]
 
     @strawberry.field(description="Who is affected by any of it, each once: the worst first, then the soonest felt.")
-    def affected(
+    async def affected(
         self,
+        info: Info,
         kinds: Annotated[
             list[AssetKind] | None, strawberry.argument(description="Absent: deployments and consumers.")
         ] = None,
         first: int = 50,
     ) -> list[Affected]:
-        concerns = self.judged.concerns(kinds) if kinds else self.judged.concerns()
+        concerns = await info.context.headwater.in_thread(self.judged.concerns, kinds or TOLD)
         return [_affected(each, self.judged) for each in concerns[: page_size(first)]]
 
     @strawberry.field(description="How many deployments and consumers are affected, each counted once by its worst.")
-    def counts(self) -> list[ConcernCount]:
+    async def counts(self, info: Info) -> list[ConcernCount]:
         found: dict[tuple[Verdict, When, AssetKind], int] = {}
-        for worst, _ in self.judged.concerns():
+        for worst, _ in await info.context.headwater.in_thread(self.judged.concerns):
             place = worst.verdict, worst.when, worst.asset.kind
             found[place] = found.get(place, 0) + 1
         return [
@@ -166,7 +167,8 @@ class CheckQuery:
             assertions = {subject: [row.assertion for row in rows] for subject, rows in said.items()}
             judged = await headwater.in_thread(judge, view, then, before, after, assertions)
             since = day_of(then.at) - USAGE_DAYS + 1
-            used = await headwater.in_thread(headwater.store.usage, judged.watched(), since)
+            watched = await headwater.in_thread(judged.watched)
+            used = await headwater.in_thread(headwater.store.usage, watched, since)
         except GraphError as error:
             return problem(error)  # type: ignore[return-value]  # checking meets only these
         calls = sum(each.calls for each in used if each.reader is None)

@@ -3,7 +3,7 @@
 It leaves `principal` and `headwater` in the request's state for the routes behind it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -27,10 +27,11 @@ _WITHOUT_STORE = frozenset({"/metrics"})
 
 
 class Authentication:
-    def __init__(self, app: ASGIApp, tokens: Tokens, hosting: Hosting) -> None:
+    def __init__(self, app: ASGIApp, tokens: Tokens, hosting: Hosting, allowed_origins: Collection[str] = ()) -> None:
         self._app = app
         self._tokens = tokens
         self._hosting = hosting
+        self._allowed_origins = allowed_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or _is_public(scope):
@@ -55,6 +56,14 @@ class Authentication:
                 f"without HEADWATER_TOKENS_FILE the service answers as localhost only, not as {host[:200]!r}",
                 "MISDIRECTED",
             )
+        if self._tokens.anonymous is not None and self._is_foreign(headers):
+            # Some requests need no leave of ours (a form posts as text/plain), and could forge callers.
+            return refusal(
+                403,
+                f"a page of {headers.get('origin', 'another site')[:200]!r} may not use this service; HEADWATER_ALLOWED_ORIGINS"
+                " says which may",
+                "FORBIDDEN",
+            )
         authorization = headers.get("authorization")
         try:
             if authorization is None and scope["type"] == "websocket" and self._tokens.anonymous is None:
@@ -65,6 +74,12 @@ class Authentication:
         except AccessRefused as error:
             return access_refused(error)
         return None
+
+    def _is_foreign(self, headers: Headers) -> bool:
+        """Whether a browser says that a page of another origin sends this."""
+        if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+            return False
+        return headers.get("origin") not in self._allowed_origins
 
     def _find_headwater(self, scope: Scope, state: dict[str, object]) -> Response | None:
         if scope["path"] in _WITHOUT_STORE:

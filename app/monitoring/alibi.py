@@ -11,7 +11,7 @@ from alibi_detect.cd import TabularDrift
 
 from app.events import DriftTest
 from app.monitoring.detectors import Comparison, Counts, Values, comparison, counted
-from app.monitoring.profile import Column
+from graph.profile import Column
 
 
 class AlibiDetector:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.events import DriftTest
-from app.monitoring.profile import Categories, Column, Numbers
+from graph.profile import Categories, Column, Numbers
 
 Values: TypeAlias = NDArray[Any]
 """One value a row; missing ones are NaN or None."""

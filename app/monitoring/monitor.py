@@ -9,7 +9,6 @@ import structlog
 from app.events import LoggedRows, WindowTested
 from app.metrics import Metrics
 from app.monitoring.detectors import Detector
-from app.monitoring.profile import Profile, ProfileInvalid, read_profile
 from app.monitoring.results import Results
 from app.monitoring.windows import judged
 from app.service import Headwater, When
@@ -17,6 +16,7 @@ from graph.attributes import shown_attributes, values
 from graph.errors import GraphError
 from graph.keys import AssetKey
 from graph.model import Json
+from graph.profile import Profile, ProfileInvalid, read_profile
 from graph.time import Instant
 
 LARGEST_WINDOW = 50_000
@@ -97,7 +97,9 @@ class Monitoring:
         except ProfileInvalid as error:
             if (version, str(error)) not in self._refused:
                 self._refused.add((version, str(error)))
-                log.warning("a version cannot be monitored", version=str(version), reason=str(error))
+                log.warning(
+                    "a version cannot be monitored: its profile is wrong", version=str(version), reason=str(error)
+                )
             return None
 
     def _tested(

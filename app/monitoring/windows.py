@@ -6,9 +6,9 @@ import numpy as np
 
 from app.events import Columns, DriftedColumn, LoggedRows, Side, WindowTested
 from app.monitoring.detectors import Comparison, Detector
-from app.monitoring.profile import Profile
 from graph.keys import AssetKey
 from graph.model import Json
+from graph.profile import Column, Profile
 
 RUN_LENGTH = 365
 """Windows of a model per false alarm, where rows are independent: all tests of a window share the level 1/365."""
@@ -25,8 +25,8 @@ def judged(
     compared: dict[tuple[Side, str], Comparison] = {}
     left_out: dict[str, str] = {}
     for side, name in _in_order(signature, profile, rows):
-        values = (rows.inputs if side is Side.INPUT else rows.outputs).get(name)
-        reference = profile.get((side, name))
+        logged, profiled = _of(side, rows, profile)
+        values, reference = logged.get(name), profiled.get(name)
         if values is None:
             left_out[name] = "not in the log"
         elif reference is None:
@@ -69,11 +69,14 @@ def drifted(comparison: Comparison, level: float) -> bool:
 
 
 def _in_order(signature: Json, profile: Profile, rows: LoggedRows) -> Iterator[tuple[Side, str]]:
-    sides: Mapping[Side, Columns] = {Side.INPUT: rows.inputs, Side.OUTPUT: rows.outputs}
-    for side, logged in sides.items():
+    for side in Side:
+        logged, profiled = _of(side, rows, profile)
         stated = [str(tensor["name"]) for tensor in _tensors(signature, side)]
-        profiled = [name for of, name in profile if of is side]
         yield from ((side, name) for name in dict.fromkeys([*stated, *profiled, *logged]))
+
+
+def _of(side: Side, rows: LoggedRows, profile: Profile) -> tuple[Columns, Mapping[str, Column]]:
+    return (rows.inputs, profile.inputs) if side is Side.INPUT else (rows.outputs, profile.outputs)
 
 
 def _features(signature: Json) -> dict[str, AssetKey]:

@@ -25,7 +25,8 @@ log = structlog.get_logger(__name__)
 class PredictionLog:
     """`append` takes predictions and `run` writes them, both on the event loop; the others read what is on the disk.
 
-    At most `queue` rows wait. What comes beyond is dropped and counted: predictions go on when the disk does not.
+    At most `queue` rows wait, or one request that has more. What comes beyond is dropped and counted: predictions go on
+    when the disk does not.
     """
 
     def __init__(self, folder: Path, queue: int, flush_seconds: float, metrics: Metrics) -> None:
@@ -44,7 +45,7 @@ class PredictionLog:
         """Never waits. The arrays must not change afterwards."""
         if not prediction.rows:
             return
-        if self._rows + prediction.rows > self._most:  # also a single one that is larger than the queue
+        if self._rows and self._rows + prediction.rows > self._most:
             self._metrics.predictions_dropped.inc(prediction.rows)
             return
         self._waiting.append(prediction)

@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 
 class Watch:
-    """Everything here runs on the event loop, so nothing needs a lock but what waits for the store."""
+    """All that changes here does so on the event loop, so nothing needs a lock but what waits for the store."""
 
     def __init__(self, clock: Callable[[], Instant], agents: Sequence[re.Pattern[str]], metrics: Metrics) -> None:
         self._clock = clock
@@ -158,7 +158,8 @@ class Watch:
                 await self._record(headwater, self._batch)
 
     async def _record(self, headwater: Headwater, batch: "_Batch") -> None:
-        for origin, flows in self._untold(headwater, batch.usages).items():
+        untold = await headwater.in_thread(self._untold, headwater, batch.usages)
+        for origin, flows in untold.items():
             await self._state(headwater, origin, flows)
         await headwater.in_thread(headwater.store.count, batch.usages, self._counter, batch.sequence)
         self._batch = None
@@ -210,7 +211,11 @@ class Watch:
         except (StoreUnavailable, NotReady):
             raise
         except GraphError as error:
-            log.error("callers seen could not be recorded", origin=origin, flows=len(flows), reason=str(error))
+            if len(flows) > 1:  # one that is refused shall not hide the others
+                for flow, since in flows.items():
+                    await self._state(headwater, origin, {flow: since})
+                return
+            log.error("a caller seen could not be recorded", origin=origin, flow=str(*flows), reason=str(error))
 
 
 def _origin(reader: AssetKey, verified: bool) -> str:

@@ -26,7 +26,7 @@ fi
 
 case $code in
     0) outcome=$([[ $report == "## Headwater: needs"* ]] && echo NEEDS_ACKNOWLEDGEMENT || echo CLEAN) ;;
-    1) outcome=BLOCKED ;;
+    1) outcome=${report:+BLOCKED} ;; # without a report, Python itself failed
     3) outcome=NEEDS_ACKNOWLEDGEMENT ;;
     *) outcome= ;;
 esac

@@ -394,6 +394,8 @@ NO_EXPRESSIONS = [
     ("now()", "calls now"),
     ("current_date", "'current_date', which is no column"),
     ("length(repeat(label, 1000000000))", "calls repeat"),
+    ("length(printf('%1000000000d', 1))", "calls printf"),
+    ("+".join(["alcohol"] * 900), "is nested too deeply"),
     ("read_text('/etc/passwd')", "calls read_text"),
     ("current_setting('memory_limit')", "calls current_setting"),
     ("nextval('x')", "calls nextval"),

@@ -1,5 +1,6 @@
 """What surrounds GraphQL: health, tokens, limits, headers, ids, metrics."""
 
+import gzip
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -220,11 +221,33 @@ async def test_bytes_are_counted_as_they_come(headwater: Headwater) -> None:
     assert sent <= 1200
 
 
-async def test_compression_is_not_taken(headwater: Headwater) -> None:
-    async with client(app_with(headwater)) as http:
-        refused = await http.post("/graphql", content=b"...", headers={"Content-Encoding": "gzip"})
+async def test_bodies_may_come_as_gzip_within_the_limit_of_what_they_hold(headwater: Headwater) -> None:
+    async def post(body: bytes, encoding: str = "gzip") -> httpx.Response:
+        headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
+        async with client(app_with(headwater, max_body_bytes=1000)) as http:
+            return await http.post("/graphql", content=body, headers=headers)
+
+    packed = gzip.compress(b'{"query": "{ __typename }"}')
+    assert (await post(packed)).json() == {"data": {"__typename": "Query"}}
+    assert (await post(gzip.compress(b" " * 1_000_000))).status_code == 413
+    assert (await post(packed[:-9])).status_code == 400
+    assert (await post(b"{}")).status_code == 400
+    refused = await post(packed, "br")
     assert refused.status_code == 415
-    assert "uncompressed" in message(refused)
+    assert "gzip" in message(refused)
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_without_tokens_a_page_of_another_site_may_send_nothing(headwater: Headwater, site: str) -> None:
+    """A form of a foreign page is sent without asking, as text/plain."""
+    headers = {"Content-Type": "text/plain", "Origin": "https://one.example", "Sec-Fetch-Site": site}
+    async with client(app_with(headwater)) as http:
+        refused = await http.post("/v2/models/scores/infer", content=b"{}", headers=headers)
+    assert refused.status_code == 403
+    assert "'https://one.example'" in message(refused)
+    async with client(app_with(headwater, allowed_origins="https://one.example")) as http:
+        answered = await http.post("/v2/models/scores/infer", content=b"{}", headers=headers)
+    assert answered.status_code != 403
 
 
 # What every answer has

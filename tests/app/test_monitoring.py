@@ -9,11 +9,10 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from app.events import LoggedRows, Side, WindowTested
+from app.events import LoggedRows, WindowTested
 from app.metrics import Metrics
 from app.monitoring.detectors import CountingDetector, counted, effect
 from app.monitoring.monitor import Monitoring
-from app.monitoring.profile import ProfileInvalid, read_profile
 from app.monitoring.results import Results
 from app.monitoring.windows import LEAST_EFFECT, judged
 from app.service import Headwater
@@ -21,6 +20,7 @@ from graph.errors import StoreUnavailable
 from graph.index import LineageIndex
 from graph.keys import AssetKey
 from graph.model import Json
+from graph.profile import ProfileInvalid, read_profile
 from graph.stores.sqlite import SqliteStore
 from tests.profiles import profile_of
 from tests.saying import asset, key, say
@@ -116,7 +116,7 @@ def test_the_effect_is_that_of_the_distributions_whatever_the_number_of_rows() -
         found = []
         for seed in range(20):
             random = np.random.default_rng(seed)
-            reference = read_profile(profile_of({"x": random.normal(size=5_000)}))[Side.INPUT, "x"]
+            reference = read_profile(profile_of({"x": random.normal(size=5_000)})).inputs["x"]
             found.append(effect(counted(reference, random.normal(shift, size=rows))))
         return float(np.mean(found))
 

@@ -144,6 +144,9 @@ async def test_what_the_queue_cannot_take_is_counted(folder: Path, headwater: He
 
     assert read(folder, "DISTINCT epoch_us(predicted_at)", "ORDER BY 1") == [(NOON,), (NOON + 1,)]
     assert (count(metrics, "logged"), count(metrics, "dropped")) == (4, 16)
+    small = PredictionLog(folder, queue=2, flush_seconds=3600, metrics=metrics)
+    await write(small, headwater, asked(NOON + 20, (1.0, 2.0, 3.0)), asked(NOON + 21))
+    assert (count(metrics, "logged"), count(metrics, "dropped")) == (7, 18), "one request may be larger than the queue"
 
 
 async def test_a_stop_in_the_middle_of_writing_writes_each_row_once(

@@ -158,6 +158,7 @@ async def test_of_a_long_reply_no_more_is_read_than_64_kib(receiver: Receiver) -
         (Answer(429, {"Retry-After": "90"}), Failed("answered 429", wait_seconds=90)),
         (Answer(503, {"Retry-After": "Tue, 14 Nov 2023 22:15:20 GMT"}), Failed("answered 503", wait_seconds=120)),
         (Answer(500, {"Retry-After": "soon"}), Failed("answered 500")),
+        (Answer(500, {"Retry-After": "²"}), Failed("answered 500")),
         (Answer(404), Failed("answered 404")),
     ],
 )

@@ -104,8 +104,10 @@ def laughing() -> str:
         ("a: !!python/object/apply:os.system [true]", "headwater.yaml:1:4: could not determine a constructor"),
         (laughing(), "holds more than 200000 values"),
         ("a: &a {b: *a}", "holds more than 200000 values"),
-        ("#" * 1_000_000, "has 1000000 bytes; the limit is 900000"),
-        ("[" * 2_000, "headwater.yaml: "),
+        pytest.param("#" * 1_000_000, "has 1000000 bytes; the limit is 900000", id="large"),
+        pytest.param("[" * 2_000, "headwater.yaml: ", id="deep"),
+        ("a: .nan", "headwater.yaml holds what JSON cannot: "),
+        ("a: !!binary aGVsbG8=", "headwater.yaml holds what JSON cannot: "),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_with_its_place(

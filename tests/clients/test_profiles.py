@@ -10,7 +10,7 @@ from headwater import profile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.monitoring.profile import read_profile
+from graph.profile import read_profile
 
 numbers = st.lists(st.none() | st.floats(width=32) | st.integers(-(2**31), 2**31), min_size=1, max_size=200)
 

@@ -238,6 +238,7 @@ PROFILE: dict[str, Any] = {
         ({"verified": "yes"}, "must be true or false"),
         ({"profile": {"rows": 14}}, "must be {rows, inputs, outputs}"),
         ({"profile": PROFILE | {"rows": 1.5}}, "but rows must be a whole number"),
+        ({"profile": PROFILE | {"rows": 2**63}}, "but rows must be a whole number"),
         ({"profile": PROFILE | {"outputs": []}}, "but outputs must map names"),
         (("alcohol", {"kind": "text"}), r"but inputs\.alcohol\.kind must be number or category"),
         (("alcohol", {"median": 13}), r"inputs\.alcohol must hold counts, edges, kind"),

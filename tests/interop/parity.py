@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from app.compose import detector_of
 from app.events import LoggedRows
 from app.monitoring.detectors import CountingDetector, Detector
-from app.monitoring.profile import read_profile
 from app.monitoring.windows import judged
 from app.settings import Settings
 from graph.keys import AssetKey
+from graph.profile import read_profile
 from tests.profiles import profile_of
 
 Columns = dict[str, NDArray[Any]]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ import skops.io
 from sklearn.linear_model import LogisticRegression
 
 from app.identity import Kind, Role, create_token
+from tests.patience import within
 from tests.service import running_service
 
 pytestmark = pytest.mark.timeout(400)
@@ -214,15 +215,6 @@ def trace(service: str, namespace: str, spans: list[tuple[str, str, str, int]]) 
     ]
     resource = {"attributes": [text("service.name", service), text("service.namespace", namespace)]}
     return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": told}]}]}
-
-
-def within(seconds: float, look: Callable[[], T]) -> T:
-    """What `look` sees, once it sees anything."""
-    end = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < end, f"not seen within {seconds:g} s"
-        time.sleep(0.05)
-    return seen
 
 
 REGISTER = """

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,6 +31,7 @@ import skops.io
 import yaml
 from sklearn.linear_model import LogisticRegression
 
+from tests.patience import within
 from tests.service import ROOT, plain_environment, running_service
 
 pytestmark = pytest.mark.timeout(400)
@@ -307,15 +308,6 @@ def windows_tested(river: River) -> int:
     exposed = httpx.get(f"{river.environment['HEADWATER_URL']}/metrics").text
     lines = [line for line in exposed.splitlines() if line.startswith("headwater_windows_tested_total{")]
     return sum(int(float(line.rpartition(" ")[2])) for line in lines)
-
-
-def within(seconds: float, look: Callable[[], T]) -> T:
-    """What `look` sees, once it sees anything."""
-    end = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < end, f"not seen within {seconds:g} s"
-        time.sleep(0.05)
-    return seen
 
 
 @contextmanager

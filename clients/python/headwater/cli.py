@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -21,10 +22,11 @@ from headwater.errors import HeadwaterError, Refused, Unreachable
 from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
 
 CLEAN_CODE, BLOCKED_CODE, USAGE_CODE, ACKNOWLEDGE_CODE, UNREACHABLE_CODE = range(5)
+FAULT_CODE = 70
 
 EXIT_CODES = """
 Exit codes: 0 clean, or done; 1 blocked: a deployment or a consumer breaks; 2 wrong usage: the manifest, git, the token;
-3 needs acknowledgement; 4 the service cannot be reached.
+3 needs acknowledgement; 4 the service cannot be reached; 70 a fault of this program.
 """
 
 app = typer.Typer(
@@ -138,7 +140,11 @@ def apply(
 
 
 def main() -> None:
-    app()
+    try:
+        app()
+    except Exception:  # noqa: BLE001  what nobody foresaw must not look like "blocked"
+        traceback.print_exc()
+        sys.exit(FAULT_CODE)
 
 
 def _applied(file: Path, url: str | None, token: str | None, dry_run: bool) -> dict[str, Any]:

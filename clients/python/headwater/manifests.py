@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable
 from typing import Any
 
@@ -31,6 +32,10 @@ def parsed(text: bytes, name: str) -> dict[str, Any]:
         raise ManifestUnreadable(f"{name} holds no mapping; it begins with `version: 1`")
     if _size(document) > MAX_VALUES:
         raise ManifestUnreadable(f"{name} holds more than {MAX_VALUES} values, those repeated by aliases included")
+    try:
+        json.dumps(document, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:  # .nan, !!binary, !!set
+        raise ManifestUnreadable(f"{name} holds what JSON cannot: {error}") from error
     return document
 
 
