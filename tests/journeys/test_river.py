@@ -176,9 +176,10 @@ def test_the_whole_river(river: River, capsys: pytest.CaptureFixture[str]) -> No
     assert applied.returncode == 0, applied.stdout + applied.stderr
     serve_a_model(river)
 
-    # An undeclared process calls; another one is there, and never calls.
+    # An undeclared process calls; another one only looks whether the model is ready, and never calls.
     began = time.monotonic()
-    ask_as(river, "checkout")
+    run_as(river, "bystander", f"/v2/models/{river.model}/ready")
+    run_as(river, "checkout", f"/v2/models/{river.model}/infer", *COLUMNS)
     within(SEEN_WITHIN_SECONDS, lambda: river.caller in downstream(river, river.column))
     took = time.monotonic() - began
     assert river.key("consumer", "bystander") not in downstream(river, river.column)
@@ -246,19 +247,19 @@ def serve_a_model(river: River) -> None:
     assert deployed.get("deployment"), deployed
 
 
-def ask_as(river: River, service: str) -> None:
+def run_as(river: River, service: str, path: str, *columns: str) -> None:
     """A process of its own, with nothing of ours: it names itself as instrumented services do."""
     script = (
         "import json, sys, urllib.request as u\n"
-        "body = json.dumps({'inputs': [{'name': n, 'shape': [1], 'datatype': 'FP64', 'data': [0.5]} for n in"
-        " sys.argv[3].split(',')]}).encode()\n"
-        "headers = {'Content-Type': 'application/json', 'baggage': sys.argv[2]}\n"
-        "print(u.urlopen(u.Request(sys.argv[1], body, headers)).status)\n"
+        "address, baggage, *columns = sys.argv[1:]\n"
+        "tensors = [{'name': n, 'shape': [1], 'datatype': 'FP64', 'data': [0.5]} for n in columns]\n"
+        "body = json.dumps({'inputs': tensors}).encode() if columns else None\n"
+        "headers = {'Content-Type': 'application/json', 'baggage': baggage}\n"
+        "print(u.urlopen(u.Request(address, body, headers)).status)\n"
     )
-    address = f"{river.environment['HEADWATER_URL']}/v2/models/{river.model}/infer"
     baggage = f"service.name={service},service.namespace={river.namespace}"
-    asked = subprocess.run(
-        [sys.executable, "-I", "-c", script, address, baggage, ",".join(COLUMNS)],
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", script, river.environment["HEADWATER_URL"] + path, baggage, *columns],
         env={"PATH": os.environ["PATH"]},
         cwd=ROOT,
         capture_output=True,
@@ -266,7 +267,7 @@ def ask_as(river: River, service: str) -> None:
         timeout=60,
         check=False,
     )
-    assert asked.stdout == "200\n", asked.stderr
+    assert ended.stdout == "200\n", ended.stderr
 
 
 def predict(river: River, seed: int, shift: float = 0.0) -> None:
