@@ -313,6 +313,7 @@ async def test_an_id_that_is_none_is_shown_with_its_place(http: httpx.AsyncClien
         (b"[" * 900 + b"]" * 900, "not a JSON object"),
         (b"\xff", "not JSON"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "body",  # some hold the time
 )
 async def test_a_body_that_is_no_export_is_a_400_that_says_where(
     http: httpx.AsyncClient, body: bytes, says: str
