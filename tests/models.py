@@ -14,6 +14,11 @@ from sklearn.base import BaseEstimator
 
 PATIENCE_SECONDS = 60.0
 
+
+def _by_gateway(origins: Sequence[str]) -> bool:
+    return any(origin.partition(":")[0] == "gateway" for origin in origins)
+
+
 _REGISTER = """mutation ($manifest: ManifestInput!, $envelope: EnvelopeInput) {
   register(manifest: $manifest, envelope: $envelope) { __typename ... on Registered { revision } ... on Problem { message } }
 }"""
@@ -241,4 +246,4 @@ class Gateway:
         """The keys of what feeds it now, in order."""
         asked = "query ($key: ID!) { asset(key: $key) { flowsIn { edges { node { source { id } origins } } } } }"
         edges = self.ask(asked, key=key)["asset"]["flowsIn"]["edges"]
-        return [edge["node"]["source"]["id"] for edge in edges if "gateway" in edge["node"]["origins"]]
+        return [edge["node"]["source"]["id"] for edge in edges if _by_gateway(edge["node"]["origins"])]

@@ -134,7 +134,10 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     tokens = folder / "tokens.json"
     tokens.write_text('{"tokens": []}')
     with running_service(store, tokens_file=tokens, data=folder / "data") as address:
-        yield World(address, tokens)
+        world = World(address, tokens)
+        yield world
+        # Every service over one store serves what it holds, and other tests share a Neo4j.
+        world.ask(UNDEPLOY, id=world.key(f"deployment:{world.scores}"))
 
 
 def test_whoever_calls_is_known_as_well_as_it_shows_itself(world: World) -> None:
@@ -220,6 +223,12 @@ def trace(service: str, namespace: str, spans: list[tuple[str, str, str, int]]) 
 REGISTER = """
 mutation Register($manifest: ManifestInput!) {
   register(manifest: $manifest) { ... on Registered { changed } ... on Problem { message } }
+}
+"""
+
+UNDEPLOY = """
+mutation Undeploy($id: ID!) {
+  undeploy(id: $id) { ... on Deployed { revision } ... on Problem { message } }
 }
 """
 

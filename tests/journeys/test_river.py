@@ -169,6 +169,8 @@ def river(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[River]:
         river.git("add", "headwater.yaml")
         river.git("commit", "--message", "Declare the payments")
         yield river
+        # Every service over one store serves what it holds, and other tests share a Neo4j.
+        client.ask(UNDEPLOY, id=river.deployment)
 
 
 def test_the_whole_river(river: River, capsys: pytest.CaptureFixture[str]) -> None:
@@ -338,6 +340,12 @@ def listening() -> Iterator[Ear]:
 DEPLOY = """
 mutation Deploy($input: DeployInput!) {
   deploy(input: $input) { ... on Deployed { deployment { id } } ... on Problem { message } }
+}
+"""
+
+UNDEPLOY = """
+mutation Undeploy($id: ID!) {
+  undeploy(id: $id) { ... on Deployed { revision } ... on Problem { message } }
 }
 """
 
