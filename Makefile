@@ -51,6 +51,7 @@ interop: .venv/installed-dev .interop/alibi/installed .neo4j/fetched tests/inter
 	$(NEED) java
 	HEADWATER_TEST_REQUIRE_ALL=1 $(BIN)/pytest tests/interop $(ARGS)
 	HEADWATER_TEST_CRASHES=8 $(BIN)/pytest tests/journeys/test_crash.py $(ARGS)
+	HEADWATER_TEST_REQUIRE_ALL=1 HYPOTHESIS_PROFILE=deep $(BIN)/pytest tests/contract/test_agreement.py $(ARGS)
 
 .PHONY: bench
 bench: .venv/installed-dev ## measure

@@ -1,5 +1,6 @@
 """Random histories, told to every store and to the model; after each step all must say the same."""
 
+import os
 import tempfile
 from collections.abc import Iterable
 from contextlib import closing
@@ -183,12 +184,13 @@ def test_neo4j_agrees_with_the_model(neo4j_url: str) -> None:
         def make(self, folder: Path) -> list[Store]:
             return [emptied_neo4j_store(neo4j_url)]
 
-    run_state_machine_as_test(Agree, settings=_settings(examples=12, steps=15))
+    run_state_machine_as_test(Agree, settings=_settings(examples=4, steps=15))
 
 
 def _settings(examples: int, steps: int) -> settings:
+    """Four times as many examples by HYPOTHESIS_PROFILE=deep."""
     return settings(
-        max_examples=examples,
+        max_examples=examples * (4 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 1),
         stateful_step_count=steps,
         deadline=None,
         phases=(Phase.reuse, Phase.generate, Phase.shrink),

@@ -30,7 +30,7 @@ CONSUMERS = UNDECLARED | {"crate-sorter", "quality-board", "web-shop", "blend-pl
 
 @dataclass(frozen=True)
 class Ran:
-    """The demo has run twice over one store; the second is still running."""
+    """The demo has run twice over a SQLite file, once over a Neo4j; the last is still running."""
 
     store: str
     first: str
@@ -47,16 +47,17 @@ def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     """A Neo4j may have held other things before, of which a service may then complain."""
     folder = tmp_path_factory.mktemp("demo")
     store = f"sqlite:///{folder}/demo.db" if request.param == "sqlite" else request.getfixturevalue("neo4j_url")
-    with started(store, folder, "--once") as once:
-        first, complaints = once.communicate(timeout=PATIENCE_SECONDS)
-        assert once.returncode == 0, complaints
-        assert complaints == "" or request.param == "neo4j"
+    first = None
+    if request.param == "sqlite":
+        with started(store, folder, "--once") as once:
+            first, complaints = once.communicate(timeout=PATIENCE_SECONDS)
+            assert (once.returncode, complaints) == (0, "")
     with started(store, folder) as running:
         assert running.stdout is not None
         second = "".join(iter(running.stdout.readline, "Ctrl-C ends the service.\n"))
         address = re.search(r"http://127\.0\.0\.1:\d+", second)
         assert address is not None, second
-        yield Ran(store, first, second, address[0], running)
+        yield Ran(store, first or second, second, address[0], running)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def client(ran: Ran) -> Iterator[Client]:
 def test_the_second_run_changes_nothing(ran: Ran) -> None:
     if ran.store.startswith("sqlite"):
         assert "Registered and deployed; " in ran.first
-    assert "Nothing changed: " in ran.second
+        assert "Nothing changed: " in ran.second
     assert ran.second.partition("Who calls")[2].partition("1. Which")[0].count("BLOCKED") == 1
 
 
