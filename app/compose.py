@@ -11,7 +11,6 @@ from starlette.applications import Starlette
 
 from app.alerting.alerts import Alerting
 from app.alerting.outbox import Outbox
-from app.alerting.webhooks import Webhook
 from app.features.features import Features
 from app.identity import FileTokens, OpenTokens, Tokens
 from app.intake.traces import Traces
@@ -106,6 +105,8 @@ def outbox_of(settings: Settings, metrics: Metrics) -> Outbox | None:
     """None without a webhook: then there is nobody to tell, and no message is kept."""
     if settings.webhook_url is None:
         return None
+    from app.alerting.webhooks import Webhook  # noqa: PLC0415 (only what is used is loaded)
+
     webhook = Webhook(settings.webhook_url, settings.webhook_key, settings.webhook_internal)
     return Outbox(webhook.send, random.random, metrics)
 

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import structlog
 
-from app.alerting.webhooks import Delivered, Outcome
 from app.metrics import Metrics
 from app.service import Headwater
 from graph.errors import StoreUnavailable
@@ -23,6 +23,22 @@ _LEASE: Instant = 60_000_000
 _SECOND: Instant = 1_000_000
 _LOOK_SECONDS = 5.0
 
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """`final`: the receiver wants nothing more of this. `wait_seconds`: it said when to come back."""
+
+    reason: str
+    final: bool = False
+    wait_seconds: float | None = None
+
+
+Outcome: TypeAlias = Delivered | Failed
 Send: TypeAlias = Callable[[Message, Instant], Awaitable[Outcome]]
 
 log = structlog.get_logger(__name__)

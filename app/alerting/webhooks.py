@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import TypeAlias
@@ -14,6 +13,7 @@ from typing import TypeAlias
 import httpx
 import orjson
 
+from app.alerting.outbox import Delivered, Failed, Outcome
 from graph.messages import Message
 from graph.time import Instant
 
@@ -31,23 +31,6 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 
 class AddressRefused(Exception):
     pass
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """`final`: the receiver wants nothing more of this. `wait_seconds`: it said when to come back."""
-
-    reason: str
-    final: bool = False
-    wait_seconds: float | None = None
-
-
-Outcome: TypeAlias = Delivered | Failed
 
 
 def signature(key: bytes, id: str, timestamp: int, body: bytes) -> str:

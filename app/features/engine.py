@@ -8,21 +8,17 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from app.features.rows import Definition, Found, Instants, Source, Values
 from graph.errors import Conflict, InvalidInput, quoted, shortened
 from graph.importers.shapes import near
 from graph.keys import AssetKey
-
-Instants: TypeAlias = NDArray[np.int64]
-Values: TypeAlias = "Sequence[Any] | NDArray[Any]"
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -55,34 +51,6 @@ _NEWEST = """
     FROM asked ASOF LEFT JOIN held ON {equal} AND asked.moment >= held.moment
     ORDER BY asked.place
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """`timestamp` names the column that says since when a row holds; None: each always did, the last one wins."""
-
-    dataset: AssetKey
-    rows: pa.Table
-    timestamp: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """A SQL expression over the columns of the source; None: the column of the feature's name."""
-
-    feature: AssetKey
-    sql: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One value for each row asked for; null without a row, and where the value is null."""
-
-    values: Mapping[AssetKey, pa.Array]
-    present: NDArray[np.bool_]
-    """Whether there was a row then."""
-    since: pa.Array
-    """The time stamp of that row; null without."""
 
 
 class Engine:

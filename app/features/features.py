@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from app.events import Caller, Columns, Sighting
-from app.features.engine import Engine, Found, Instants, Source, Values
+from app.features.rows import Found, Instants, Source, Values
 from app.features.sources import FOLDER, Sources
 from app.features.views import Lookup
 from app.http.answers import refusal, refused
@@ -26,6 +26,9 @@ from graph.errors import GraphError, InvalidInput, quoted, shortened
 from graph.importers.shapes import near
 from graph.keys import AssetKey
 from graph.time import Instant, moment, parse_instant
+
+if TYPE_CHECKING:
+    from app.features.engine import Engine
 
 MAX_ROWS = 10_000
 MAX_FEATURES = 500
@@ -44,9 +47,15 @@ class Features:
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._sources = Sources(sources)
-        self._engine = Engine(patience_seconds)
+        self._patience_seconds = patience_seconds
         self._caller = caller
         self._saw = saw
+
+    @cached_property
+    def _engine(self) -> "Engine":
+        from app.features.engine import Engine  # noqa: PLC0415 (DuckDB is slow to load, and not every service reads features)
+
+        return Engine(self._patience_seconds)
 
     def routes(self) -> list[BaseRoute]:
         return [

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from app.features.engine import Definition
+from app.features.rows import Definition
 from graph.attributes import shown_attributes, values
 from graph.errors import Conflict, InvalidInput, NotFound, quoted
 from graph.importers.shapes import near

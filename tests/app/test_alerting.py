@@ -13,8 +13,7 @@ from strawberry.types import ExecutionResult
 
 from app.alerting.alert import Alert, AlertState, alerts_now
 from app.alerting.alerts import Alerting
-from app.alerting.outbox import Outbox
-from app.alerting.webhooks import Delivered, Outcome
+from app.alerting.outbox import Delivered, Outbox, Outcome
 from app.compose import furnish
 from app.events import DriftedColumn, DriftTest, Side, WindowTested
 from app.graphql.context import Context

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from app.alerting import webhooks
-from app.alerting.outbox import MOST_ATTEMPTS, Outbox, pause_seconds
-from app.alerting.webhooks import Delivered, Failed, Webhook, is_public, signature
+from app.alerting.outbox import MOST_ATTEMPTS, Delivered, Failed, Outbox, pause_seconds
+from app.alerting.webhooks import Webhook, is_public, signature
 from app.metrics import Metrics
 from app.service import Headwater
 from graph.index import LineageIndex
