@@ -43,15 +43,15 @@ check: .venv/installed-dev frontend/node_modules/.package-lock.json ## format, l
 .PHONY: test
 test: .venv/installed-dev .neo4j/fetched app/http/static/.built ## all tests, with a real Neo4j and a real browser
 	$(NEED) java chromium
-	HEADWATER_TEST_REQUIRE_ALL=1 $(BIN)/pytest --numprocesses auto --dist loadgroup --ignore tests/interop $(ARGS)
+	HEADWATER_TEST_REQUIRE_ALL=1 $(BIN)/pytest --numprocesses auto --dist loadgroup --ignore tests/interop -m "not long" $(ARGS)
 	$(NPM) run test:browser
 
 .PHONY: interop
 interop: .venv/installed-dev .interop/alibi/installed .neo4j/fetched tests/interop/node/node_modules/.package-lock.json ## tests against clients that others wrote, and long fault runs
 	$(NEED) java
 	HEADWATER_TEST_REQUIRE_ALL=1 $(BIN)/pytest tests/interop $(ARGS)
-	HEADWATER_TEST_CRASHES=8 $(BIN)/pytest tests/journeys/test_crash.py $(ARGS)
-	HEADWATER_TEST_REQUIRE_ALL=1 HYPOTHESIS_PROFILE=deep $(BIN)/pytest tests/contract/test_agreement.py $(ARGS)
+	HEADWATER_TEST_REQUIRE_ALL=1 HEADWATER_TEST_CRASHES=8 HYPOTHESIS_PROFILE=deep \
+		$(BIN)/pytest --numprocesses auto --dist loadgroup --ignore tests/interop -m long $(ARGS)
 
 .PHONY: bench
 bench: .venv/installed-dev ## measure

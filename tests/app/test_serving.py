@@ -369,6 +369,7 @@ NO_FORK = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reason", NO_FORK)
 async def test_where_forking_is_not_safe_an_estimator_has_an_interpreter_of_its_own(
     reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -178,6 +178,7 @@ def test_sqlite_agrees_with_the_model() -> None:
     run_state_machine_as_test(Agree, settings=_settings(examples=80, steps=20))
 
 
+@pytest.mark.long
 @pytest.mark.neo4j
 def test_neo4j_agrees_with_the_model(neo4j_url: str) -> None:
     class Agree(StoresAgree):

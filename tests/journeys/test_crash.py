@@ -50,6 +50,7 @@ def register(http: httpx.Client, batch: str) -> Any:
     return post(http, REGISTER, manifest={"consumers": consumers}, envelope={"operationId": batch})["register"]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_every_acknowledged_write_survives_kill_nine_once_and_whole(tmp_path: Path) -> None:
     store_url = f"sqlite:///{tmp_path / 'lineage.db'}"

@@ -41,7 +41,7 @@ class Ran:
 
 @pytest.fixture(
     scope="module",
-    params=["sqlite", pytest.param("neo4j", marks=pytest.mark.neo4j)],
+    params=["sqlite", pytest.param("neo4j", marks=[pytest.mark.neo4j, pytest.mark.long])],
 )
 def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     """A Neo4j may have held other things before, of which a service may then complain."""

@@ -366,6 +366,7 @@ GIVEN = np.random.default_rng(0).normal(size=(60, 3))
 WANTED = (GIVEN[:, 0] > 0).astype(int)
 
 
+@pytest.mark.long
 def test_estimators_share_one_import_and_all_come_again_when_that_process_dies(gateway: Gateway, address: str) -> None:
     """Ten of them, among them such as compute in parallel wherever they may."""
     estimators: list[Any] = [
@@ -419,6 +420,7 @@ def test_estimators_share_one_import_and_all_come_again_when_that_process_dies(g
     assert nursery(address) not in (None, forking)
 
 
+@pytest.mark.long
 def test_nothing_outlives_a_service_that_is_killed(tmp_path: Path) -> None:
     """Not even what is stopped, and so cannot see that nobody asks it any more."""
     started: list[int] = []
