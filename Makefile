@@ -41,13 +41,13 @@ check: .venv/installed-dev frontend/node_modules/.package-lock.json ## format, l
 	HEADWATER_NEO4J_PASSWORD=unused $(shell command -v docker-compose || echo docker compose) config --quiet
 
 .PHONY: test
-test: .venv/installed-dev .neo4j/fetched app/http/static/.built ## all tests, with a real Neo4j and a real browser
+test: .venv/installed-dev .neo4j/fetched app/http/static/.built ## the tests, with a real Neo4j and a real browser; the long ones are in interop
 	$(NEED) java chromium
 	HEADWATER_TEST_REQUIRE_ALL=1 $(BIN)/pytest --numprocesses auto --dist loadgroup --ignore tests/interop -m "not long" $(ARGS)
 	$(NPM) run test:browser
 
 .PHONY: interop
-interop: .venv/installed-dev .interop/alibi/installed .neo4j/fetched tests/interop/node/node_modules/.package-lock.json ## tests against clients that others wrote, and long fault runs
+interop: .venv/installed-dev .interop/alibi/installed .neo4j/fetched tests/interop/node/node_modules/.package-lock.json ## tests against clients that others wrote, and the long tests and fault runs
 	$(NEED) java
 	HEADWATER_TEST_REQUIRE_ALL=1 $(BIN)/pytest tests/interop $(ARGS)
 	HEADWATER_TEST_REQUIRE_ALL=1 HEADWATER_TEST_CRASHES=8 HYPOTHESIS_PROFILE=deep \

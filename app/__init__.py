@@ -2,6 +2,10 @@
 
 import sys
 
-# structlog loads rich where it is installed (with the command line client), for tracebacks that are never shown here. That
-# would be a fifth of the start.
-sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+# structlog loads rich where that is installed (with the command line client), a fifth of the start, for tracebacks that are
+# never shown here. So it is not there while structlog is loaded, and there again for everybody else.
+if "rich" not in sys.modules:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    import structlog as _  # noqa: F401
+
+    del sys.modules["rich"]

@@ -40,6 +40,12 @@ def running_service(store_url: str, **settings: object) -> Iterator[str]:
             process.wait()
 
 
+def counted(address: str, counter: str) -> int:
+    """What a counter of `/metrics` stands at, over all its labels."""
+    lines = httpx.get(f"{address.rstrip('/')}/metrics").text.splitlines()
+    return sum(int(float(line.rpartition(" ")[2])) for line in lines if line.startswith(f"{counter}_total{{"))
+
+
 def plain_environment() -> dict[str, str]:
     """This one without settings of the service, so that no developer's shell changes what is tested."""
     return {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}

@@ -16,7 +16,7 @@ from tests.models import Gateway, multiplying, tensor
 from tests.patience import within
 from tests.profiles import profile_of
 from tests.receiver import receiving
-from tests.service import running_service
+from tests.service import counted, running_service
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -73,9 +73,7 @@ def ask(gateway: Gateway, seed: int, missing: float = 0.0) -> None:
 
 
 def windows(gateway: Gateway) -> int:
-    lines = gateway.http.get("/metrics").text.splitlines()
-    tested = [line for line in lines if line.startswith("headwater_windows_tested_total{")]
-    return sum(int(float(line.rpartition(" ")[2])) for line in tested)
+    return counted(str(gateway.http.base_url), "headwater_windows_tested")
 
 
 def alerts_in(stream: httpx.Response) -> Iterator[dict[str, Any]]:

@@ -12,14 +12,11 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +29,8 @@ import yaml
 from sklearn.linear_model import LogisticRegression
 
 from tests.patience import within
-from tests.service import ROOT, plain_environment, running_service
+from tests.receiver import Receiver, receiving
+from tests.service import ROOT, counted, plain_environment, running_service
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -47,32 +45,11 @@ SEEN_WITHIN_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
 
 
-@dataclass
-class Ear:
-    """What the webhook was sent."""
-
-    address: str
-    heard: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
-
-    def messages(self, topic: str) -> list[dict[str, Any]]:
-        """Those whose signature is right, as Standard Webhooks say."""
-        found = []
-        for headers, body in self.heard:
-            signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-            key = base64.b64decode(SECRET.removeprefix("whsec_"))
-            signature = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-            assert signature in headers["webhook-signature"].split()
-            message = json.loads(body)
-            if message["type"] == topic:
-                found.append(message)
-        return found
-
-
 @dataclass(frozen=True)
 class River:
     namespace: str
     client: headwater.Client
-    ear: Ear
+    receiver: Receiver
     repository: Path
     environment: dict[str, str]
 
@@ -148,20 +125,20 @@ def river(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[River]:
     repository = tmp_path / "repository"
     repository.mkdir()
     with (
-        listening() as ear,
+        receiving() as receiver,
         running_service(
             store,
             data=tmp_path / "data",
             monitor_seconds=0.2,
             prediction_flush_seconds=0.2,
-            webhook_url=ear.address,
+            webhook_url=receiver.url,
             webhook_secret=SECRET,
             webhook_internal=True,
         ) as address,
         headwater.Client(address) as client,
     ):
         environment = plain_environment() | {"HEADWATER_URL": address}
-        river = River(namespace, client, ear, repository, environment)
+        river = River(namespace, client, receiver, repository, environment)
         river.git("init", "--initial-branch=main")
         river.git("config", "user.email", "payments@example.com")
         river.git("config", "user.name", "payments")
@@ -204,7 +181,9 @@ def test_the_whole_river(river: River, capsys: pytest.CaptureFixture[str]) -> No
     assert river.caller in {each["id"] for each in alert["consumers"]["nodes"]}
     assert river.column in {cause["asset"]["id"] for cause in alert["causes"]}
     assert alert["drifted"][0]["name"] == DRIFTS
-    told = within(PATIENCE_SECONDS, lambda: [m for m in river.ear.messages("alert.raised") if alert["id"] in str(m)])
+    told = within(
+        PATIENCE_SECONDS, lambda: [m for m in messages(river.receiver, "alert.raised") if alert["id"] in str(m)]
+    )
     assert len(told) == 1
     assert river.caller in json.dumps(told[0])
 
@@ -304,37 +283,17 @@ def alerts(river: River) -> list[dict[str, Any]]:
 
 
 def has_tested(river: River, windows: int) -> bool:
-    return windows_tested(river) >= windows
+    return counted(river.environment["HEADWATER_URL"], "headwater_windows_tested") >= windows
 
 
-def windows_tested(river: River) -> int:
-    exposed = httpx.get(f"{river.environment['HEADWATER_URL']}/metrics").text
-    lines = [line for line in exposed.splitlines() if line.startswith("headwater_windows_tested_total{")]
-    return sum(int(float(line.rpartition(" ")[2])) for line in lines)
-
-
-@contextmanager
-def listening() -> Iterator[Ear]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            ear.heard.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    ear = Ear(f"http://127.0.0.1:{server.server_port}/alerts")
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield ear
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def messages(receiver: Receiver, topic: str) -> list[dict[str, Any]]:
+    """What the webhook was sent, and signed rightly, as Standard Webhooks say."""
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    for received in receiver.received:
+        signed = f"{received.headers['webhook-id']}.{received.headers['webhook-timestamp']}.".encode() + received.body
+        signature = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+        assert signature in received.headers["webhook-signature"].split()
+    return [received.json for received in receiver.received if received.json["type"] == topic]
 
 
 DEPLOY = """
