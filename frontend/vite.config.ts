@@ -22,7 +22,7 @@ export default defineConfig({
   },
   server: {
     proxy: {
-      '/graphql': { target: process.env.HEADWATER_URL ?? 'http://localhost:8000', ws: true },
+      '/graphql': { target: process.env.HEADWATER_URL ?? 'http://localhost:8321', ws: true },
     },
   },
 });
