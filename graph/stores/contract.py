@@ -5,7 +5,7 @@ A store keeps assets, flows and assertions, numbers revisions, and answers by ke
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -56,6 +56,9 @@ class Revision:
     opened: tuple[StoredAssertion, ...]
     """With their `known` as it is when this is read: its `last` may lie in a later revision."""
     closed: tuple[StoredAssertion, ...]
+    said: Mapping[AssetKey, tuple[Assertion, ...]] = field(default_factory=dict)
+    """All that any origin was believed to say, at this revision, of each asset it tells of itself (not of the ends of its
+    flows); nothing: an empty tuple. Only `changes_since` fills it."""
 
 
 @dataclass(frozen=True, slots=True)
