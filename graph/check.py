@@ -394,7 +394,7 @@ class _Known:
     def without(self, flows: Iterable[Flow]) -> View:
         """The graph as if `origins` had never told of `flows`; what others tell of them stays."""
         rows = np.concatenate([np.empty(0, np.int64), *map(self._rows, flows)])
-        return self._forgetting(rows[np.isin(self.view.rows["origin"][rows], self._own)])
+        return self.view.forgetting(rows[np.isin(self.view.rows["origin"][rows], self._own)])
 
     def reach(self, finding: Finding, gone: Collection[AssetKey]) -> Finding:
         """The finding, with whom it reaches; those `gone` in the same change are left out."""
@@ -419,19 +419,12 @@ class _Known:
         if key.is_alias:
             alias = view.number(key)
             rows = view.down.of_many(view.whole[[located(view, key, self.moment)]])
-            return self._forgetting(rows[view.vertex_asset[view.rows["target"][rows]] != alias])
+            return self.view.forgetting(rows[view.vertex_asset[view.rows["target"][rows]] != alias])
         if key.kind is AssetKind.FEATURE and key.container:
             container = view.number(key.container)
             rows = view.down.of_many(view.any[[container]])
-            return self._forgetting(rows[view.rows["target"][rows] == view.whole[container]])
+            return self.view.forgetting(rows[view.rows["target"][rows] == view.whole[container]])
         return view
-
-    def _forgetting(self, rows: Ints) -> View:
-        if not len(rows):
-            return self.view
-        last = self.view.rows["known_last"].copy()
-        last[rows] = 0
-        return replace(self.view, rows={**self.view.rows, "known_last": last})
 
     def _rows(self, flow: Flow) -> Ints:
         """The rows that tell of a flow now."""

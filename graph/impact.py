@@ -7,7 +7,7 @@ import numpy as np
 
 from graph.keys import AssetKind
 from graph.topology import ALIAS_CODE, KIND_CODE, Bools, Ints, Moment, View
-from graph.walk import Direction, FlowFilter, Lineage, Reach, assets_reached, first_vertex, has_flow, reached
+from graph.walk import Direction, FlowFilter, Lineage, first_vertex, have_flows, walking
 
 
 class When(IntEnum):
@@ -26,40 +26,37 @@ def when_felt(lineage: Lineage, flows: FlowFilter | None = None, depth: int | No
     start = view.number(lineage.start)
     first = np.array([first_vertex(view, start, lineage.direction)])
     historic = _historic(view, lineage, start)
-    blocked = np.zeros(view.vertices, np.bool_)
-    for ports in (view.whole, view.any):
-        blocked[ports[historic]] = True
-
-    def rows_reached(reach: Reach) -> Bools:
-        assets, _, _ = assets_reached(view, reach.hops, lineage.direction)
-        return np.isin(lineage.assets, assets)
-
-    when = np.full(len(lineage), When.HISTORIC, np.int8)
-    again = reached(view, first, lineage.direction, moment, lineage.follow, flows, depth, blocked)
-    when[rows_reached(again)] = When.NEXT_TRAINING
-    live = reached(view, first, lineage.direction, moment, lineage.follow, flows, depth, blocked, live_only=True)
-    when[rows_reached(live)] = When.NOW
+    asked = view, first, lineage.direction, moment, lineage.follow, flows, depth
+    blocked = None
+    when = np.full(len(lineage), When.NEXT_TRAINING, np.int8)
+    if len(historic):
+        blocked = np.unique(np.concatenate([view.whole[historic], view.any[historic]]))
+        with walking(*asked, blocked=blocked) as walked:
+            when[~walked.reaches(lineage.assets)] = When.HISTORIC
+    with walking(*asked, blocked=blocked, live_only=True) as walked:
+        when[walked.reaches(lineage.assets)] = When.NOW
     return when
 
 
 def _historic(view: View, lineage: Lineage, start: int) -> Ints:
     """The runs and versions of the answer that only history holds; never the start itself."""
     moment = lineage.moment
-    reached_too = np.array(view.parts_of(start), np.int64)  # though the parts of the start are not counted
+    reached_too = np.array(view.parts_of(start), lineage.assets.dtype)  # though the parts of the start are not counted
     assets = np.concatenate([lineage.assets, reached_too])
     parts = assets[_is_run_or_version(view, assets)]
     old = parts[~_current(view, parts, moment)]
     if not len(old):
         return old
     # Of those, an ancestor of a current run or version is not history. Whatever is between them is downstream of the old.
-    below = reached(view, np.unique(view.whole[old]), Direction.DOWNSTREAM, moment)
-    assets, _, _ = assets_reached(view, below.hops, Direction.DOWNSTREAM)
+    with walking(view, np.unique(view.whole[old]), Direction.DOWNSTREAM, moment) as below:
+        assets, _, _ = below.assets()
+        between = below.order.copy()
     candidates = assets[_is_run_or_version(view, assets)]
     current = candidates[_current(view, candidates, moment)]
-    outside = below.hops < 0
-    above = reached(view, np.unique(view.any[current]), Direction.UPSTREAM, moment, blocked=outside)
-    ancestors, _, _ = assets_reached(view, above.hops, Direction.UPSTREAM)
-    history: Ints = old[~np.isin(old, ancestors) & (old != start)]
+    if len(current):
+        with walking(view, np.unique(view.any[current]), Direction.UPSTREAM, moment, within=between) as above:
+            old = old[~above.reaches(old)]
+    history: Ints = old[old != start]
     return history
 
 
@@ -69,21 +66,31 @@ def _is_run_or_version(view: View, assets: Ints) -> Bools:
 
 def _current(view: View, assets: Ints, moment: Moment) -> Bools:
     """Newest of its job or model, served, or named by an alias."""
-    newest = {_newest(view, container, moment) for container in np.unique(view.container[assets]).tolist()}
-    return np.array([asset in newest or _served_or_named(view, asset, moment) for asset in assets.tolist()], np.bool_)
+    return _newest(view, assets, moment) | _served_or_named(view, assets, moment)
 
 
-def _newest(view: View, container: int, moment: Moment) -> int:
-    parts = np.array(view.parts_of(container))
-    asserted: Bools = view.label_codes(parts, moment) >= 0
-    if asserted.any():
-        parts = parts[asserted]
-        births = view.births(parts, moment)
-    else:  # stubs alone: only their names tell which is newer
-        parts = parts[np.array([has_flow(view, part, moment) for part in parts.tolist()], np.bool_)]
-        births = [0] * len(parts)
-    ranked = sorted(zip(births, parts.tolist(), strict=True), key=lambda pair: (pair[0], _natural(view.keys[pair[1]])))
-    return ranked[-1][1] if ranked else 0
+def _newest(view: View, assets: Ints, moment: Moment) -> Bools:
+    """Which are the newest part of their container: by birth among those asserted then, else by name."""
+    containers = np.unique(view.container[assets])
+    parts = np.array([part for container in containers.tolist() for part in view.parts_of(container)], np.int32)
+    asserted = view.label_codes(parts, moment) >= 0
+    of_asserted = np.isin(view.container[parts], view.container[parts[asserted]])
+    stubs = ~of_asserted  # where all are stubs, only their names tell which is newer
+    stubs[stubs] = have_flows(view, parts[stubs], moment)
+    parts = parts[asserted | stubs]
+    births = np.where(view.label_codes(parts, moment) >= 0, view.births(parts, moment), 0)
+    order = np.lexsort((births, view.container[parts]))
+    parts, births = parts[order], births[order]
+    latest = dict(zip(view.container[parts].tolist(), births.tolist(), strict=True))
+    tied: dict[int, list[int]] = {}
+    for part, container, birth in zip(parts.tolist(), view.container[parts].tolist(), births.tolist(), strict=True):
+        if birth == latest[container]:
+            tied.setdefault(container, []).append(part)
+    newest = [
+        max(among, key=lambda part: _natural(view.keys[part])) if among[1:] else among[0] for among in tied.values()
+    ]
+    found: Bools = np.isin(assets, newest)
+    return found
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
@@ -91,7 +98,9 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part or 0), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", text)]
 
 
-def _served_or_named(view: View, asset: int, moment: Moment) -> bool:
-    rows = view.holding(view.down.of_many(view.whole[[asset]]), moment)
+def _served_or_named(view: View, assets: Ints, moment: Moment) -> Bools:
+    rows = view.holding(view.down.of_many(view.whole[assets]), moment)
     targets = view.kind[view.vertex_asset[view.rows["target"][rows]]]
-    return bool(((targets == ALIAS_CODE) | (targets == KIND_CODE[AssetKind.DEPLOYMENT])).any())
+    used = rows[(targets == ALIAS_CODE) | (targets == KIND_CODE[AssetKind.DEPLOYMENT])]
+    found: Bools = np.isin(view.whole[assets], view.rows["source"][used])
+    return found

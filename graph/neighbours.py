@@ -95,7 +95,8 @@ def arrows_walked(
     """
     view, start = lineage.view, lineage.view.number(lineage.start)
     first = np.array([first_vertex(view, start, lineage.direction)])
-    met = reached(view, first, lineage.direction, lineage.moment, lineage.follow, flows, depth).hops >= 0
+    met = np.zeros(view.vertices, np.bool_)
+    met[reached(view, first, lineage.direction, lineage.moment, lineage.follow, flows, depth).vertices] = True
     may = allowed(view, lineage.follow, flows)
 
     def walked(held: Ints) -> Ints:

@@ -9,8 +9,8 @@ import numpy as np
 from graph.keys import AssetKey
 from graph.model import REFINES_FIRST, Basis, Flow
 from graph.ports import Port, Step
-from graph.topology import Moment, View
-from graph.walk import Direction, FlowFilter, Follow, allowed, located, reached
+from graph.topology import Ints, Moment, View
+from graph.walk import Direction, FlowFilter, Follow, Reach, allowed, located, reached
 
 if TYPE_CHECKING:  # it takes a tenth of the service's start, and only paths need it
     import networkx as nx
@@ -54,8 +54,8 @@ def paths(
     first, last = located(view, source, moment), located(view, target, moment)
     if last in {first, view.container[first], *view.parts_of(first)}:
         return []
-    down = reached(view, view.whole[[first]], Direction.DOWNSTREAM, moment, follow, flows).hops
-    up = reached(view, view.any[[last]], Direction.UPSTREAM, moment, follow, flows).hops
+    down = _hops(view, reached(view, view.whole[[first]], Direction.DOWNSTREAM, moment, follow, flows))
+    up = _hops(view, reached(view, view.any[[last]], Direction.UPSTREAM, moment, follow, flows))
     between = (down >= 0) & (up >= 0)
     if at_most == 1:  # only what lies on some shortest path
         between &= down + up == down[view.any[last]]
@@ -69,6 +69,12 @@ def paths(
         if len(found) == at_most:
             break
     return sorted(found, key=lambda path: (len(path.hops), [str(hop.flow) for hop in path.hops]))
+
+
+def _hops(view: View, reach: Reach) -> Ints:
+    hops = np.full(view.vertices, -1, np.int32)
+    hops[reach.vertices] = reach.hops
+    return hops
 
 
 def _shortest_first(

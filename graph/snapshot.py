@@ -1,20 +1,40 @@
 """The lineage index on disk: a cache that makes a start fast, never the truth.
 
-A NumPy `.npz` archive, whose members carry checksums, with the revision it holds and the stamp of that revision in the
-store. Whatever does not fit is refused with the reason, and the index is loaded from the store.
+The arrays, each from a page of its own, with room to grow that takes no place on the disk, then a header in JSON. They
+are mapped, not read: a page is private once it is written, and shared with every process that maps it until then. Each
+array has a checksum, and the header tells the revision that the file holds and the stamp of that revision in the store.
+Whatever does not fit is refused with the reason, and the index is loaded from the store.
 """
 
+import math
+import mmap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from zipfile import BadZipFile
+from struct import Struct
+from typing import Any, BinaryIO, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import orjson
 
-from graph.index import LineageIndex, Parts
+from graph import kernels
+from graph.index import LineageIndex
 from graph.stores.contract import Store
+from graph.tables import AnyArray, Columns, Entries, Grouping, Names, Tables
+from graph.time import FOREVER, Interval
+from graph.topology import Label
 
-FORMAT = 3
-"""Raised with every change of what a row of the index means."""
+FORMAT = 4
+"""Raised with every change of what an array of the index means."""
+
+_MAGIC = b"headwater index\n"
+_PREAMBLE = Struct("<16sQQQ")
+"""The magic; where the header is, its length and its checksum."""
+
+_PAGE = 4096
+_CHUNK = 1 << 22
 
 
 class SnapshotRefused(Exception):
@@ -35,32 +55,194 @@ def load(index: LineageIndex, store: Store, path: Path | None) -> str | None:
 
 
 def save(index: LineageIndex, store: Store, path: Path) -> int:
-    """Writes the index as it is now, whole or not at all; the revision written. Raises OSError."""
-    parts = index.parts()
-    about = {"format": FORMAT, "stamp": store.stamp(parts.revision), **parts.about}
-    text = np.frombuffer(orjson.dumps(about), np.uint8)
+    """Writes the index as it is now, whole or not at all; the revision written. Raises OSError.
+
+    Readers and the writer of the index go on meanwhile: what comes later is not in it.
+    """
+    with index.changing:
+        about, arrays = _about(index.tables), list(_arrays(index.tables))
+    about |= {"format": FORMAT, "stamp": store.stamp(about["revision"])}
     unfinished = path.with_name(path.name + ".unfinished")
     with unfinished.open("wb") as file:
-        members = {"about": text, "keys": np.frombuffer("\n".join(parts.keys).encode(), np.uint8), **parts.arrays}
-        np.savez(file, allow_pickle=False, **members)
+        _write(file, about, arrays)
     unfinished.replace(path)
-    return parts.revision
+    revision: int = about["revision"]
+    return revision
 
 
-def restored(path: Path, store: Store) -> Parts:
+def restored(path: Path, store: Store) -> Tables:
     """Raises SnapshotRefused."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        about = orjson.loads(arrays.pop("about").tobytes())
-        form, stamp, revision = about.pop("format"), about.pop("stamp"), about["revision"]
-        keys = arrays.pop("keys").tobytes().decode().split("\n")
+        with path.open("rb") as file:
+            header = _header(file)
+            if header["format"] != FORMAT:
+                raise SnapshotRefused(f"{path} is of another version of this program")
+            if header["stamp"] != store.stamp(header["revision"]):
+                raise SnapshotRefused(f"{path} is of another store, or of another history of this one")
+            with ThreadPoolExecutor(1) as beside:
+                sums = beside.submit(_checksums, path, header["arrays"])
+                arrays = _mapped(file, header["arrays"])
+                tables = Tables()
+                tables.name(arrays["keys"].tobytes().decode().split("\n") if len(arrays["keys"]) else [])
+                if sums.result() != [array["sum"] for array in header["arrays"]]:
+                    raise SnapshotRefused(f"{path} is damaged: a checksum is wrong")
+            _fill(tables, header, arrays)
+            return tables
     except FileNotFoundError:
         raise SnapshotRefused("there is none yet") from None
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise SnapshotRefused(f"{path} is damaged: {error}") from error
-    if form != FORMAT:
-        raise SnapshotRefused(f"{path} is of another version of this program")
-    if stamp != store.stamp(revision):
-        raise SnapshotRefused(f"{path} is of another store, or of another history of this one")
-    return Parts(revision, about, keys, arrays)
+
+
+# What an index holds, as plain data and arrays
+
+
+def _about(tables: Tables) -> dict[str, Any]:
+    return {
+        "revision": tables.revision,
+        "latest": tables.latest,
+        "namespaces": list(tables.namespaces),
+        "origins": list(tables.origins),
+        "labels": [list(label) for label in tables.labels],
+        "carried": [[asset, [list(each) for each in intervals]] for asset, intervals in tables.carried.items()],
+        "counts": {name: table.count for name, table in _columns(tables).items()},
+        "groupings": {name: grouping.entries()[1:] for name, grouping in _groupings(tables).items()},
+    }
+
+
+class _Array(NamedTuple):
+    name: str
+    rows: AnyArray
+    """As they are when they are written, which may be later."""
+    room: int
+    chunk: Callable[[AnyArray], AnyArray]
+    """What is written of some of the rows."""
+
+
+def _arrays(tables: Tables) -> Iterator[_Array]:
+    revision, assets = tables.revision, tables.assets.count
+    yield _Array("keys", np.frombuffer("\n".join(tables.keys[1:assets]).encode(), np.uint8), 0, _same)
+    yield _Array("order", tables.ranks.order, 0, _same)
+    for name, table in _columns(tables).items():
+        for column, array in table.arrays.items():
+            rows, room = array[: table.count], table.count + table.count // 4 + 1024
+            if column.endswith("_part"):
+                rows = rows.copy()  # later parts are chained to those before
+            yield _Array(f"{name}.{column}", rows, room, partial(_open_after, revision) if column == "times" else _same)
+    for name, grouping in _groupings(tables).items():
+        bounds, *entries = grouping.entries()[0]
+        yield _Array(f"{name}.bounds", bounds, 0, _unchained)
+        for column, array in zip(("far", "row", "flags"), entries, strict=True):
+            yield _Array(f"{name}.{column}", array, 0, _same)
+
+
+def _same(chunk: AnyArray) -> AnyArray:
+    return chunk
+
+
+def _open_after(revision: int, chunk: AnyArray) -> AnyArray:
+    """What was closed after `revision` is still open in it."""
+    chunk = chunk.copy()
+    last = chunk[:, kernels.LAST]
+    last[last > revision] = FOREVER
+    return chunk
+
+
+def _unchained(chunk: AnyArray) -> AnyArray:
+    chunk = chunk.copy()
+    chunk[:, kernels.RECENT] = -1
+    return chunk
+
+
+def _fill(tables: Tables, header: dict[str, Any], arrays: dict[str, AnyArray]) -> None:
+    tables.revision, tables.latest = header["revision"], header["latest"]
+    tables.namespaces, tables.origins = Names(header["namespaces"]), Names(header["origins"])
+    tables.labels = Names(Label(tuple(owners), tuple(tags), tier) for owners, tags, tier in header["labels"])
+    tables.carried = {asset: [Interval(*each) for each in intervals] for asset, intervals in header["carried"]}
+    tables.ranks.adopt(arrays["order"])
+    for name, table in _columns(tables).items():
+        table.adopt({column: arrays[f"{name}.{column}"] for column in table.arrays}, header["counts"][name])
+    for name, grouping in _groupings(tables).items():
+        entries = Entries(*(arrays[f"{name}.{column}"] for column in Entries._fields))
+        grouping.take(entries, *header["groupings"][name])
+    for timed in (tables.rows, tables.label_rows):
+        timed.compacted = timed.groupings[0].entries()[1]
+
+
+def _columns(tables: Tables) -> dict[str, Columns]:
+    return {"assets": tables.assets, "vertices": tables.vertices, "rows": tables.rows, "labels": tables.label_rows}
+
+
+def _groupings(tables: Tables) -> dict[str, Grouping]:
+    return {
+        "down": tables.down,
+        "up": tables.up,
+        "by_via": tables.by_via,
+        "labels_by_asset": tables.labels_by_asset,
+    }
+
+
+# The file
+
+
+def _write(file: BinaryIO, about: dict[str, Any], arrays: Iterable[_Array]) -> None:
+    placed, end = [], _PAGE
+    for name, rows, room, chunk_of in arrays:
+        file.seek(end)
+        step, total = max(1, _CHUNK // max(rows.itemsize, rows[:1].nbytes)), 0
+        for start in range(0, len(rows), step):
+            chunk = np.ascontiguousarray(chunk_of(rows[start : start + step])).data
+            total = crc32(chunk, total)
+            file.write(chunk)
+        width = rows.shape[1:]
+        placed.append({"name": name, "dtype": rows.dtype.str, "rows": len(rows), "room": max(room, len(rows))})
+        placed[-1] |= {"width": list(width), "start": end, "sum": total}
+        end += _pages(max(room, len(rows)) * rows.itemsize * math.prod(width))
+    text = orjson.dumps(about | {"arrays": placed})
+    file.seek(end)
+    file.write(text)
+    file.seek(0)
+    file.write(_PREAMBLE.pack(_MAGIC, end, len(text), crc32(text)))
+
+
+def _header(file: BinaryIO) -> dict[str, Any]:
+    """Raises ValueError."""
+    preamble = file.read(_PREAMBLE.size)
+    if len(preamble) < _PREAMBLE.size:
+        raise ValueError("it is cut short")
+    magic, start, size, total = _PREAMBLE.unpack(preamble)
+    if magic != _MAGIC:
+        raise ValueError("it is no index")
+    file.seek(start)
+    text = file.read(size)
+    if len(text) < size or crc32(text) != total:
+        raise ValueError("its header is not what was written")
+    header: dict[str, Any] = orjson.loads(text)
+    return header
+
+
+def _mapped(file: BinaryIO, placed: Sequence[Mapping[str, Any]]) -> dict[str, AnyArray]:
+    memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    arrays = {}
+    for array in placed:
+        shape = (array["room"], *array["width"])
+        flat = np.frombuffer(memory, array["dtype"], math.prod(shape), array["start"])
+        arrays[array["name"]] = flat.reshape(shape)
+    return arrays
+
+
+def _checksums(path: Path, placed: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Read, not mapped: what is looked at once need not stay in memory."""
+    sums = []
+    with path.open("rb", buffering=0) as file:
+        for array in placed:
+            left, total = array["rows"] * math.prod(array["width"]) * np.dtype(array["dtype"]).itemsize, 0
+            file.seek(array["start"])
+            while left and (chunk := file.read(min(left, _CHUNK))):
+                left, total = left - len(chunk), crc32(chunk, total)
+            sums.append(total)
+    return sums
+
+
+def _pages(size: int) -> int:
+    return -(-size // _PAGE) * _PAGE

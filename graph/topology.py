@@ -2,16 +2,17 @@
 
 Assets are numbered from 1 as they come (0 is none); each has one or two vertices (see `ports`), model versions a third.
 An edge between vertices is a *row*: who says so, when it holds (valid time) and in which revisions it was believed (known
-time). Rows by vertex are kept as compressed sparse rows plus the rows since.
+time). Rows by vertex are kept as compressed sparse rows, what holds now first, plus chains of the rows since.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graph import kernels
 from graph.errors import NotFound
 from graph.keys import AssetKey, AssetKind
 from graph.time import FOREVER, Instant, Interval
@@ -23,7 +24,8 @@ KINDS = tuple(AssetKind)
 KIND_CODE = {kind: code for code, kind in enumerate(KINDS)}
 ALIAS_CODE = len(KINDS)
 ALWAYS = Interval(-(2**63), FOREVER)
-_UNSAID = -1
+TIMES = ("valid_start", "valid_end", "known_first", "known_last")
+"""The columns of `times`, in this order."""
 
 
 class Moment(NamedTuple):
@@ -41,94 +43,69 @@ class Label(NamedTuple):
     tier: int | None = None
 
 
-class Columns:
-    """Named numpy columns of one length that grow at the end. A reader keeps the arrays and the count it has seen."""
-
-    def __init__(self, **types: type[np.generic]) -> None:
-        self.count = 0
-        self.arrays: dict[str, NDArray[np.generic]] = {name: np.empty(1024, kind) for name, kind in types.items()}
-
-    def __getitem__(self, name: str) -> Ints:
-        return self.arrays[name]  # type: ignore[return-value]
-
-    def adopt(self, arrays: dict[str, NDArray[np.generic]]) -> None:
-        """Takes these as all its rows."""
-        self.arrays = {name: arrays[name].astype(old.dtype, copy=False) for name, old in self.arrays.items()}
-        self.count = len(next(iter(arrays.values())))
-
-    def extend(self, rows: Mapping[str, NDArray[np.generic]]) -> int:
-        """Appends rows; the number of the first one."""
-        first, size = self.count, len(next(iter(rows.values())))
-        if first + size > len(next(iter(self.arrays.values()))):
-            room = max(first + size, 2 * first)
-            self.arrays = {
-                name: np.concatenate([old[:first], np.empty(room - first, old.dtype)])
-                for name, old in self.arrays.items()
-            }
-        for name, column in rows.items():
-            self.arrays[name][first : first + size] = column
-        self.count += size
-        return first
-
-    def append(self, **row: int) -> int:
-        return self.extend({name: np.array([value]) for name, value in row.items()})
-
-
+@dataclass(frozen=True, slots=True)
 class Adjacency:
-    """Row numbers by vertex (or asset): compressed up to some row, lists for the rows since."""
+    """Rows by place (a vertex, or an asset): compressed below row `base`, chains for the rows since.
 
-    def __init__(self) -> None:
-        self.offsets: Ints = np.zeros(1, np.int64)
-        self.rows: Ints = np.empty(0, np.int32)
-        self.recent: dict[int, list[int]] = {}
-        self.has_recent: Bools = np.zeros(1024, np.bool_)
+    `bounds` has a row a place (see `kernels`); `far`, `row` and `flags` have one value an entry. What its live entries
+    leave out holds at no moment of `now` or later and of `revision` or later.
+    """
 
-    @classmethod
-    def compressed(cls, by: Ints, places: int) -> "Adjacency":
-        """Rows 0 to len(by) - 1 by the values of `by`, which are below `places`."""
-        made = cls()
-        made.rows = np.argsort(by, kind="stable").astype(np.int32)
-        made.offsets = np.concatenate([[0], np.cumsum(np.bincount(by, minlength=places))])
-        made.has_recent = np.zeros(places + 1024, np.bool_)
-        return made
-
-    def adopt(self, offsets: Ints, rows: Ints, places: int) -> None:
-        self.offsets, self.rows = offsets, rows
-        self.has_recent = np.zeros(places + 1024, np.bool_)
-
-    def add(self, place: int, row: int) -> None:
-        self.recent.setdefault(place, []).append(row)
-        if place >= len(self.has_recent):
-            grown = np.zeros(2 * place, np.bool_)
-            grown[: len(self.has_recent)] = self.has_recent
-            self.has_recent = grown
-        self.has_recent[place] = True
+    bounds: Ints
+    far: Ints
+    row: Ints
+    flags: Ints
+    following: Ints
+    """By row number less `base`: the next row of the same place, -1 after the last."""
+    base: int
+    now: Instant
+    revision: int
+    count: int
+    """Rows from this one on came after this was made."""
 
     def of(self, place: int) -> list[int]:
-        compact: list[int] = []
-        if place + 1 < len(self.offsets):
-            compact = self.rows[self.offsets[place] : self.offsets[place + 1]].tolist()
-        return compact + self.recent.get(place, [])
-
-    def size(self, place: int) -> int:
-        compact = int(self.offsets[place + 1] - self.offsets[place]) if place + 1 < len(self.offsets) else 0
-        return compact + len(self.recent.get(place, ()))
+        found: list[int] = self.of_many(np.array([place])).tolist()
+        return found
 
     def of_many(self, places: Ints) -> Ints:
-        """The rows of all `places`, in their order; recent ones last."""
-        old = places[places + 1 < len(self.offsets)]
-        starts = self.offsets[old]
-        counts = self.offsets[old + 1] - starts
-        ends = np.cumsum(counts)
-        total = int(ends[-1]) if len(ends) else 0
-        rows = self.rows[np.repeat(starts - (ends - counts), counts) + np.arange(total)]
-        flags = self.has_recent
-        recent = [
-            row
-            for place in places[places < len(flags)][flags[places[places < len(flags)]]].tolist()
-            for row in self.recent.get(place, ())
-        ]
-        return np.concatenate([rows, np.array(recent, np.int32)]) if recent else rows
+        """The rows of all `places`, in their order, whenever they held; of each place the recent ones last."""
+        found: Ints = kernels.gathered(places, self.bounds, self.row, self.following, self.base, self.count)
+        return found
+
+    def is_past(self, moment: Moment) -> bool:
+        """Whether the live entries are not all that may hold then."""
+        return moment.at < self.now or moment.revision < self.revision
+
+    def without(self, rows: Ints, by: Ints) -> "Adjacency":
+        """This without entries for `rows`; those since `base` stay in their chains. `by`: the place of each row."""
+        flags = self.flags.copy()
+        for row in rows[rows < self.base].tolist():
+            begin, live, end, _ = self.bounds[by[row]].tolist()
+            for start, stop in ((begin, live), (live, end)):
+                entry = start + int(np.searchsorted(self.row[start:stop], row))
+                if entry < stop and self.row[entry] == row:
+                    flags[entry] = 0
+        return replace(self, flags=flags)
+
+    def at(self, moment: Moment, times: Ints) -> "Adjacency":
+        """This with nothing but what held at one moment."""
+        bounds, far, row, flags = kernels.held(*moment, self.bounds, self.far, self.row, self.flags, times)
+        return replace(self, bounds=bounds, far=far, row=row, flags=flags, now=ALWAYS.start, revision=0)
+
+
+class Moments:
+    """The rows of a few past moments, compacted: asked again, such a moment costs no more than now."""
+
+    def __init__(self, at_most: int = 4) -> None:
+        self._at_most = at_most
+        self._kept: dict[Moment, tuple[Adjacency, Adjacency]] = {}
+
+    def get(self, moment: Moment) -> tuple[Adjacency, Adjacency] | None:
+        return self._kept.get(moment)
+
+    def keep(self, moment: Moment, down: Adjacency, up: Adjacency) -> None:
+        """In place of the moment kept longest, if there are too many."""
+        self._kept = dict([*self._kept.items(), (moment, (down, up))][-self._at_most :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +117,11 @@ class View:
     """Numbers below this one are assets of this view; what follows came later."""
     keys: list[str]
     numbers: Mapping[str, int]
-    parts: Mapping[int, list[int]]
     kind: Ints
     container: Ints
+    first_part: Ints
+    next_part: Ints
+    """The parts of a container by number: its first, and after each part the next; 0 for none."""
     namespace: Ints
     namespaces: list[str]
     whole: Ints
@@ -151,16 +130,20 @@ class View:
     vertex_port: Ints
     vertices: int
     rows: Mapping[str, Ints]
+    times: Ints
+    """Of each row the columns TIMES, which `rows` has too."""
     row_count: int
     down: Adjacency
     up: Adjacency
+    moments: Moments
     label_rows: Mapping[str, Ints]
+    label_times: Ints
     labels_by_asset: Adjacency
     label_count: int
     labels: Sequence[Label]
     intern_label: Callable[[Label], int]
-    ranks: Callable[[int], Ints]
-    """The place of each asset among the first so many, in the order of the keys' text."""
+    nearest_first: Callable[[Ints, Ints, Bools], tuple[Ints, Ints, Bools]]
+    """Assets, hops and whether partly, sorted by hops and then by the keys' text."""
     origins: Sequence[str]
 
     def number(self, key: AssetKey) -> int:
@@ -171,50 +154,83 @@ class View:
         return number
 
     def parts_of(self, number: int) -> list[int]:
-        """The numbers of all parts it ever had."""
-        return [part for part in self.parts.get(number, ()) if part < self.assets]
+        """The numbers of all parts it ever had, in order."""
+        parts = []
+        part = int(self.first_part[number])
+        while 0 < part < self.assets:
+            parts.append(part)
+            part = int(self.next_part[part])
+        return parts
 
     def key(self, number: int) -> AssetKey:
         return AssetKey.parse(self.keys[number])
 
+    def around(self, downstream: bool, moment: Moment) -> tuple[Adjacency, bool]:
+        """The rows by the vertex they leave (or reach), and whether all their times must be looked at."""
+        adjacency = self.down if downstream else self.up
+        if not adjacency.is_past(moment):
+            return adjacency, False
+        kept = self.moments.get(moment)
+        return (adjacency, True) if kept is None else (kept[not downstream], False)
+
+    def remember(self, moment: Moment) -> None:
+        """Prepares for further questions about a past moment: it takes as long as two or three of them."""
+        if self.down.is_past(moment) and self.moments.get(moment) is None:
+            self.moments.keep(moment, self.down.at(moment, self.times), self.up.at(moment, self.times))
+
+    def forgetting(self, rows: Ints) -> "View":
+        """The graph as if nobody had ever told of `rows`."""
+        if not len(rows):
+            return self
+        step = self.rows["step"].copy()
+        step[rows] = 0  # no walk takes it
+        down, up = self.down.without(rows, self.rows["source"]), self.up.without(rows, self.rows["target"])
+        return replace(self, rows={**self.rows, "step": step}, down=down, up=up, moments=Moments())
+
     def holding(self, rows: Ints, moment: Moment) -> Ints:
         """Those of `rows` that held at that moment."""
-        rows = rows[rows < self.row_count]
-        columns, (at, revision) = self.rows, moment
-        return rows[
-            (columns["valid_start"][rows] <= at)
-            & (at < columns["valid_end"][rows])
-            & (columns["known_first"][rows] <= revision)
-            & (revision < columns["known_last"][rows])
-        ]
+        there = _held(self.times[rows], moment) & (rows < self.row_count) & (self.rows["step"][rows] != 0)
+        held: Ints = rows[there]
+        return held
 
     def label_codes(self, assets: Ints, moment: Moment) -> Ints:
         """The label of each asset then; -1 for those that no assertion said to be (stubs)."""
-        codes = np.full(len(assets), _UNSAID, np.int64)
-        rows = self.labels_by_asset.of_many(assets)
-        rows = rows[rows < self.label_count]
-        columns, (at, revision) = self.label_rows, moment
-        rows = rows[
-            (columns["valid_start"][rows] <= at)
-            & (at < columns["valid_end"][rows])
-            & (columns["known_first"][rows] <= revision)
-            & (revision < columns["known_last"][rows])
-        ]
-        order = np.argsort(assets, kind="stable")
-        places = order[np.searchsorted(assets, columns["asset"][rows], sorter=order)]
-        codes[places] = columns["label"][rows]
+        by = self.labels_by_asset
+        codes: Ints = kernels.held_values(
+            assets,
+            by.is_past(moment),
+            *moment,
+            by.bounds,
+            by.far,
+            by.row,
+            by.flags,
+            by.following,
+            by.base,
+            self.label_count,
+            self.label_times,
+            self.label_rows["label"],
+        )
         return codes
 
     def label_code(self, label: Label) -> int:
         """The code of a label, also of one that no asset has itself."""
         return self.intern_label(label)
 
-    def births(self, assets: Ints, moment: Moment) -> list[Instant]:
+    def births(self, assets: Ints, moment: Moment) -> Ints:
         """Since when each asset has been asserted, as far back as was then believed; FOREVER where never."""
-        columns, born = self.label_rows, []
-        for asset in assets.tolist():
-            rows = np.array([row for row in self.labels_by_asset.of(asset) if row < self.label_count], np.int64)
-            known = (columns["known_first"][rows] <= moment.revision) & (moment.revision < columns["known_last"][rows])
-            starts = columns["valid_start"][rows[known]]
-            born.append(int(starts.min()) if len(starts) else FOREVER)
+        rows = self.labels_by_asset.of_many(assets)
+        times = self.label_times[rows]
+        rows, times = (
+            each[(times[:, 2] <= moment.revision) & (moment.revision < times[:, 3])] for each in (rows, times)
+        )
+        order = np.argsort(assets, kind="stable")
+        places = order[np.searchsorted(assets, self.label_rows["asset"][rows], sorter=order)]
+        born = np.full(len(assets), FOREVER, np.int64)
+        np.minimum.at(born, places, times[:, 0])
         return born
+
+
+def _held(times: Ints, moment: Moment) -> Bools:
+    at, revision = moment
+    held: Bools = (times[:, 0] <= at) & (at < times[:, 1]) & (times[:, 2] <= revision) & (revision < times[:, 3])
+    return held

@@ -1,12 +1,15 @@
 """Walks over the lineage index: what is downstream or upstream of an asset, how far, and why the walk stopped."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from graph import kernels
 from graph.errors import NotFound
 from graph.keys import AssetKey, AssetKind
 from graph.model import REFINES_FIRST, Basis, Timing
@@ -51,10 +54,10 @@ class AssetFilter:
 
 
 class Reach(NamedTuple):
-    """Hops by vertex (-1: not reached), and the vertices whose flows a depth limit left unfollowed."""
+    """The vertices reached, nearest first, and the fewest hops to each."""
 
+    vertices: Ints
     hops: Ints
-    cut: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,28 +113,30 @@ def walk(
     An alias starts at the version that it named then. Raises NotFound when `start` was not there at that moment.
     """
     asset = located(view, start, moment)
-    reach = reached(view, np.array([first_vertex(view, asset, direction)]), direction, moment, follow, flows, depth)
-    assets, hops, partly = assets_reached(view, reach.hops, direction)
-    keep = ~np.isin(assets, [asset, view.container[asset] or asset, *view.parts_of(asset)])
-    labels = effective_labels(view, assets, moment)
-    stub = view.label_codes(assets, moment) < 0
-    doubtful = np.nonzero(keep & stub & (view.container[assets] > 0))[0]
-    keep[doubtful] = [has_flow(view, int(each), moment) for each in assets[doubtful]]
-    order = _in_order(view, assets[keep], hops[keep])
-    cut_assets = _stops(view, reach, moment)
+    first = np.array([first_vertex(view, asset, direction)])
+    with walking(view, first, direction, moment, follow, flows, depth) as walked:
+        assets, hops, partly = walked.assets(asset)
+        stopped = walked.stopped()
+    codes = view.label_codes(assets, moment)
+    doubtful = (codes < 0) & (view.container[assets] > 0)  # a step leads to each part that ever was
+    if doubtful.any():
+        doubtful[doubtful] = ~have_flows(view, assets[doubtful], moment)
+        assets, hops, partly = assets[~doubtful], hops[~doubtful], partly[~doubtful]
+    assets, hops, partly = view.nearest_first(assets, hops, partly)
+    codes = view.label_codes(assets, moment)
     return Lineage(
         view=view,
         moment=moment,
         start=view.key(asset),
         direction=direction,
         follow=follow,
-        assets=assets[keep][order],
-        hops=hops[keep][order],
-        partly=partly[keep][order],
-        stub=stub[keep][order],
-        labels=labels[keep][order],
-        complete=not len(cut_assets),
-        frontier=tuple(sorted(view.key(each) for each in cut_assets.tolist())),
+        assets=assets,
+        hops=hops,
+        partly=partly,
+        stub=codes < 0,
+        labels=_effective(view, assets, codes, moment),
+        complete=not len(stopped),
+        frontier=tuple(sorted(view.key(each) for each in stopped.tolist())),
     )
 
 
@@ -163,6 +168,8 @@ def located(view: View, key: AssetKey, moment: Moment) -> int:
         if not len(versions):
             raise NotFound(key, "named no version at that time")
         return int(versions[0])
+    if view.label_codes(np.array([number]), moment)[0] >= 0:
+        return number
     around = np.array([number, *view.parts_of(number)])
     if (view.label_codes(around, moment) < 0).all() and not any(has_flow(view, int(each), moment) for each in around):
         raise NotFound(key, "was not there at the time and revision asked for")
@@ -188,17 +195,45 @@ def has_flow(view: View, asset: int, moment: Moment) -> bool:
     return True
 
 
+def have_flows(view: View, assets: Ints, moment: Moment) -> Bools:
+    """`has_flow` of each."""
+    down, past = view.around(True, moment)
+    up, _ = view.around(False, moment)
+    found: Bools = kernels.have_flows(
+        assets,
+        view.whole,
+        view.any,
+        past,
+        *moment,
+        view.row_count,
+        view.times,
+        view.rows["step"],
+        *(down.bounds, down.row, down.flags, down.following),
+        *(up.bounds, up.row, up.flags, up.following),
+        down.base,
+    )
+    for place in np.nonzero(~found & np.isin(view.kind[assets], _STOOD_IN_FOR))[0].tolist():
+        found[place] = has_flow(view, int(assets[place]), moment)
+    return found
+
+
+_STOOD_IN_FOR = [KIND_CODE[kind] for kind in (AssetKind.MODEL_VERSION, AssetKind.FEATURE)]
+"""The parts whose flows may leave from an alias, or from what requests must carry."""
+
+
 def allowed(view: View, follow: Follow, flows: FlowFilter | None, live_only: bool = False) -> "Allowed":
     """Which rows such a walk may take, before time is asked."""
     flows = flows or FlowFilter()
-    walks = Step.VALUES if follow is Follow.VALUES else Step.LOSS
     return Allowed(
-        int(walks),
-        np.array([REFINES_FIRST.index(basis) for basis in flows.bases]) if flows.bases else None,
+        follow,
+        frozenset(REFINES_FIRST.index(basis) for basis in flows.bases) or _EVERY_STRENGTH,
         np.array([_counts(name, flows) for name in (*view.origins, "")]) if flows.origins or flows.without else None,
         frozenset(flows.timings) or frozenset(Timing),
         live_only,
     )
+
+
+_EVERY_STRENGTH = frozenset(range(len(REFINES_FIRST)))
 
 
 def _counts(origin: str, flows: FlowFilter) -> bool:
@@ -207,32 +242,200 @@ def _counts(origin: str, flows: FlowFilter) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    walks: int
-    strengths: Ints | None
+    follow: Follow
+    strengths: frozenset[int]
     origins: Bools | None
     timings: frozenset[Timing]
     live_only: bool
 
+    @property
+    def take(self) -> Ints:
+        """By the bits of a row's step: whether it is left, taken for nothing, or crossed as a hop."""
+        return _take(self.follow, self.timings, self.live_only)
+
+    @property
+    def asks_rows(self) -> bool:
+        """Whether the step alone does not tell."""
+        return self.origins is not None or self.strengths != _EVERY_STRENGTH
+
     def of(self, view: View, rows: Ints) -> Ints:
         columns = view.rows
-        step = columns["step"][rows]
-        keep = step & self.walks != 0
-        is_flow = step & Step.FLOW != 0
-        is_built = step & Step.BUILT != 0
-        if self.live_only:
-            keep &= ~is_built
-        if Timing.LIVE not in self.timings:
-            keep &= ~is_flow | is_built
-        if Timing.BUILT not in self.timings:
-            keep &= ~is_flow | ~is_built
-        if self.strengths is not None:
+        how = self.take[columns["step"][rows]]
+        keep = how != kernels.PASS
+        if self.asks_rows:
             is_implied = view.vertex_port[columns["source"][rows]] == Port.REQUESTS
             strength = np.where(is_implied, REFINES_FIRST.index(Basis.INFERRED), columns["strength"][rows])
-            keep &= ~is_flow | np.isin(strength, self.strengths)
-        if self.origins is not None:
-            keep &= ~is_flow | self.origins[columns["origin"][rows]]
+            chosen = np.isin(strength, [*self.strengths])
+            if self.origins is not None:
+                chosen &= self.origins[columns["origin"][rows]]
+            keep &= chosen | (how == kernels.STEP)
         kept: Ints = rows[keep]
         return kept
+
+
+@lru_cache
+def _take(follow: Follow, timings: frozenset[Timing], live_only: bool) -> Ints:
+    walks = Step.VALUES if follow is Follow.VALUES else Step.LOSS
+    take = np.zeros(kernels.CHECK, np.uint8)
+    for bits in range(kernels.CHECK):
+        timing = Timing.BUILT if bits & Step.BUILT else Timing.LIVE
+        if bits & walks and not (live_only and timing is Timing.BUILT):
+            if not bits & Step.FLOW:
+                take[bits] = kernels.STEP
+            elif timing in timings:
+                take[bits] = kernels.CROSS
+    return take
+
+
+class _Scratch:
+    """What one walk at a time writes on. Between walks all hops are `blank`."""
+
+    def __init__(self, vertices: int, blank: int) -> None:
+        self.blank = blank
+        self.hops = np.full(vertices, blank, np.int32)
+        self.order, self.ahead = (np.empty(vertices, np.int32) for _ in range(2))
+
+
+_UNREACHED, _FORBIDDEN = -1, -2
+_idle: dict[int, list[_Scratch]] = {_UNREACHED: [], _FORBIDDEN: []}
+_IDLE_AT_MOST = 4
+
+
+def _scratch(vertices: int, blank: int) -> _Scratch:
+    try:
+        found = _idle[blank].pop()
+    except IndexError:
+        found = None
+    if found is None or len(found.hops) < vertices:
+        found = _Scratch(vertices + vertices // 8 + 1024, blank)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """A walk that has ended, while its scratch is still there."""
+
+    view: View
+    direction: Direction
+    moment: Moment
+    may: Allowed
+    depth: int | None
+    order: Ints
+    """The vertices reached, nearest first."""
+    hops: Ints
+    """By vertex; below 0: not reached."""
+    level: int
+    """From which place in `order` on they are farthest."""
+
+    def assets(self, start: int = 0) -> tuple[Ints, Ints, Bools]:
+        """The assets with a port that was reached, nearest first: number, fewest hops, and whether only `any` was.
+
+        Without `start`, its parts and its container; 0 for no start.
+        """
+        view = self.view
+        found: tuple[Ints, Ints, Bools] = kernels.assets_among(
+            self.order,
+            self.hops,
+            start,
+            self.direction is Direction.DOWNSTREAM,
+            view.vertex_asset,
+            view.vertex_port,
+            view.kind,
+            view.container,
+            view.whole,
+            view.any,
+            ALIAS_CODE,
+        )
+        return found
+
+    def reaches(self, assets: Ints) -> Bools:
+        """Which of `assets` have a port that was reached."""
+        found: Bools = kernels.are_reached(assets, self.hops, self.view.whole, self.view.any)
+        return found
+
+    def reach(self) -> Reach:
+        return Reach(self.order.copy(), self.hops[self.order])
+
+    def stopped(self) -> Ints:
+        """The assets whose flows the depth limit left unfollowed."""
+        farthest = self.order[self.level :]
+        if self.depth is None or not len(farthest) or self.hops[farthest[0]] < self.depth:
+            return np.empty(0, np.int32)
+        view, downstream = self.view, self.direction is Direction.DOWNSTREAM
+        around, near, far = (view.down, "source", "target") if downstream else (view.up, "target", "source")
+        rows = self.may.of(view, view.holding(around.of_many(farthest), self.moment))
+        rows = rows[view.rows["step"][rows] & Step.FLOW != 0]
+        ahead = rows[self.hops[view.rows[far][rows]] == _UNREACHED]
+        cut = np.unique(view.rows[near][ahead[_is_unseen(view, view.rows[far][ahead], self.hops, self.moment)]])
+        return _stops(view, cut, self.hops, self.moment)
+
+
+@contextmanager
+def walking(
+    view: View,
+    starts: Ints,
+    direction: Direction,
+    moment: Moment,
+    follow: Follow = Follow.VALUES,
+    flows: FlowFilter | None = None,
+    depth: int | None = None,
+    *,
+    blocked: Ints | None = None,
+    within: Ints | None = None,
+    live_only: bool = False,
+) -> Iterator[Walked]:
+    """Breadth-first from the vertices `starts`, steps before flows; never entering `blocked` vertices, or any but `within`.
+
+    `live_only` also leaves out the part-of steps that are baked in, from a job to its runs. Each vertex is expanded once,
+    so this is exact and linear in the edges seen.
+    """
+    may = allowed(view, follow, flows, live_only)
+    around, past = view.around(direction is Direction.DOWNSTREAM, moment)
+    scratch = _scratch(view.vertices, _UNREACHED if within is None else _FORBIDDEN)
+    hops, rows = scratch.hops, view.rows
+    set_apart = blocked if within is None else within
+    if set_apart is not None:
+        hops[set_apart] = _FORBIDDEN if within is None else _UNREACHED
+    found, level = kernels.breadth_first(
+        starts.astype(np.int32),
+        _NO_LIMIT if depth is None else depth,
+        past,
+        *moment,
+        may.take,
+        may.asks_rows,
+        sum(1 << strength for strength in may.strengths),
+        _EVERY_ORIGIN if may.origins is None else may.origins,
+        around.bounds,
+        around.far,
+        around.row,
+        around.flags,
+        around.following,
+        around.base,
+        view.row_count,
+        view.times,
+        rows["target" if direction is Direction.DOWNSTREAM else "source"],
+        rows["step"],
+        rows["source"],
+        view.vertex_port,
+        rows["strength"],
+        rows["origin"],
+        hops,
+        scratch.order,
+        scratch.ahead,
+    )
+    order = scratch.order[:found]
+    try:
+        yield Walked(view, direction, moment, may, depth, order, hops, level)
+    finally:
+        kernels.forget(order, hops, scratch.blank)
+        if set_apart is not None:
+            hops[set_apart] = scratch.blank
+        if len(_idle[scratch.blank]) < _IDLE_AT_MOST:
+            _idle[scratch.blank].append(scratch)
+
+
+_NO_LIMIT = 2**31 - 1
+_EVERY_ORIGIN = np.zeros(0, np.bool_)
 
 
 def reached(
@@ -243,79 +446,31 @@ def reached(
     follow: Follow = Follow.VALUES,
     flows: FlowFilter | None = None,
     depth: int | None = None,
-    blocked: Bools | None = None,
-    live_only: bool = False,
 ) -> Reach:
-    """Breadth-first from the vertices `starts`, steps before flows; never entering a `blocked` vertex.
-
-    `live_only` also leaves out the part-of steps that are baked in, from a job to its runs. Each vertex is expanded once,
-    so this is exact and linear in the edges seen.
-    """
-    around, near, far = (
-        (view.down, "source", "target") if direction is Direction.DOWNSTREAM else (view.up, "target", "source")
-    )
-    may = allowed(view, follow, flows, live_only)
-    near_of, far_of, step_of = view.rows[near], view.rows[far], view.rows["step"]
-    hops = np.full(view.vertices, -1, np.int32)
-    mark = np.empty(view.vertices, np.int32)
-    if blocked is not None:
-        hops[blocked] = -2
-    hops[starts] = 0
-    frontier, distance = starts, 0
-    cut = np.empty(0, np.int64)
-    while len(frontier):
-        crossing: list[Ints] = []
-        while len(frontier):
-            rows = may.of(view, view.holding(around.of_many(frontier), moment))
-            is_flow = step_of[rows] & Step.FLOW != 0
-            crossing.append(rows[is_flow])
-            frontier = _new(far_of[rows[~is_flow]], hops, mark)
-            hops[frontier] = distance
-        rows = np.concatenate(crossing)
-        frontier = _new(far_of[rows], hops, mark)
-        if distance == depth:
-            ahead = rows[hops[far_of[rows]] == -1]
-            cut = np.unique(near_of[ahead[_is_unseen(view, far_of[ahead], hops, moment)]])
-            break
-        distance += 1
-        hops[frontier] = distance
-    if blocked is not None:
-        hops[hops == -2] = -1
-    return Reach(hops, cut)
+    """What `walking` reaches, for those who need no more."""
+    with walking(view, starts, direction, moment, follow, flows, depth) as walked:
+        return walked.reach()
 
 
-def assets_reached(view: View, hops: Ints, direction: Direction) -> tuple[Ints, Ints, Bools]:
-    """The assets with a port among the reached vertices: number, fewest hops, and whether only `any` was reached."""
-    vertices = np.nonzero(hops >= 0)[0]
-    vertices = vertices[view.vertex_port[vertices] != Port.REQUESTS]
-    assets = np.unique(view.vertex_asset[vertices])
-    assets = assets[view.kind[assets] != ALIAS_CODE]
-    whole, some = hops[view.whole[assets]], hops[view.any[assets]]
-    fewest = np.where(whole < 0, some, np.where(some < 0, whole, np.minimum(whole, some)))
-    return assets, fewest, (whole < 0) & (direction is Direction.DOWNSTREAM)
-
-
-def effective_labels(view: View, assets: Ints, moment: Moment) -> Ints:
-    """Label codes; a part without owners has its container's. -1: none."""
-    codes = view.label_codes(assets, moment)
+def _effective(view: View, assets: Ints, codes: Ints, moment: Moment) -> Ints:
+    """Label codes, where a part without owners has its container's. -1: none."""
     ownerless = np.array([not label.owners for label in view.labels] + [True])
     bare = np.nonzero(ownerless[codes] & (view.container[assets] > 0))[0]
-    if len(bare):
-        containers, places = np.unique(view.container[assets[bare]], return_inverse=True)
-        inherited = view.label_codes(containers, moment)[places]
-        for place, parent in zip(bare.tolist(), inherited.tolist(), strict=True):
-            if parent >= 0 and view.labels[parent].owners:
-                own = view.labels[codes[place]] if codes[place] >= 0 else Label()
-                codes[place] = view.label_code(own._replace(owners=view.labels[parent].owners))
+    if not len(bare):
+        return codes
+    parents = view.label_codes(view.container[assets[bare]], moment)
+    owned = ~ownerless[parents]
+    bare, parents = bare[owned], parents[owned].astype(np.int64)
+    pairs, places = np.unique(parents << 32 | (codes[bare] + 1), return_inverse=True)
+    merged = [_inheriting(view, int(pair >> 32), int(pair & 0xFFFFFFFF) - 1) for pair in pairs]
+    codes = codes.copy()
+    codes[bare] = np.array(merged, codes.dtype)[places]
     return codes
 
 
-def _new(vertices: Ints, hops: Ints, mark: Ints) -> Ints:
-    """Those of `vertices` not reached yet, each once."""
-    vertices = vertices[hops[vertices] == -1]
-    mark[vertices] = np.arange(len(vertices))
-    once: Ints = vertices[mark[vertices] == np.arange(len(vertices))]
-    return once
+def _inheriting(view: View, parent: int, own: int) -> int:
+    label = view.labels[own] if own >= 0 else Label()
+    return view.label_code(label._replace(owners=view.labels[parent].owners))
 
 
 def _sources(view: View, vertices: Ints, moment: Moment) -> Ints:
@@ -342,25 +497,12 @@ def _is_unseen(view: View, vertices: Ints, hops: Ints, moment: Moment) -> Bools:
     return unseen
 
 
-def _stops(view: View, reach: Reach, moment: Moment) -> Ints:
-    """The assets whose flows a depth limit left unfollowed."""
-    vertices, seen = reach.cut, reach.cut
+def _stops(view: View, vertices: Ints, hops: Ints, moment: Moment) -> Ints:
+    """The assets of these vertices; for what stands in the place of another, those in whose place it does."""
+    seen = vertices
     while (stands := _stands_in(view, vertices)).any():
         before = _sources(view, vertices[stands], moment)
-        onward = np.setdiff1d(before[reach.hops[before] >= 0], seen)
+        onward = np.setdiff1d(before[hops[before] >= 0], seen)
         seen = np.concatenate([seen, onward])
         vertices = np.concatenate([vertices[~stands], onward])
     return np.unique(view.vertex_asset[vertices])
-
-
-def _in_order(view: View, assets: Ints, hops: Ints) -> Ints:
-    """Rows by hops, then by the keys' text."""
-    if len(assets) < _RANKED_FROM:
-        keys, numbers, distances = view.keys, assets.tolist(), hops.tolist()
-        order = sorted(range(len(numbers)), key=lambda row: (distances[row], keys[numbers[row]]))
-        return np.array(order, np.int64)
-    return np.lexsort((view.ranks(view.assets)[assets], hops))
-
-
-_RANKED_FROM = 2_000
-"""Below that sorting texts is faster than asking for the ranks of all keys, which the first large answer computes."""

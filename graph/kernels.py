@@ -1,0 +1,403 @@
+"""The loops of the lineage index, compiled by Numba: as fast as C, and without holding the interpreter's lock.
+
+They know arrays alone; what the arrays mean stands in `topology` (for readers) and `tables` (for the writer). Compiled
+code is cached beside this file, so that only the first use ever pays for it.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import njit
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _compiled(function: _F) -> _F:
+    return cast("_F", njit(cache=True, nogil=True)(function))
+
+
+BEGIN, LIVE, END, RECENT = 0, 1, 2, 3
+"""Columns of `bounds`, one row a place: its entries are [BEGIN, END), of which [BEGIN, LIVE) may hold now; RECENT is the
+first of the rows since, -1 for none."""
+
+CHECK = 16
+"""Flag of an entry among the live ones whose times must be looked at all the same. Below it are the bits of `ports.Step`."""
+
+PASS, STEP, CROSS = 0, 1, 2
+"""What a walk does with an entry: leaves it, takes it for nothing, or crosses it as one hop."""
+
+START, UNTIL, FIRST, LAST = 0, 1, 2, 3
+"""Columns of `times`: valid from, valid until, known first, known last. One row is half a cache line."""
+
+
+_at: Any = np.uint64
+"""Of an index that is never negative: Numba then leaves out what Python does with negative ones, a third of the time."""
+
+
+@_compiled
+def _holds(times: Any, row: int, at: int, revision: int) -> bool:
+    return bool(times[row, 0] <= at < times[row, 1] and times[row, 2] <= revision < times[row, 3])
+
+
+@_compiled
+def _chosen(row: int, strengths: int, origins: Any, source: Any, port: Any, strength: Any, origin: Any) -> bool:
+    """Whether a flow is of the bases (bits of `strengths`) and origins asked for; `origins` empty means all."""
+    known_by = 3 if port[source[row]] == 2 else strength[row]  # what requests must carry is inferred
+    if not (strengths >> known_by) & 1:
+        return False
+    return len(origins) == 0 or bool(origins[origin[row]])
+
+
+@_compiled
+def breadth_first(
+    starts: Any,
+    depth: int,
+    past: bool,
+    at: int,
+    revision: int,
+    take: Any,
+    filtered: bool,
+    strengths: int,
+    origins: Any,
+    bounds: Any,
+    far: Any,
+    row: Any,
+    flags: Any,
+    following: Any,
+    base: int,
+    count: int,
+    times: Any,
+    far_of: Any,
+    step: Any,
+    source: Any,
+    port: Any,
+    strength: Any,
+    origin: Any,
+    hops: Any,
+    order: Any,
+    ahead: Any,
+) -> tuple[int, int]:
+    """Zero-one breadth-first search: steps cost nothing, flows one hop. Each vertex is expanded once.
+
+    `hops` holds -1 for every vertex, or -2 for those never to enter; afterwards the fewest hops of those reached, which
+    `order` lists, nearest first. Answers how many these are, and from which place on they are as far as `depth`.
+    """
+    n = waiting = place = level = _at(0)
+    one = _at(1)
+    distance = 0
+    for start in starts:
+        hops[start] = 0
+        order[n] = start
+        n += one
+    while True:
+        while place < n:
+            vertex = _at(order[place])
+            place += one
+            if vertex >= len(bounds):  # it came after the moment that these are of
+                continue
+            begin = _at(bounds[vertex, 0])
+            end = _at(bounds[vertex, 2] if past else bounds[vertex, 1])
+            for entry in range(begin, end):
+                flag = flags[entry]
+                how = take[_at(flag & 15)]
+                if how == 0:
+                    continue
+                other = _at(far[entry])
+                known = hops[other]
+                if known != -1 and not (how == 1 and known == distance + 1):
+                    continue
+                if (past or flag & 16) and not _holds(times, _at(row[entry]), at, revision):
+                    continue
+                if how == 1:
+                    hops[other] = distance
+                    order[n] = other
+                    n += one
+                elif distance < depth:
+                    if filtered and not _chosen(row[entry], strengths, origins, source, port, strength, origin):
+                        continue
+                    hops[other] = distance + 1
+                    ahead[waiting] = other
+                    waiting += one
+            recent = bounds[vertex, 3]
+            while recent >= 0 and recent < count:
+                how = take[step[recent] & 15]
+                other = _at(far_of[recent])
+                known = hops[other] if how != 0 else 0
+                if (known == -1 or (how == 1 and known == distance + 1)) and _holds(times, recent, at, revision):
+                    if how == 1:
+                        hops[other] = distance
+                        order[n] = other
+                        n += one
+                    elif distance < depth and (
+                        not filtered or _chosen(recent, strengths, origins, source, port, strength, origin)
+                    ):
+                        hops[other] = distance + 1
+                        ahead[waiting] = other
+                        waiting += one
+                recent = following[recent - base]
+        if waiting == 0:
+            return n, level
+        distance += 1
+        level = n
+        for index in range(waiting):
+            other = _at(ahead[index])
+            if hops[other] == distance:  # else a step reached it before
+                order[n] = other
+                n += one
+        waiting = _at(0)
+
+
+@_compiled
+def forget(order: Any, hops: Any, blank: int) -> None:
+    """Writes `blank` for the vertices in `order`, which are all that differ."""
+    if len(order) > len(hops) // 8:
+        hops[:] = blank
+        return
+    for vertex in order:
+        hops[_at(vertex)] = blank
+
+
+@_compiled
+def assets_among(
+    order: Any,
+    hops: Any,
+    start: int,
+    downstream: bool,
+    asset_of: Any,
+    port: Any,
+    kind: Any,
+    container: Any,
+    whole: Any,
+    some: Any,
+    alias: int,
+) -> tuple[Any, Any, Any]:
+    """The assets with a port in `order`, nearest first: number, fewest hops, and whether only `any` was reached.
+
+    Without `start`, its container and its parts; aliases and what requests carry are no assets.
+    """
+    assets = np.empty(len(order), np.int32)
+    fewest = np.empty(len(order), np.int32)
+    partly = np.empty(len(order), np.bool_)
+    around = container[start] if start > 0 else -1
+    n = 0
+    for reached in order:
+        vertex = _at(reached)
+        asset = _at(asset_of[vertex])
+        if port[vertex] == 2 or kind[asset] == alias:
+            continue
+        of_whole, of_some = hops[_at(whole[asset])], hops[_at(some[asset])]
+        if whole[asset] != some[asset]:  # it stands where it was first reached
+            if port[vertex] == 0:
+                if of_some >= 0 and of_some < of_whole:
+                    continue
+            elif of_whole >= 0 and of_whole <= of_some:
+                continue
+        if start > 0 and (asset in (start, around) or container[asset] == start):
+            continue
+        assets[n] = asset
+        fewest[n] = hops[vertex]
+        partly[n] = downstream and of_whole < 0
+        n += 1
+    return assets[:n].copy(), fewest[:n].copy(), partly[:n].copy()
+
+
+@_compiled
+def are_reached(assets: Any, hops: Any, whole: Any, some: Any) -> Any:
+    found = np.empty(len(assets), np.bool_)
+    for place in range(len(assets)):
+        asset = _at(assets[place])
+        found[place] = hops[_at(whole[asset])] >= 0 or hops[_at(some[asset])] >= 0
+    return found
+
+
+@_compiled
+def held_values(
+    places: Any,
+    past: bool,
+    at: int,
+    revision: int,
+    bounds: Any,
+    far: Any,
+    row: Any,
+    flags: Any,
+    following: Any,
+    base: int,
+    count: int,
+    times: Any,
+    far_of: Any,
+) -> Any:
+    """For each place the `far` of the entry that holds, -1 for none."""
+    found = np.full(len(places), -1, np.int32)
+    for index in range(len(places)):
+        place = _at(places[index])
+        if place >= len(bounds):
+            continue
+        end = bounds[place, 2] if past else bounds[place, 1]
+        for entry in range(bounds[place, 0], end):
+            if not (past or flags[entry] & 16) or _holds(times, row[entry], at, revision):
+                found[index] = far[entry]
+        recent = bounds[place, 3]
+        while recent >= 0 and recent < count:
+            if _holds(times, recent, at, revision):
+                found[index] = far_of[recent]
+            recent = following[recent - base]
+    return found
+
+
+@_compiled
+def _has_flow(
+    vertex: int,
+    past: bool,
+    at: int,
+    revision: int,
+    bounds: Any,
+    row: Any,
+    flags: Any,
+    following: Any,
+    base: int,
+    count: int,
+    times: Any,
+    step: Any,
+) -> bool:
+    end = bounds[vertex, 2] if past else bounds[vertex, 1]
+    for entry in range(bounds[vertex, 0], end):
+        if flags[entry] & 1 and (not (past or flags[entry] & 16) or _holds(times, row[entry], at, revision)):
+            return True
+    recent = bounds[vertex, 3]
+    while recent >= 0 and recent < count:
+        if step[recent] & 1 and _holds(times, recent, at, revision):
+            return True
+        recent = following[recent - base]
+    return False
+
+
+@_compiled
+def have_flows(
+    assets: Any,
+    whole: Any,
+    some: Any,
+    past: bool,
+    at: int,
+    revision: int,
+    count: int,
+    times: Any,
+    step: Any,
+    down_bounds: Any,
+    down_row: Any,
+    down_flags: Any,
+    down_following: Any,
+    up_bounds: Any,
+    up_row: Any,
+    up_flags: Any,
+    up_following: Any,
+    base: int,
+) -> Any:
+    """Whether a flow stands at either port of each asset."""
+    found = np.zeros(len(assets), np.bool_)
+    for index in range(len(assets)):
+        asset = assets[index]
+        for vertex in (whole[asset], some[asset]):
+            found[index] |= _has_flow(
+                vertex, past, at, revision, down_bounds, down_row, down_flags, down_following, base, count, times, step
+            ) or _has_flow(
+                vertex, past, at, revision, up_bounds, up_row, up_flags, up_following, base, count, times, step
+            )
+    return found
+
+
+@_compiled
+def gathered(places: Any, bounds: Any, row: Any, following: Any, base: int, count: int) -> Any:
+    """All rows below `count` of `places`, in their order; of each the compressed ones first."""
+    total = 0
+    for place in places:
+        if place < len(bounds):
+            total += bounds[place, 2] - bounds[place, 0]
+            recent = bounds[place, 3]
+            while recent >= 0 and recent < count:
+                total += 1
+                recent = following[recent - base]
+    found = np.empty(total, np.int32)
+    n = 0
+    for place in places:
+        if place < len(bounds):
+            for entry in range(bounds[place, 0], bounds[place, 2]):
+                found[n] = row[entry]
+                n += 1
+            recent = bounds[place, 3]
+            while recent >= 0 and recent < count:
+                found[n] = recent
+                n += 1
+                recent = following[recent - base]
+    return found
+
+
+@_compiled
+def grouped(
+    by: Any, far_of: Any, step: Any, times: Any, live: Any, now: int, skipped: int, forever: int, bounds: Any
+) -> Any:
+    """Sorts rows by place: the entries' `far`, `row` and `flags`; fills in `bounds`, which is all zero.
+
+    Within a place the `live` rows come first, in each part by number. `skipped` is a place to leave out, -1 for none.
+    """
+    for number in range(len(live)):
+        place = by[number]
+        if place != skipped:
+            bounds[place, 2] += 1
+            bounds[place, 1] += live[number]
+    total = 0
+    for place in range(len(bounds)):
+        every = bounds[place, 2]
+        bounds[place, 0] = total  # these two move on, to where the live ones end and to where all do
+        bounds[place, 1] += total
+        total += every
+    far = np.empty(total, np.int32)
+    row = np.empty(total, np.int32)
+    flags = np.empty(total, np.uint8)
+    for number in range(len(live)):
+        place = by[number]
+        if place == skipped:
+            continue
+        moving = 0 if live[number] else 1
+        entry = bounds[place, moving]
+        bounds[place, moving] += 1
+        far[entry] = far_of[number]
+        row[entry] = number
+        doubtful = times[number, 0] > now or times[number, 1] != forever
+        flags[entry] = step[number] | (16 if doubtful else 0)
+    start = 0
+    for place in range(len(bounds)):
+        end = bounds[place, 1]
+        bounds[place, 2] = end
+        bounds[place, 1] = bounds[place, 0]
+        bounds[place, 0] = start
+        bounds[place, 3] = -1
+        start = end
+    return far, row, flags
+
+
+@_compiled
+def held(at: int, revision: int, bounds: Any, far: Any, row: Any, flags: Any, times: Any) -> Any:
+    """Like these entries, but of one moment: `bounds`, `far`, `row`, `flags` of what held then, nothing to be checked.
+
+    The rows since are chained as before, and still are to be checked.
+    """
+    total = 0
+    for entry in range(len(row)):
+        total += _holds(times, row[entry], at, revision)
+    kept = np.zeros_like(bounds)
+    far_kept = np.empty(total, np.int32)
+    row_kept = np.empty(total, np.int32)
+    flags_kept = np.empty(total, np.uint8)
+    n = 0
+    for place in range(len(bounds)):
+        kept[place, 0] = n
+        for entry in range(bounds[place, 0], bounds[place, 2]):
+            if _holds(times, row[entry], at, revision):
+                far_kept[n] = far[entry]
+                row_kept[n] = row[entry]
+                flags_kept[n] = flags[entry] & 15
+                n += 1
+        kept[place, 1] = kept[place, 2] = n
+        kept[place, 3] = bounds[place, 3]
+    return kept, far_kept, row_kept, flags_kept

@@ -1,0 +1,496 @@
+"""All that a lineage index holds, as its one writer sees it. `topology` is the same for readers.
+
+Tables grow at the end, and rows are closed by writing their last revision; so a `View` made earlier keeps its answers,
+and making one costs nothing. Compaction sorts the rows by place again, beside readers and the writer.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph import kernels
+from graph.attributes import owner_names
+from graph.keys import AssetKey, AssetKind
+from graph.model import Attributes
+from graph.ordering import Ranks
+from graph.ports import FAILS_WHOLE, TWO_PORTED, Port, Step
+from graph.time import FOREVER, Instant, Interval
+from graph.topology import ALIAS_CODE, ALWAYS, KIND_CODE, KINDS, TIMES, Adjacency, Bools, Ints, Label, Moments, View
+
+AnyArray: TypeAlias = NDArray[Any]
+_Item = TypeVar("_Item", bound=np.generic)
+
+
+class EdgeRow(NamedTuple):
+    """A row without its known time: what tells rows of one unit apart."""
+
+    source: int
+    target: int
+    via: int
+    origin: int
+    strength: int
+    step: int
+    start: Instant
+    end: Instant
+
+
+class LabelRow(NamedTuple):
+    label: int
+    start: Instant
+    end: Instant
+
+
+class Columns:
+    """Named numpy columns of one length that grow at the end. A reader keeps the arrays and the count it has seen."""
+
+    def __init__(self, **types: type[np.generic]) -> None:
+        self.count = 0
+        self.arrays: dict[str, AnyArray] = {name: np.empty(1024, kind) for name, kind in types.items()}
+
+    def __getitem__(self, name: str) -> Ints:
+        return self.arrays[name]
+
+    @property
+    def room(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def adopt(self, arrays: Mapping[str, AnyArray], count: int) -> None:
+        """Takes these, of which `count` rows are filled, in place of its own."""
+        self.arrays = {name: arrays[name] for name in self.arrays}
+        self.count = count
+
+    def resized(self, room: int) -> dict[str, AnyArray]:
+        """Its arrays as they are now, with more room at the end."""
+        return {name: _with_room(old[: self.count], room) for name, old in self.arrays.items()}
+
+    def extend(self, rows: Mapping[str, AnyArray]) -> int:
+        """Appends rows; the number of the first one."""
+        first, size = self.count, len(next(iter(rows.values())))
+        self._make_room(first + size)
+        for name, column in rows.items():
+            self.arrays[name][first : first + size] = column
+        self.count += size
+        return first
+
+    def append(self, *row: int | tuple[int, ...]) -> int:
+        """Appends one row, its values in the order of the columns; its number."""
+        number = self.count
+        if number == self.room:
+            self._make_room(number + 1)
+        for column, value in zip(self.arrays.values(), row, strict=True):
+            column[number] = value
+        self.count += 1
+        return number
+
+    def _make_room(self, needed: int) -> None:
+        if needed > self.room:
+            self.arrays = self.resized(max(needed, 2 * self.count))
+
+
+class Timed(Columns):
+    """Columns with valid and known time, whose four values stand side by side: they are always asked together."""
+
+    def __init__(self, **types: type[np.generic]) -> None:
+        super().__init__(**types)
+        self.arrays["times"] = np.empty((1024, len(TIMES)), np.int64)
+        self.groupings: list[Grouping] = []
+        self.compacted = 0
+        self._closed: list[int] | None = None
+
+    @property
+    def times(self) -> Ints:
+        return self["times"]
+
+    def by_name(self) -> dict[str, Ints]:
+        """The columns, each of TIMES as one of its own."""
+        named = {name: self[name] for name in self.arrays if name != "times"}
+        return named | {name: self.times[:, place] for place, name in enumerate(TIMES)}
+
+    def open(self, row: tuple[int, ...], since: Instant, until: Instant, revision: int) -> None:
+        """Appends a row that is believed from `revision` on."""
+        number = self.append(*row, (since, until, revision, FOREVER))
+        for grouping in self.groupings:
+            grouping.add(number)
+
+    def close(self, number: int, revision: int) -> None:
+        # Whoever sees this revision must look at the row's times: first that is marked, then they change.
+        for grouping in self.groupings:
+            grouping.doubt(number)
+        self.times[number, kernels.LAST] = revision
+        if self._closed is not None:
+            self._closed.append(number)
+
+    def is_open(self, number: int) -> bool:
+        return bool(self.times[number, kernels.LAST] == FOREVER)
+
+    def compact(self, changing: AbstractContextManager[object], now: Instant, revision: Callable[[], int]) -> None:
+        """Sorts the rows by place, beside readers and the one writer, who holds `changing`: here it is held for moments.
+
+        `now`: no later than any question about the present. `revision`: what the writer has reached.
+        """
+        with changing:
+            closed: list[int] = []
+            self._closed = closed
+            base, times, cramped = self.count, self.times, self.room - self.count < self.count // 8
+        live = (times[:base, kernels.LAST] == FOREVER) & (times[:base, kernels.UNTIL] > now)
+        sorted_ = [grouping.sorted(live, now) for grouping in self.groupings]
+        roomy = self.resized(base + base // 4 + 1024) if cramped else None
+        with changing:
+            if roomy is not None:
+                self._move(roomy, base, closed)
+            for grouping, entries in zip(self.groupings, sorted_, strict=True):
+                grouping.take(entries, base, now, revision())
+                for number in closed:
+                    grouping.doubt(number)
+            self._closed, self.compacted = None, base
+
+    def _move(self, roomy: dict[str, AnyArray], base: int, closed: Sequence[int]) -> None:
+        """Into arrays that were filled up to `base` before some of those rows were `closed`."""
+        if len(roomy["times"]) > self.count:
+            for name, old in self.arrays.items():
+                roomy[name][base : self.count] = old[base : self.count]
+            roomy["times"][closed] = self.times[closed]
+            self.arrays = roomy
+
+
+class Entries(NamedTuple):
+    """Rows in order of their place; see `kernels.grouped`."""
+
+    bounds: Ints
+    far: Ints
+    row: Ints
+    flags: Ints
+
+
+class Grouping:
+    """The rows of a table by one of its columns, whose values are numbers of `places`: compressed up to some row, and
+    chained since. `skipped`: a place whose rows are left out, -1 for none."""
+
+    def __init__(self, table: Timed, places: Columns, by: str, far: str, step: str | None, skipped: int = -1) -> None:
+        self._table, self._places, self._columns = table, places, (by, far, step)
+        self._by = by
+        self._skipped = skipped
+        self._base, self._now, self._revision = 0, ALWAYS.start, 0
+        self._bounds, self._far, self._row, self._flags = self.sorted(np.zeros(0, np.bool_), self._now)
+        self._following: Ints = np.full(1024, -1, np.int32)
+        self._last: dict[int, int] = {}
+        """The last of the rows since, by place."""
+        table.groupings.append(self)
+
+    def add(self, number: int) -> None:
+        place = int(self._table[self._by][number])
+        if place == self._skipped:
+            return
+        self.reach(place + 1)
+        if number - self._base >= len(self._following):
+            self._following = _with_room(self._following, 2 * (number - self._base) + 1024, -1)
+        last = self._last.get(place)
+        if last is None:
+            self._bounds[place, kernels.RECENT] = number
+        else:
+            self._following[last - self._base] = number
+        self._last[place] = number
+
+    def of(self, place: int) -> list[int]:
+        """The rows of a place, whenever they held, in their order."""
+        return self.of_many((place,))
+
+    def of_many(self, places: Iterable[int]) -> list[int]:
+        rows: list[int] = []
+        for place in places:
+            if place < len(self._bounds):
+                begin, _, end, recent = self._bounds[place].tolist()
+                if end > begin:
+                    rows += self._row[begin:end].tolist()
+                while recent >= 0:
+                    rows.append(recent)
+                    recent = int(self._following[recent - self._base])
+        return rows
+
+    def size(self, places: Iterable[int]) -> int:
+        """How many compressed rows the places have, and one for those since."""
+        size = 0
+        for place in places:
+            if place < len(self._bounds):
+                begin, _, end, recent = self._bounds[place].tolist()
+                size += end - begin + (recent >= 0)
+        return size
+
+    def reach(self, places: int) -> None:
+        """Makes room for so many places."""
+        if places > len(self._bounds):
+            grown = _with_room(self._bounds, max(places, 2 * len(self._bounds)), 0)
+            grown[len(self._bounds) :, kernels.RECENT] = -1
+            self._bounds = grown
+
+    def doubt(self, number: int) -> None:
+        """The row is closed: from now on its times must be looked at."""
+        place = int(self._table[self._by][number])
+        if number >= self._base or place == self._skipped:  # those since are looked at anyway
+            return
+        begin, live = self._bounds[place, : kernels.END].tolist()
+        entry = begin + int(np.searchsorted(self._row[begin:live], number))
+        if entry < live and self._row[entry] == number:
+            self._flags[entry] |= kernels.CHECK
+
+    def seen(self) -> Adjacency:
+        self.reach(self._places.count)
+        return Adjacency(
+            self._bounds,
+            self._far,
+            self._row,
+            self._flags,
+            self._following,
+            self._base,
+            self._now,
+            self._revision,
+            self._table.count,
+        )
+
+    def sorted(self, live: Bools, now: Instant) -> Entries:
+        """The rows that `live` tells of in order of place. Changes nothing, and holds the interpreter's lock for moments."""
+        table, places = self._table, self._places.count
+        bounds = np.zeros((places + places // 4 + 1024, 4), np.int32)
+        by, far, step = self._columns
+        steps = table[step] if step else np.zeros(len(live), np.uint8)
+        columns = table[by], table[far], steps, table.times
+        return Entries(bounds, *kernels.grouped(*columns, live, now, self._skipped, FOREVER, bounds))
+
+    def entries(self) -> tuple[Entries, int, Instant, int]:
+        """What `take` takes, to be taken again."""
+        return Entries(self._bounds, self._far, self._row, self._flags), self._base, self._now, self._revision
+
+    def take(self, entries: Entries, base: int, now: Instant, revision: int) -> None:
+        """Takes these over, which hold the rows below `base`; adds the rows since."""
+        self._bounds, self._far, self._row, self._flags = entries
+        self._base, self._now, self._revision = base, now, revision
+        self._following = np.full(1024, -1, np.int32)
+        self._last = {}
+        for number in range(base, self._table.count):
+            self.add(number)
+
+
+_Name = TypeVar("_Name", bound=str | Label)
+
+
+class Names(list[_Name]):
+    """Names by number, in the order of their first use."""
+
+    def __init__(self, names: Iterable[_Name] = ()) -> None:
+        super().__init__(names)
+        self._numbers: dict[_Name, int] = {name: number for number, name in enumerate(self)}
+
+    def number(self, name: _Name) -> int:
+        """Its number, from now on if it is new."""
+        number = self._numbers.setdefault(name, len(self))
+        if number == len(self):
+            self.append(name)
+        return number
+
+
+class Tables:
+    def __init__(self) -> None:
+        self.revision = 0
+        self.latest: Instant = ALWAYS.start
+        """When that revision was committed."""
+        self.keys: list[str] = [""]
+        self.numbers: dict[str, int] = {}
+        self.ranks = Ranks(self.keys)
+        self.namespaces: Names[str] = Names()
+        self.origins: Names[str] = Names()
+        self.labels: Names[Label] = Names()
+        self.labelling = threading.Lock()
+        self.carried: dict[int, list[Interval]] = {}
+        """For each deployment: when requests carried the features."""
+        self.assets = Columns(
+            kind=np.int8,
+            container=np.int32,
+            namespace=np.int32,
+            whole=np.int32,
+            any=np.int32,
+            requests=np.int32,
+            first_part=np.int32,
+            last_part=np.int32,
+            next_part=np.int32,
+        )
+        self.assets.append(_NO_KIND, 0, 0, -1, -1, -1, 0, 0, 0)
+        self.vertices = Columns(asset=np.int32, port=np.int8)
+        self.rows = Timed(
+            source=np.int32, target=np.int32, via=np.int32, origin=np.int32, strength=np.int8, step=np.uint8
+        )
+        self.label_rows = Timed(asset=np.int32, label=np.int32)
+        self.down = Grouping(self.rows, self.vertices, "source", "target", "step")
+        self.up = Grouping(self.rows, self.vertices, "target", "source", "step")
+        self.by_via = Grouping(self.rows, self.assets, "via", "source", None, skipped=0)
+        self.labels_by_asset = Grouping(self.label_rows, self.assets, "asset", "label", None)
+        self.moments = Moments()
+
+    def view(self) -> View:
+        assets, vertices, rows, labels = self.assets, self.vertices, self.rows, self.label_rows
+        return View(
+            revision=self.revision,
+            assets=assets.count,
+            keys=self.keys,
+            numbers=self.numbers,
+            kind=assets["kind"],
+            container=assets["container"],
+            first_part=assets["first_part"],
+            next_part=assets["next_part"],
+            namespace=assets["namespace"],
+            namespaces=self.namespaces,
+            whole=assets["whole"],
+            any=assets["any"],
+            vertex_asset=vertices["asset"],
+            vertex_port=vertices["port"],
+            vertices=vertices.count,
+            rows=rows.by_name(),
+            times=rows.times,
+            row_count=rows.count,
+            down=self.down.seen(),
+            up=self.up.seen(),
+            moments=self.moments,
+            label_rows=labels.by_name(),
+            label_times=labels.times,
+            labels_by_asset=self.labels_by_asset.seen(),
+            label_count=labels.count,
+            labels=self.labels,
+            intern_label=self.label_code,
+            nearest_first=self.ranks.nearest_first,
+            origins=self.origins,
+        )
+
+    # Assets and their vertices
+
+    def name(self, keys: Sequence[str]) -> None:
+        """Takes these for the keys of the assets that it is filled with next."""
+        self.keys += keys
+        self.numbers = dict(zip(keys, range(1, len(self.keys)), strict=True))
+
+    def number(self, key: AssetKey) -> int:
+        number = self.numbers.get(str(key))
+        return self._add_asset(key) if number is None else number
+
+    def _add_asset(self, key: AssetKey) -> int:
+        container = self.number(key.container) if key.container else 0
+        number, vertex = self.assets.count, self.vertices.count
+        for port in ports_of(key.kind):
+            self.vertices.append(number, port)
+        self.assets.append(
+            ALIAS_CODE if key.is_alias else KIND_CODE[key.kind],
+            container,
+            self.namespaces.number(key.namespace),
+            vertex,
+            vertex + (key.kind in TWO_PORTED),
+            vertex + 1 if key.kind is AssetKind.MODEL_VERSION else -1,
+            0,
+            0,
+            0,
+        )
+        self.keys.append(str(key))
+        if container and not key.is_alias:
+            last = int(self.assets["last_part"][container])
+            self.assets["last_part"][container] = number
+            before, place = ("next_part", last) if last else ("first_part", container)
+            self.assets[before][place] = number
+        for source, target, step in self._steps_of(number, key.kind, key.is_alias):
+            self.add_row(EdgeRow(source, target, 0, 0, 0, step, *ALWAYS), 0)
+        self.numbers[str(key)] = number
+        return number
+
+    def _steps_of(self, asset: int, kind: AssetKind, is_alias: bool) -> list[tuple[int, int, int]]:
+        """The part-of and port steps of an asset; as `loading` has them in bulk."""
+        whole, some = self.vertex(asset, Port.WHOLE), self.vertex(asset, Port.ANY)
+        steps = []
+        if whole != some:
+            steps.append((whole, some, int(Step.BOTH)))
+            if kind in FAILS_WHOLE:
+                steps.append((some, whole, int(Step.LOSS)))
+        container = int(self.assets["container"][asset])
+        if container and not is_alias:
+            into = Step.BOTH | Step.BUILT if kind is AssetKind.RUN else Step.BOTH
+            steps.append((self.vertex(container, Port.WHOLE), whole, int(into)))
+            steps.append((some, self.vertex(container, Port.ANY), int(Step.BOTH)))
+        return steps
+
+    def vertex(self, asset: int, port: Port) -> int:
+        return int(self.assets[_PORT_COLUMNS[port]][asset])
+
+    def container(self, asset: int) -> int:
+        """The container of a part; what stands alone is its own."""
+        return int(self.assets["container"][asset]) or asset
+
+    def is_kind(self, asset: int, *kinds: AssetKind) -> bool:
+        code = int(self.assets["kind"][asset])
+        return code < ALIAS_CODE and KINDS[code] in kinds
+
+    def parts(self, container: int) -> list[int]:
+        parts = []
+        part = int(self.assets["first_part"][container])
+        while part:
+            parts.append(part)
+            part = int(self.assets["next_part"][part])
+        return parts
+
+    # Rows
+
+    def add_row(self, row: EdgeRow, revision: int) -> None:
+        self.rows.open(row[:6], row.start, row.end, revision)
+
+    def add_label(self, asset: int, row: LabelRow, revision: int) -> None:
+        self.label_rows.open((asset, row.label), row.start, row.end, revision)
+
+    def edge(self, number: int) -> EdgeRow:
+        rows = self.rows
+        start, end = rows.times[number, : kernels.FIRST].tolist()
+        source, target, via, origin, strength, step = (int(rows[name][number]) for name in EdgeRow._fields[:6])
+        return EdgeRow(source, target, via, origin, strength, step, start, end)
+
+    def label(self, attributes: Attributes) -> int:
+        tags = attributes.get("tags")
+        tier = attributes.get("tier")
+        return self.label_code(
+            Label(
+                owner_names(attributes.get("owners")),
+                tuple(sorted(map(str, tags))) if isinstance(tags, list) else (),
+                tier if isinstance(tier, int) else None,
+            )
+        )
+
+    def label_code(self, label: Label) -> int:
+        with self.labelling:
+            return self.labels.number(label)
+
+    # Compaction
+
+    @property
+    def wants_compaction(self) -> bool:
+        """True once the rows since the last compaction slow walks down: about two in a hundred."""
+        return self.rows.count - self.rows.compacted > max(20_000, self.rows.count // 50)
+
+    def compact(self, changing: AbstractContextManager[object]) -> None:
+        """Beside readers and the one writer, who holds `changing`."""
+        for table in (self.rows, self.label_rows):
+            table.compact(changing, self.latest, lambda: self.revision)
+        self.ranks.merge()
+
+
+def ports_of(kind: AssetKind) -> tuple[Port, ...]:
+    if kind is AssetKind.MODEL_VERSION:
+        return (Port.WHOLE, Port.REQUESTS)
+    return (Port.WHOLE, Port.ANY) if kind in TWO_PORTED else (Port.WHOLE,)
+
+
+_NO_KIND = -1
+_PORT_COLUMNS = {Port.WHOLE: "whole", Port.ANY: "any", Port.REQUESTS: "requests"}
+
+
+def _with_room(old: NDArray[_Item], room: int, fill: int | None = None) -> NDArray[_Item]:
+    grown = np.empty((room, *old.shape[1:]), old.dtype)
+    grown[: len(old)] = old
+    if fill is not None:
+        grown[len(old) :] = fill
+    return grown
