@@ -6,7 +6,7 @@ COPY frontend ./
 RUN npm run build
 
 FROM python:3.11-slim
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 NUMBA_CACHE_DIR=/var/cache/headwater
 WORKDIR /srv/headwater
 COPY requirements/run.txt requirements/run.txt
 RUN pip install --no-cache-dir --require-hashes -r requirements/run.txt
@@ -15,8 +15,9 @@ COPY graph graph
 COPY app app
 COPY --from=web /build/app/http/static app/http/static
 # A named volume takes the owner of the folder it is first mounted on.
-RUN useradd --system --uid 10001 headwater && install -d -o headwater /data
+RUN useradd --system --uid 10001 headwater && install -d -o headwater /data /var/cache/headwater
 USER headwater
+RUN python -m graph.warming
 VOLUME /data
 EXPOSE 8321
 ENTRYPOINT ["python", "-m", "app"]

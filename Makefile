@@ -98,16 +98,16 @@ INSTALL_CLIENT = VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-
 
 # Each set holds the smaller ones at the same versions, so an environment only ever grows.
 .venv/installed-run: requirements/run.txt .venv/bin/uv
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements/run.txt
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements/run.txt
 	@touch $@
 
 .venv/installed-demo: requirements/demo.txt clients/python/pyproject.toml .venv/bin/uv
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements/demo.txt
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements/demo.txt
 	$(INSTALL_CLIENT)
 	@touch $@ .venv/installed-run
 
 .venv/installed-dev: requirements/dev.txt clients/python/pyproject.toml .venv/bin/uv
-	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes requirements/uv.txt requirements/dev.txt
+	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements/uv.txt requirements/dev.txt
 	$(INSTALL_CLIENT)
 	@touch $@ .venv/installed-demo .venv/installed-run
 

@@ -11,11 +11,14 @@ import structlog
 from app.service import Headwater
 from graph.errors import GraphError, StoreUnavailable
 from graph.stores.contract import Store
+from graph.warming import warm
 
 T = TypeVar("T")
 
 SETTLE_SECONDS = 60.0
 FORGET_SECONDS = 3600.0
+SAVE_SECONDS = 300.0
+"""After a crash the index catches up with what was committed since it was last saved."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 _MICROSECONDS_PER_DAY = 86_400_000_000
 
@@ -92,7 +95,8 @@ class Upkeep:
             await anyio.to_thread.run_sync(self.headwater.store.close)
 
     async def _opened(self) -> Store:
-        return await anyio.to_thread.run_sync(self._open_store)
+        store, _ = await asyncio.gather(anyio.to_thread.run_sync(self._open_store), anyio.to_thread.run_sync(warm))
+        return store
 
     async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """Until it succeeds: a store that is away may come back. Other errors of the graph are raised."""
@@ -112,6 +116,7 @@ class Upkeep:
     async def _follow(self, headwater: Headwater) -> None:
         """Returns when the index must be loaded anew, since following went wrong half-way."""
         settled = forgotten = float("-inf")
+        saved = time.monotonic()
         while True:
             try:
                 self.store_head = await headwater.in_thread(headwater.store.head)
@@ -119,7 +124,9 @@ class Upkeep:
                     await headwater.follow()
                 if headwater.index.wants_compaction:
                     await headwater.in_thread(headwater.index.compact)
+                if time.monotonic() - saved >= SAVE_SECONDS:
                     await headwater.save()
+                    saved = time.monotonic()
                 if time.monotonic() - settled >= SETTLE_SECONDS:
                     await headwater.in_thread(headwater.store.settle, headwater.clock())
                     settled = time.monotonic()

@@ -1,7 +1,8 @@
 """The loops of the lineage index, compiled by Numba: as fast as C, and without holding the interpreter's lock.
 
-They know arrays alone; what the arrays mean stands in `topology` (for readers) and `tables` (for the writer). Compiled
-code is cached beside this file, so that only the first use ever pays for it.
+They know arrays alone; what the arrays mean stands in `topology` (for readers) and `tables` (for the writer). Numbers of
+places and rows come as int32. Compiled code is cached beside this file (or in NUMBA_CACHE_DIR), so that only the first use
+ever pays for it; see `warming`.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _compiled(function: _F) -> _F:
-    return cast("_F", njit(cache=True, nogil=True)(function))
+    try:
+        return cast("_F", njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # neither beside this file nor at home may a cache be written: each start compiles anew
+        return cast("_F", njit(nogil=True)(function))
 
 
 BEGIN, LIVE, END, RECENT = 0, 1, 2, 3

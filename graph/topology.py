@@ -69,7 +69,9 @@ class Adjacency:
 
     def of_many(self, places: Ints) -> Ints:
         """The rows of all `places`, in their order, whenever they held; of each place the recent ones last."""
-        found: Ints = kernels.gathered(places, self.bounds, self.row, self.following, self.base, self.count)
+        found: Ints = kernels.gathered(
+            places.astype(np.int32, copy=False), self.bounds, self.row, self.following, self.base, self.count
+        )
         return found
 
     def is_past(self, moment: Moment) -> bool:
@@ -197,7 +199,7 @@ class View:
         """The label of each asset then; -1 for those that no assertion said to be (stubs)."""
         by = self.labels_by_asset
         codes: Ints = kernels.held_values(
-            assets,
+            assets.astype(np.int32, copy=False),
             by.is_past(moment),
             *moment,
             by.bounds,

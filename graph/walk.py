@@ -200,7 +200,7 @@ def have_flows(view: View, assets: Ints, moment: Moment) -> Bools:
     down, past = view.around(True, moment)
     up, _ = view.around(False, moment)
     found: Bools = kernels.have_flows(
-        assets,
+        assets.astype(np.int32, copy=False),
         view.whole,
         view.any,
         past,
@@ -350,7 +350,9 @@ class Walked:
 
     def reaches(self, assets: Ints) -> Bools:
         """Which of `assets` have a port that was reached."""
-        found: Bools = kernels.are_reached(assets, self.hops, self.view.whole, self.view.any)
+        found: Bools = kernels.are_reached(
+            assets.astype(np.int32, copy=False), self.hops, self.view.whole, self.view.any
+        )
         return found
 
     def reach(self) -> Reach:
@@ -397,7 +399,7 @@ def walking(
     if set_apart is not None:
         hops[set_apart] = _FORBIDDEN if within is None else _UNREACHED
     found, level = kernels.breadth_first(
-        starts.astype(np.int32),
+        starts.astype(np.int32, copy=False),
         _NO_LIMIT if depth is None else depth,
         past,
         *moment,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from graph.changes import AssetStatement, FlowStatement, Registration, Withdrawal
 from graph.errors import NotFound
@@ -20,11 +20,12 @@ from graph.keys import AssetKey, AssetKind
 from graph.model import FLOWS, Attributes, Basis, Flow, Operation, Timing
 from graph.paths import paths
 from graph.plan import register
+from graph.snapshot import load, save
 from graph.stores.sqlite import SqliteStore
 from graph.topology import Moment, View
 from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, located, selected, walk
 from tests.graph.oracle import Answer, Oracle, facts
-from tests.graph.world import Statement, k, registration
+from tests.graph.world import Statement, interrupted, k, registration
 
 # A small world, so that flows meet
 
@@ -283,15 +284,19 @@ def test_an_index_that_followed_one_freshly_loaded_and_one_compacted_answer_as_t
 
 
 class Interleaved(RuleBasedStateMachine):
-    """Registering, following, compacting, reloading and asking in any order; old views keep their answers."""
+    """Registering, following, compacting, saving, restarting and asking in any order, by an index and its replica.
+
+    Old views keep their answers.
+    """
 
     @initialize(scene=scenes)
     def begin(self, scene: list[AssetKey | Flow]) -> None:
         self.scene = scene
         self.folder = tempfile.TemporaryDirectory()
         self.store = SqliteStore(Path(self.folder.name) / "headwater.db")
-        self.index = loaded(self.store)
+        self.index, self.replica = loaded(self.store), loaded(self.store)
         self.views = [self.index.view()]
+        self.snapshot = Path(self.folder.name) / "index"
 
     @rule(data=st.data())
     def register(self, data: st.DataObject) -> None:
@@ -306,9 +311,44 @@ class Interleaved(RuleBasedStateMachine):
     def compact(self) -> None:
         self.index.compact()
 
+    @rule(data=st.data(), nth=st.sampled_from([2, 3, 6, 7]))
+    def compact_while_others_register(self, data: st.DataObject, nth: int) -> None:
+        with interrupted(self.index, nth, lambda: self.register_and_follow(data)):
+            self.index.compact()
+
     @rule()
     def reload(self) -> None:
         self.index.load()
+
+    @rule()
+    def save(self) -> None:
+        save(self.index, self.store, self.snapshot)
+
+    @rule(data=st.data())
+    def save_while_others_register(self, data: st.DataObject) -> None:
+        with interrupted(self.index, 2, lambda: self.register_and_follow(data)):
+            save(self.index, self.store, self.snapshot)
+
+    @precondition(lambda self: self.snapshot.exists())
+    @rule()
+    def restart(self) -> None:
+        self.index = LineageIndex(self.store)
+        assert load(self.index, self.store, self.snapshot) is None
+
+    @rule()
+    def the_replica_follows(self) -> None:
+        self.replica.follow()
+        self.replica.compact()
+
+    @rule()
+    def the_replica_takes_over(self) -> None:
+        self.index, self.replica = self.replica, loaded(self.store)
+
+    @rule(question=questions)
+    def prepare_a_moment(self, question: Question) -> None:
+        view = self.index.view()
+        view.remember(moment_of(question, view.revision))
+        self._check(view, question)
 
     @rule()
     def keep_a_view(self) -> None:
@@ -317,6 +357,10 @@ class Interleaved(RuleBasedStateMachine):
     @rule(question=questions)
     def ask(self, question: Question) -> None:
         self._check(self.index.view(), question)
+
+    @rule(question=questions)
+    def ask_the_replica(self, question: Question) -> None:
+        self._check(self.replica.view(), question)
 
     @rule(question=questions)
     def ask_an_old_view(self, question: Question) -> None:

@@ -1,6 +1,7 @@
 """A store and an index that follows it, with short words for registering and asking."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -100,3 +101,30 @@ def registration(
         else:
             assets.append(AssetStatement(each) if isinstance(each, AssetKey) else each)
     return Registration(origin, basis, tuple(assets), tuple(flows), tuple(withdrawals), complete, stubs)
+
+
+class _Interrupted:
+    def __init__(self, lock: AbstractContextManager[bool], nth: int, happens: Callable[[], object]) -> None:
+        self._lock, self._left, self._happens = lock, nth, happens
+
+    def __enter__(self) -> None:
+        self._turn()
+        self._lock.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.__exit__(None, None, None)
+        self._turn()
+
+    def _turn(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._happens()
+
+
+@contextmanager
+def interrupted(index: LineageIndex, nth: int, happens: Callable[[], object]) -> Iterator[None]:
+    """Something that another thread might do happens at the `nth` time that the lock of `index` is to be taken or was released."""
+    lock = index.changing
+    index.changing = _Interrupted(lock, nth, happens)  # type: ignore[assignment]
+    yield
+    index.changing = lock
