@@ -3,7 +3,7 @@
 What a unit derives replaces what it derived before.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -159,10 +159,11 @@ def _retell_flows(tables: Tables, revision: Revision) -> None:
                     pairs.setdefault((tables.container(source), tables.container(target)), _Told())
             (unit.closed if is_closed else unit.opened).append(told)
     for single, unit in singles.items():
-        rows = _open_between(tables, *single)
-        told_now = unit.added_to(_told_by(tables, rows.values()))
-        _replace(tables, rows, _single_rows(tables, told_now), revision.number)
+        _retell_alone(tables, single, unit, _single_rows, revision.number)
     for (source, target), unit in pairs.items():
+        if not tables.assets["first_part"][target]:
+            _retell_alone(tables, (source, target, 0), unit, _coarse_rows, revision.number)
+            continue
         rows = _open_between(tables, source, target, 0)
         told_now = unit.added_to(_told_by(tables, rows.values()))
         parts = _told_between_parts(tables, source, target) if told_now else []
@@ -172,13 +173,24 @@ def _retell_flows(tables: Tables, revision: Revision) -> None:
         _retell_job(tables, job, unit, revision.number)
 
 
+def _retell_alone(
+    tables: Tables,
+    flow: tuple[int, int, int],
+    unit: _Told,
+    rows_of: Callable[[Tables, Sequence[Told]], list[EdgeRow]],
+    revision: int,
+) -> None:
+    """A flow whose ports depend on no other."""
+    rows = _open_between(tables, *flow)
+    told_now = unit.added_to(_told_by(tables, rows.values())) if rows or len(unit.opened) > 1 else unit.opened
+    _replace(tables, rows, rows_of(tables, told_now), revision)
+
+
 def _retell_job(tables: Tables, job: int, unit: _Told, revision: int) -> None:
     via = tables.by_via.of(job)
     if not via:  # never refined: each flow stands for itself
         for flow in dict.fromkeys(told[:3] for told in (*unit.closed, *unit.opened)):
-            rows = _open_between(tables, *flow)
-            told_now = unit.of(flow).added_to(_told_by(tables, rows.values()))
-            _replace(tables, rows, _edge_rows(tables, map(coarse, told_now)), revision)
+            _retell_alone(tables, flow, unit.of(flow), _coarse_rows, revision)
         return
     finer = _told_by(tables, _open_rows(tables, via).values())
     rows = _open_rows(
@@ -236,15 +248,19 @@ def _told_between_parts(tables: Tables, source: int, target: int) -> list[Told]:
 
 def _open_between(tables: Tables, source: int, target: int, via: int) -> dict[int, EdgeRow]:
     """The rows of one flow that are believed now, by number."""
-    out = {tables.vertex(source, port) for port in Port} - {-1}
-    into = {tables.vertex(target, port) for port in (Port.WHOLE, Port.ANY)}
+    ends = tables.assets
+    out = {int(ends[port][source]) for port in ("whole", "any", "requests")}
+    into = {int(ends[port][target]) for port in ("whole", "any")}
+    out.discard(-1)
     leaving, reaching = tables.down.size(out), tables.up.size(into)
     if not leaving or not reaching:
         return {}
-    numbers = np.array(tables.down.of_many(out) if leaving < reaching else tables.up.of_many(into))
-    rows = tables.rows
-    ours = np.isin(rows["source"][numbers], [*out]) & np.isin(rows["target"][numbers], [*into])
-    return _open_rows(tables, numbers[ours & (rows["via"][numbers] == via)].tolist())
+    numbers = tables.down.of_many(out) if leaving < reaching else tables.up.of_many(into)
+    sources, targets, vias = (tables.rows[name] for name in ("source", "target", "via"))
+    return _open_rows(
+        tables,
+        [row for row in numbers if targets[row] in into and sources[row] in out and vias[row] == via],
+    )
 
 
 def _open_rows(tables: Tables, numbers: Iterable[int], kind: Step = Step.FLOW) -> dict[int, EdgeRow]:
@@ -255,6 +271,10 @@ def _open_rows(tables: Tables, numbers: Iterable[int], kind: Step = Step.FLOW) -
         for number in dict.fromkeys(numbers)
         if is_open(number) and step[number] & Step.FLOW == kind
     }
+
+
+def _coarse_rows(tables: Tables, told: Iterable[Told]) -> list[EdgeRow]:
+    return _edge_rows(tables, map(coarse, told))
 
 
 def _single_rows(tables: Tables, told: Iterable[Told]) -> list[EdgeRow]:

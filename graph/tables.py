@@ -56,6 +56,7 @@ class Columns:
 
     @property
     def room(self) -> int:
+        """How many rows the arrays can take."""
         return len(next(iter(self.arrays.values())))
 
     def adopt(self, arrays: Mapping[str, AnyArray], count: int) -> None:
@@ -79,11 +80,10 @@ class Columns:
     def append(self, *row: int | tuple[int, ...]) -> int:
         """Appends one row, its values in the order of the columns; its number."""
         number = self.count
-        if number == self.room:
-            self._make_room(number + 1)
+        self._make_room(number + 1)
         for column, value in zip(self.arrays.values(), row, strict=True):
             column[number] = value
-        self.count += 1
+        self.count = number + 1
         return number
 
     def _make_room(self, needed: int) -> None:
@@ -114,7 +114,7 @@ class Timed(Columns):
         """Appends a row that is believed from `revision` on."""
         number = self.append(*row, (since, until, revision, FOREVER))
         for grouping in self.groupings:
-            grouping.add(number)
+            grouping.add(number, row[grouping.column])
 
     def close(self, number: int, revision: int) -> None:
         # Whoever sees this revision must look at the row's times: first that is marked, then they change.
@@ -171,6 +171,7 @@ class Grouping:
     chained since. `skipped`: a place whose rows are left out, -1 for none."""
 
     def __init__(self, table: Timed, places: Columns, by: str, far: str, step: str | None, skipped: int = -1) -> None:
+        self.column = list(table.arrays).index(by)
         self._table, self._places, self._columns = table, places, (by, far, step)
         self._by = by
         self._skipped = skipped
@@ -181,8 +182,8 @@ class Grouping:
         """The last of the rows since, by place."""
         table.groupings.append(self)
 
-    def add(self, number: int) -> None:
-        place = int(self._table[self._by][number])
+    def add(self, number: int, place: int) -> None:
+        """Chains a new row, the last so far, to those of its place."""
         if place == self._skipped:
             return
         self.reach(place + 1)
@@ -270,8 +271,9 @@ class Grouping:
         self._base, self._now, self._revision = base, now, revision
         self._following = np.full(1024, -1, np.int32)
         self._last = {}
-        for number in range(base, self._table.count):
-            self.add(number)
+        count = self._table.count
+        for number, place in enumerate(self._table[self._by][base:count].tolist(), base):
+            self.add(number, place)
 
 
 _Name = TypeVar("_Name", bound=str | Label)
