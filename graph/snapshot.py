@@ -157,7 +157,8 @@ def _unchained(chunk: AnyArray) -> AnyArray:
 def _fill(tables: Tables, header: dict[str, Any], arrays: dict[str, AnyArray]) -> None:
     tables.revision, tables.latest = header["revision"], header["latest"]
     tables.namespaces, tables.origins = Names(header["namespaces"]), Names(header["origins"])
-    tables.labels = Names(Label(tuple(owners), tuple(tags), tier) for owners, tags, tier in header["labels"])
+    for owners, tags, tier in header["labels"]:
+        tables.label_code(Label(tuple(owners), tuple(tags), tier))
     tables.carried = {asset: [Interval(*each) for each in intervals] for asset, intervals in header["carried"]}
     tables.ranks.adopt(arrays["order"])
     for name, table in _columns(tables).items():

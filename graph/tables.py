@@ -305,6 +305,9 @@ class Tables:
         self.namespaces: Names[str] = Names()
         self.origins: Names[str] = Names()
         self.labels: Names[Label] = Names()
+        self.owned = Columns(owned=np.bool_)
+        """Of each label whether it names an owner."""
+        self._inheriting: dict[tuple[int, int], int] = {}
         self.labelling = threading.Lock()
         self.carried: dict[int, list[Interval]] = {}
         """For each deployment: when requests carried the features."""
@@ -360,7 +363,8 @@ class Tables:
             labels_by_asset=self.labels_by_asset.seen(),
             label_count=labels.count,
             labels=self.labels,
-            intern_label=self.label_code,
+            owned=lambda: self.owned["owned"],
+            inheriting=self.inheriting,
             nearest_first=self.ranks.nearest_first,
             origins=self.origins,
         )
@@ -464,7 +468,19 @@ class Tables:
 
     def label_code(self, label: Label) -> int:
         with self.labelling:
-            return self.labels.number(label)
+            code = self.labels.number(label)
+            if code == self.owned.count:
+                self.owned.append(bool(label.owners))
+            return code
+
+    def inheriting(self, label: int, parent: int) -> int:
+        """The label of a part, -1 for none, with the owners that `parent` names."""
+        known = self._inheriting.get((label, parent))
+        if known is None:
+            own = self.labels[label] if label >= 0 else Label()
+            known = self.label_code(own._replace(owners=self.labels[parent].owners))
+            self._inheriting[label, parent] = known
+        return known
 
     # Compaction
 

@@ -143,7 +143,10 @@ class View:
     labels_by_asset: Adjacency
     label_count: int
     labels: Sequence[Label]
-    intern_label: Callable[[Label], int]
+    owned: Callable[[], Bools]
+    """Of each label whether it names an owner; there may be more of them than this view was made with."""
+    inheriting: Callable[[int, int], int]
+    """The label of a part, -1 for none, with the owners that its container's label names."""
     nearest_first: Callable[[Ints, Ints, Bools], tuple[Ints, Ints, Bools]]
     """Assets, hops and whether partly, sorted by hops and then by the keys' text."""
     origins: Sequence[str]
@@ -213,10 +216,6 @@ class View:
             self.label_rows["label"],
         )
         return codes
-
-    def label_code(self, label: Label) -> int:
-        """The code of a label, also of one that no asset has itself."""
-        return self.intern_label(label)
 
     def births(self, assets: Ints, moment: Moment) -> Ints:
         """Since when each asset has been asserted, as far back as was then believed; FOREVER where never."""

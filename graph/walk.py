@@ -127,7 +127,7 @@ def walk(
     return Lineage(
         view=view,
         moment=moment,
-        start=view.key(asset),
+        start=view.key(asset) if start.is_alias else start,
         direction=direction,
         follow=follow,
         assets=assets,
@@ -456,23 +456,20 @@ def reached(
 
 def _effective(view: View, assets: Ints, codes: Ints, moment: Moment) -> Ints:
     """Label codes, where a part without owners has its container's. -1: none."""
-    ownerless = np.array([not label.owners for label in view.labels] + [True])
-    bare = np.nonzero(ownerless[codes] & (view.container[assets] > 0))[0]
+    owned = view.owned()
+    bare = np.nonzero((view.container[assets] > 0) & ~(owned[codes] & (codes >= 0)))[0]
     if not len(bare):
         return codes
     parents = view.label_codes(view.container[assets[bare]], moment)
-    owned = ~ownerless[parents]
-    bare, parents = bare[owned], parents[owned].astype(np.int64)
+    inherits = owned[parents] & (parents >= 0)
+    bare, parents = bare[inherits], parents[inherits].astype(np.int64)
+    if not len(bare):
+        return codes
     pairs, places = np.unique(parents << 32 | (codes[bare] + 1), return_inverse=True)
-    merged = [_inheriting(view, int(pair >> 32), int(pair & 0xFFFFFFFF) - 1) for pair in pairs]
+    merged = [view.inheriting((pair & 0xFFFFFFFF) - 1, pair >> 32) for pair in pairs.tolist()]
     codes = codes.copy()
     codes[bare] = np.array(merged, codes.dtype)[places]
     return codes
-
-
-def _inheriting(view: View, parent: int, own: int) -> int:
-    label = view.labels[own] if own >= 0 else Label()
-    return view.label_code(label._replace(owners=view.labels[parent].owners))
 
 
 def _sources(view: View, vertices: Ints, moment: Moment) -> Ints:
