@@ -405,3 +405,12 @@ def held(at: int, revision: int, bounds: Any, far: Any, row: Any, flags: Any, ti
         kept[place, 1] = kept[place, 2] = n
         kept[place, 3] = bounds[place, 3]
     return kept, far_kept, row_kept, flags_kept
+
+
+@_compiled
+def places_in(order: Any) -> Any:
+    """By number from 0: the place of 1 to n in `order`, which lists each of them once."""
+    found = np.zeros(len(order) + 1, np.int32)
+    for place in range(len(order)):
+        found[_at(order[place])] = place
+    return found

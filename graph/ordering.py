@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from graph import kernels
 from graph.topology import Bools, Ints
 
 
@@ -18,9 +19,7 @@ class Ranks:
 
     def adopt(self, order: Ints) -> None:
         """`order`: the numbers of the first so many assets, 0 not among them, in the order of their keys."""
-        rank = np.zeros(len(order) + 1, np.int32)
-        rank[order] = np.arange(len(order))
-        self._known = rank, order
+        self._known = kernels.places_in(order), order
 
     @property
     def order(self) -> Ints:

@@ -8,9 +8,8 @@ Whatever does not fit is refused with the reason, and the index is loaded from t
 
 import math
 import mmap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from struct import Struct
 from typing import Any, BinaryIO, NamedTuple
@@ -34,7 +33,11 @@ _PREAMBLE = Struct("<16sQQQ")
 """The magic; where the header is, its length and its checksum."""
 
 _PAGE = 4096
-_CHUNK = 1 << 22
+_CHUNK = 50_000
+"""Rows that are written at once."""
+
+_READ = 1 << 22
+"""Bytes that are read at once."""
 
 
 class SnapshotRefused(Exception):
@@ -83,7 +86,7 @@ def restored(path: Path, store: Store) -> Tables:
                 sums = beside.submit(_checksums, path, header["arrays"])
                 arrays = _mapped(file, header["arrays"])
                 tables = Tables()
-                tables.name(arrays["keys"].tobytes().decode().split("\n") if len(arrays["keys"]) else [])
+                tables.name(arrays["keys"].tobytes().decode().split("\n")[:-1])
                 if sums.result() != [array["sum"] for array in header["arrays"]]:
                     raise SnapshotRefused(f"{path} is damaged: a checksum is wrong")
             _fill(tables, header, arrays)
@@ -112,46 +115,60 @@ def _about(tables: Tables) -> dict[str, Any]:
 
 class _Array(NamedTuple):
     name: str
-    rows: AnyArray
-    """As they are when they are written, which may be later."""
+    like: AnyArray
+    """Of no rows."""
     room: int
-    chunk: Callable[[AnyArray], AnyArray]
-    """What is written of some of the rows."""
+    """Rows that it will have place for, if those written are fewer."""
+    chunks: Iterator[AnyArray]
+    """The rows, taken one chunk after the other when they are written."""
 
 
 def _arrays(tables: Tables) -> Iterator[_Array]:
-    revision, assets = tables.revision, tables.assets.count
-    yield _Array("keys", np.frombuffer("\n".join(tables.keys[1:assets]).encode(), np.uint8), 0, _same)
-    yield _Array("order", tables.ranks.order, 0, _same)
+    yield _Array("keys", np.zeros(0, np.uint8), 0, _texts(tables.keys, tables.assets.count))
+    yield _whole("order", tables.ranks.order)
     for name, table in _columns(tables).items():
+        room = table.count + table.count // 4 + 1024
         for column, array in table.arrays.items():
-            rows, room = array[: table.count], table.count + table.count // 4 + 1024
+            rows = array[: table.count]
             if column.endswith("_part"):
                 rows = rows.copy()  # later parts are chained to those before
-            yield _Array(f"{name}.{column}", rows, room, partial(_open_after, revision) if column == "times" else _same)
+            chunks = _open_then(rows, tables.revision) if column == "times" else _chunks(rows)
+            yield _Array(f"{name}.{column}", array[:0], room, chunks)
     for name, grouping in _groupings(tables).items():
         bounds, *entries = grouping.entries()[0]
-        yield _Array(f"{name}.bounds", bounds, 0, _unchained)
+        yield _Array(f"{name}.bounds", bounds[:0], 0, _unchained(bounds))
         for column, array in zip(("far", "row", "flags"), entries, strict=True):
-            yield _Array(f"{name}.{column}", array, 0, _same)
+            yield _whole(f"{name}.{column}", array)
 
 
-def _same(chunk: AnyArray) -> AnyArray:
-    return chunk
+def _whole(name: str, array: AnyArray) -> _Array:
+    return _Array(name, array[:0], 0, _chunks(array))
 
 
-def _open_after(revision: int, chunk: AnyArray) -> AnyArray:
-    """What was closed after `revision` is still open in it."""
-    chunk = chunk.copy()
-    last = chunk[:, kernels.LAST]
-    last[last > revision] = FOREVER
-    return chunk
+def _chunks(rows: AnyArray) -> Iterator[AnyArray]:
+    for start in range(0, len(rows), _CHUNK):
+        yield rows[start : start + _CHUNK]
 
 
-def _unchained(chunk: AnyArray) -> AnyArray:
-    chunk = chunk.copy()
-    chunk[:, kernels.RECENT] = -1
-    return chunk
+def _open_then(times: AnyArray, revision: int) -> Iterator[AnyArray]:
+    """What was closed after `revision` was still open in it."""
+    for chunk in map(np.copy, _chunks(times)):
+        last = chunk[:, kernels.LAST]
+        last[last > revision] = FOREVER
+        yield chunk
+
+
+def _unchained(bounds: AnyArray) -> Iterator[AnyArray]:
+    for chunk in map(np.copy, _chunks(bounds)):
+        chunk[:, kernels.RECENT] = -1
+        yield chunk
+
+
+def _texts(keys: Sequence[str], count: int) -> Iterator[AnyArray]:
+    """A line for each key but the first, which is none."""
+    for start in range(1, count, _CHUNK):
+        lines = "".join(f"{key}\n" for key in keys[start : min(start + _CHUNK, count)])
+        yield np.frombuffer(lines.encode(), np.uint8)
 
 
 def _fill(tables: Tables, header: dict[str, Any], arrays: dict[str, AnyArray]) -> None:
@@ -188,17 +205,16 @@ def _groupings(tables: Tables) -> dict[str, Grouping]:
 
 def _write(file: BinaryIO, about: dict[str, Any], arrays: Iterable[_Array]) -> None:
     placed, end = [], _PAGE
-    for name, rows, room, chunk_of in arrays:
+    for name, like, room, chunks in arrays:
         file.seek(end)
-        step, total = max(1, _CHUNK // max(rows.itemsize, rows[:1].nbytes)), 0
-        for start in range(0, len(rows), step):
-            chunk = np.ascontiguousarray(chunk_of(rows[start : start + step])).data
-            total = crc32(chunk, total)
-            file.write(chunk)
-        width = rows.shape[1:]
-        placed.append({"name": name, "dtype": rows.dtype.str, "rows": len(rows), "room": max(room, len(rows))})
-        placed[-1] |= {"width": list(width), "start": end, "sum": total}
-        end += _pages(max(room, len(rows)) * rows.itemsize * math.prod(width))
+        rows = total = 0
+        for chunk in chunks:
+            memory = np.ascontiguousarray(chunk).data
+            rows, total = rows + len(chunk), crc32(memory, total)
+            file.write(memory)
+        about_it = {"name": name, "dtype": like.dtype.str, "width": list(like.shape[1:])}
+        placed.append({**about_it, "rows": rows, "room": max(room, rows), "start": end, "sum": total})
+        end += _pages(max(room, rows) * like.itemsize * math.prod(like.shape[1:]))
     text = orjson.dumps(about | {"arrays": placed})
     file.seek(end)
     file.write(text)
@@ -239,7 +255,7 @@ def _checksums(path: Path, placed: Sequence[Mapping[str, Any]]) -> list[int]:
         for array in placed:
             left, total = array["rows"] * math.prod(array["width"]) * np.dtype(array["dtype"]).itemsize, 0
             file.seek(array["start"])
-            while left and (chunk := file.read(min(left, _CHUNK))):
+            while left and (chunk := file.read(min(left, _READ))):
                 left, total = left - len(chunk), crc32(chunk, total)
             sums.append(total)
     return sums

@@ -363,7 +363,7 @@ class Tables:
             labels_by_asset=self.labels_by_asset.seen(),
             label_count=labels.count,
             labels=self.labels,
-            owned=lambda: self.owned["owned"],
+            owned=lambda: self.owned["owned"].astype(np.bool_, copy=False),
             inheriting=self.inheriting,
             nearest_first=self.ranks.nearest_first,
             origins=self.origins,
