@@ -117,13 +117,12 @@ def walk(
     with walking(view, first, direction, moment, follow, flows, depth) as walked:
         assets, hops, partly = walked.assets(asset)
         stopped = walked.stopped()
+    assets, hops, partly = view.nearest_first(assets, hops, partly)
     codes = view.label_codes(assets, moment)
     doubtful = (codes < 0) & (view.container[assets] > 0)  # a step leads to each part that ever was
     if doubtful.any():
         doubtful[doubtful] = ~have_flows(view, assets[doubtful], moment)
-        assets, hops, partly = assets[~doubtful], hops[~doubtful], partly[~doubtful]
-    assets, hops, partly = view.nearest_first(assets, hops, partly)
-    codes = view.label_codes(assets, moment)
+        assets, hops, partly, codes = (column[~doubtful] for column in (assets, hops, partly, codes))
     return Lineage(
         view=view,
         moment=moment,
