@@ -4,15 +4,17 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+import contextvars
+import os
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import anyio
 import structlog
-from anyio import CapacityLimiter
 
 from graph.changes import Changes, Receipt, Registration
 from graph.errors import RevisionUnavailable
@@ -34,6 +36,12 @@ log = structlog.get_logger(__name__)
 _READERS = 8
 _WRITERS = 64
 """Writers wait for each other's shared commit, not for the processor."""
+_LABOURERS = max(1, (os.cpu_count() or 1) // 2)
+"""Half of the processors for what takes long, so that what is short always finds one."""
+
+LARGE = 20_000
+"""Assets from which an answer is long work."""
+_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +70,10 @@ class Headwater:
         self._snapshot = snapshot
         self._saved: int | None = None
         self._moved = asyncio.Event()
-        self._reading: CapacityLimiter | None = None
-        self._writing: CapacityLimiter | None = None
+        self._reading = ThreadPoolExecutor(_READERS, "reading")
+        self._labouring = ThreadPoolExecutor(_LABOURERS, "labouring")
+        self._writing = ThreadPoolExecutor(_WRITERS, "writing")
+        self._far: OrderedDict[object, None] = OrderedDict()
 
     # Following the store
 
@@ -128,7 +138,7 @@ class Headwater:
         """Raises what `graph.plan.register` raises. The index has the change when this returns."""
         now = self.clock()
         operation = Operation(operation_id, wanted.digest(), actor)
-        receipt = await self._in_thread(self._writers(), register, self.store, wanted, operation, now)
+        receipt = await self._run(self._writing, register, self.store, wanted, operation, now)
         if self.ready and receipt.revision > self.index.revision:
             await self.follow()
         return receipt
@@ -186,20 +196,44 @@ class Headwater:
     ) -> list[AssetKey]:
         return await self.in_thread(self.store.keys, at, kinds, after, limit)
 
-    async def in_thread(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
-        """Runs `work` off the event loop, among at most eight readers."""
-        if self._reading is None:
-            self._reading = CapacityLimiter(_READERS)
-        return await self._in_thread(self._reading, work, *arguments, **named)
+    # Threads. A piece of work is not interrupted; whoever stops waiting for it has it dropped, if it has not begun, and
+    # what would have followed never begins. So long work is many pieces. A thread is held until its piece is done.
 
-    def _writers(self) -> CapacityLimiter:
-        if self._writing is None:
-            self._writing = CapacityLimiter(_WRITERS)
-        return self._writing
+    async def in_thread(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
+        """Runs `work` off the event loop, among at most eight readers. For what is short."""
+        return await self._run(self._reading, work, *arguments, **named)
+
+    async def in_long_thread(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
+        """The same for what takes long: it waits for its like, and nothing short ever waits for it."""
+        return await self._run(self._labouring, work, *arguments, **named)
+
+    async def in_pieces(self, pieces: Iterator[T], large: bool) -> AsyncIterator[T]:
+        """What `pieces` gives, each computed off the event loop when it is asked for."""
+        run = self.in_long_thread if large else self.in_thread
+        while (piece := await run(next_piece, pieces)) is not None:
+            yield piece
+
+    def expects_much(self, question: object) -> bool:
+        """Whether this question's last answer was large. One that was never asked is taken for small."""
+        return question in self._far
+
+    def found(self, question: object, assets: int) -> None:
+        """Remembers how large the answer to `question` (anything hashable) was."""
+        self._far.pop(question, None)
+        if assets >= LARGE:
+            self._far[question] = None
+            if len(self._far) > _REMEMBERED:
+                self._far.popitem(last=False)
 
     @staticmethod
-    async def _in_thread(limiter: CapacityLimiter, work: Callable[..., T], *arguments: object, **named: object) -> T:
-        return await anyio.to_thread.run_sync(partial(work, *arguments, **named), limiter=limiter)
+    async def _run(pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: object, **named: object) -> T:
+        call = partial(contextvars.copy_context().run, work, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(pool, call)
+
+
+def next_piece(pieces: Iterator[T]) -> T | None:
+    """None: there are no more."""
+    return next(pieces, None)
 
 
 def _history(store: Store, keys: Sequence[AssetKey], before: int | None, limit: int) -> list[Revision]:
