@@ -5,6 +5,7 @@
 
 import asyncio
 import contextvars
+import gc
 import os
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
@@ -88,6 +89,7 @@ class Headwater:
         """
         snapshot = None if self.index.loaded else self._snapshot
         unfit = await self.in_thread(load_index, self.index, self.store, snapshot)
+        gc.freeze()  # what the index holds stays, and is much: the collector need not look through it again and again
         self._announce()
         if snapshot is not None and unfit is None:
             self._saved = self.index.revision

@@ -63,10 +63,17 @@ def title(key: str) -> str:
     return unquote(part) if "%" in part else part
 
 
-def namespace_and_name(key: str) -> tuple[str, str]:
-    """Those of `AssetKey.parse(key)`, for the text of a key that is one."""
-    namespace, _, name = key.partition(":")[2].partition("#")[0].partition("/")
-    return unquote(namespace) if "%" in namespace else namespace, unquote(name) if "%" in name else name
+def namespace(key: str) -> str:
+    """That of `AssetKey.parse(key)`, for the text of a key that is one."""
+    text = key[key.index(":") + 1 : key.index("/")]
+    return unquote(text) if "%" in text else text
+
+
+def name(key: str) -> str:
+    """That of `AssetKey.parse(key)`, for the text of a key that is one."""
+    end = key.find("#")
+    text = key[key.index("/") + 1 : end if end >= 0 else None]
+    return unquote(text) if "%" in text else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,11 +282,10 @@ def _edges(answered: Answer, start: int, size: int) -> list[LineageEdge]:
     lineage, rows = answered.lineage, answered.rows[start : start + size]
     keys, labels = lineage.view.keys, lineage.view.labels
     stubs = lineage.stub[rows].tolist()
-    told = [
-        AtHand(labels[code] if code >= 0 else Label(), stub)
-        for code, stub in zip(lineage.labels[rows].tolist(), stubs, strict=True)
-    ]
-    nodes = assets_at([keys[number] for number in lineage.assets[rows].tolist()], lineage.moment, told)
+    said = [*zip(lineage.labels[rows].tolist(), stubs, strict=True)]
+    told = {each: AtHand(labels[each[0]] if each[0] >= 0 else Label(), each[1]) for each in {*said}}
+    numbers = lineage.assets[rows].tolist()
+    nodes = assets_at([keys[number] for number in numbers], lineage.moment, [told[each] for each in said])
     return [
         LineageEdge(
             answered=answered, row=row, place=(*lineage.moment, place), node=node, hops=hops, partly=partly, stub=stub

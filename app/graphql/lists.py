@@ -10,7 +10,7 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import strawberry
 from graphql import (
@@ -152,7 +152,7 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
 
             return all_there
         if is_leaf_type(type_):
-            return _leaves(type_)
+            return _nullable(_leaves(type_))
         if is_list_type(type_):
             return _nullable(_flattened(self._values(type_.of_type, details, info)))
         if is_object_type(type_):
@@ -197,7 +197,9 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
             if not names:
                 return [{} for _ in column]
             columns = [await field.complete(await field.read(column)) for field in fields]
-            return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+            if any(len(values) != len(column) for values in columns):
+                raise _NotCovered
+            return [dict(zip(names, row)) for row in zip(*columns)]  # noqa: B905  (checked: strict costs a third more)
 
         return complete
 
@@ -249,7 +251,8 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
             return _each(attrgetter(ours.python_name)) if ours.default_resolver is getattr else None
         if ours.is_async or resolver.info_parameter or resolver.parent_parameter or not resolver.self_parameter:
             return None
-        return _each(cast("Callable[[Any], Any]", resolver))
+        method = resolver.wrapped_func
+        return _each(method) if callable(method) else None
 
 
 def _each(read: Callable[[Any], Any]) -> Callable[[_Column], Awaitable[_Column]]:
@@ -265,38 +268,28 @@ def _leaves(type_: GraphQLLeafType) -> _Complete:
     async def complete(column: _Column) -> _Column:
         if is_plain is not None and is_plain(column):
             return column
-        known: dict[object, object] = {None: None}
-        completed = []
-        for value in column:
-            if isinstance(type_, GraphQLEnumType):
-                if value not in known:
-                    known[value] = ListExecutor.complete_leaf_value(type_, value)
-                completed.append(known[value])
-            else:
-                completed.append(None if value is None else ListExecutor.complete_leaf_value(type_, value))
-        return completed
+        if isinstance(type_, GraphQLEnumType):
+            known = {value: ListExecutor.complete_leaf_value(type_, value) for value in {*column}}
+            return [known[value] for value in column]
+        return [ListExecutor.complete_leaf_value(type_, value) for value in column]
 
     return complete
 
 
 def _texts(column: _Column) -> bool:
-    return {*map(type, column)} <= {str, type(None)}
+    return {*map(type, column)} == {str}
 
 
 def _whole_numbers(column: _Column) -> bool:
-    return {*map(type, column)} <= {int, type(None)} and all(
-        value is None or -(2**31) <= value < 2**31 for value in column
-    )
+    return {*map(type, column)} == {int} and -(2**31) <= min(column) <= max(column) < 2**31
 
 
 def _numbers(column: _Column) -> bool:
-    return {*map(type, column)} <= {float, type(None)} and all(
-        value is None or math.isfinite(value) for value in column
-    )
+    return {*map(type, column)} == {float} and all(map(math.isfinite, column))
 
 
 def _truths(column: _Column) -> bool:
-    return {*map(type, column)} <= {bool, type(None)}
+    return {*map(type, column)} == {bool}
 
 
 _PLAIN: dict[str, Callable[[_Column], bool]] = {

@@ -22,7 +22,7 @@ from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow, Json, StoredAssertion, Subject, Timing
 from graph.neighbours import HeldFlow, aliases_of, flows_at, parts_of
 from graph.stores.contract import Revision
-from graph.summary import namespace_and_name, title
+from graph.summary import name, namespace, title
 from graph.time import FOREVER, moment
 from graph.topology import Label, Moment
 from graph.walk import AssetFilter, Direction
@@ -108,12 +108,12 @@ class Asset(Node):
     @of_many(str, description="Its namespace, verbatim as the source system writes it.")
     @staticmethod
     async def namespace(assets: Sequence["Asset"], context: Context) -> list[str]:
-        return await _spelled(assets, context, "namespace", [namespace_and_name(each.id)[0] for each in assets])
+        return await _spelled(assets, context, "namespace", [namespace(each.id) for each in assets])
 
     @of_many(str, description="Its name, verbatim. Parts have the name of their container here, and `part`.")
     @staticmethod
     async def name(assets: Sequence["Asset"], context: Context) -> list[str]:
-        return await _spelled(assets, context, "name", [namespace_and_name(each.id)[1] for each in assets])
+        return await _spelled(assets, context, "name", [name(each.id) for each in assets])
 
     @strawberry.field(description="Which part of its container this is; null for what stands alone.")
     def part(self) -> str | None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from graph.changes import AssetStatement
 from graph.impact import When, when_felt
 from graph.keys import AssetKey
-from graph.summary import COLUMNS, count_by_kind, count_by_owner, count_by_when, namespace_and_name, table, title
+from graph.summary import COLUMNS, count_by_kind, count_by_owner, count_by_when, name, namespace, table, title
 from graph.walk import AssetFilter, selected
 from tests.graph.test_keys import keys as any_key
 from tests.graph.world import World, flow, k
@@ -19,7 +19,7 @@ HUB = "dataset:w/hub"
 @given(any_key())
 def test_names_are_read_off_the_text_of_a_key(key: AssetKey) -> None:
     assert title(str(key)) == key.title
-    assert namespace_and_name(str(key)) == (key.namespace, key.name)
+    assert (namespace(str(key)), name(str(key))) == (key.namespace, key.name)
 
 
 def owned(key: str, *owners: str, **attributes: object) -> AssetStatement:
