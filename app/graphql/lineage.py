@@ -280,7 +280,7 @@ class LineageNode:
 def _edges(answered: Answer, start: int, size: int) -> list[LineageEdge]:
     """A page of rows."""
     lineage, rows = answered.lineage, answered.rows[start : start + size]
-    keys, labels = lineage.view.keys, lineage.view.labels
+    keys, labels = cast("list[strawberry.ID]", lineage.view.keys), lineage.view.labels
     stubs = lineage.stub[rows].tolist()
     said = [*zip(lineage.labels[rows].tolist(), stubs, strict=True)]
     told = {each: AtHand(labels[each[0]] if each[0] >= 0 else Label(), each[1]) for each in {*said}}

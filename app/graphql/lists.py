@@ -7,7 +7,7 @@ what the answer is, and tests compare the two. Which fields are selected (fragme
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLResolveInfo,
+    get_named_type,
     is_abstract_type,
     is_leaf_type,
     is_list_type,
@@ -38,17 +39,20 @@ from strawberry.types.field import StrawberryField
 SourceT = TypeVar("SourceT")
 ValueT = TypeVar("ValueT")
 
-_OF_MANY = "of_many"
+_OF_MANY, _BRIEF = "of_many", "brief"
 _SHORTEST = 8
 """Below that a plan costs more than it saves."""
 _SLICE = 50
 """So many objects are completed by graphql-core before others have their turn: some 10 ms."""
 
 
-def of_many(type_: object, description: str | None = None) -> Callable[[Any], Any]:
+def of_many(
+    type_: object, description: str | None = None, brief: "tuple[Collection[str], _OfMany] | None" = None
+) -> Callable[[Any], Any]:
     """A field that is resolved for many objects at once, by an async static method `(objects, context) -> values`.
 
-    One for each object, in order. `type_` is that of one value.
+    One for each object, in order. `type_` is that of one value. `brief`: where no other fields than these are selected of
+    the values, this one resolves it, which may give the same list to several objects.
     """
 
     def field(resolve: "staticmethod[Any, Coroutine[Any, Any, Sequence[Any]]]") -> Any:
@@ -56,7 +60,10 @@ def of_many(type_: object, description: str | None = None) -> Callable[[Any], An
             return (await resolve([self], info.context))[0]
 
         return strawberry.field(
-            resolver=one, graphql_type=type_, description=description, metadata={_OF_MANY: resolve.__func__}
+            resolver=one,
+            graphql_type=type_,
+            description=description,
+            metadata={_OF_MANY: resolve.__func__, _BRIEF: brief},
         )
 
     return field
@@ -67,6 +74,7 @@ class _NotCovered(Exception):
 
 
 _Column = list[Any]
+_OfMany = Callable[[Sequence[Any], Any], Awaitable[Sequence[Any]]]
 _Complete = Callable[[_Column], Awaitable[_Column]]
 
 
@@ -166,16 +174,21 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
     ) -> _Complete:
         """Objects of several types. The class decides: none of ours is cast."""
 
+        def runtime_type(value: object) -> GraphQLObjectType:
+            name = (type_.resolve_type or self.type_resolver)(value, info, type_)
+            return self.ensure_valid_runtime_type(name, type_, details, info, value)
+
         async def complete(column: _Column) -> _Column:
-            places: dict[type, list[int]] = {}
+            classes = {*map(type, column)}
+            if len(classes) == 1:
+                return await self._objects(runtime_type(column[0]), details, info)(column)
+            places: dict[type, list[int]] = {class_: [] for class_ in classes}
             for place, value in enumerate(column):
-                places.setdefault(type(value), []).append(place)
+                places[type(value)].append(place)
             completed: _Column = [None] * len(column)
             for of_class in places.values():
-                first = column[of_class[0]]
-                name = (type_.resolve_type or self.type_resolver)(first, info, type_)
-                runtime_type = self.ensure_valid_runtime_type(name, type_, details, info, first)
-                values = await self._objects(runtime_type, details, info)([column[place] for place in of_class])
+                some = [column[place] for place in of_class]
+                values = await self._objects(runtime_type(some[0]), details, info)(some)
                 for place, value in zip(of_class, values, strict=True):
                     completed[place] = value
             return completed
@@ -244,7 +257,9 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
             return None
         many = ours.metadata.get(_OF_MANY)
         if many is not None:
-            context = self.context_value
+            context, brief = self.context_value, ours.metadata[_BRIEF]
+            if brief is not None and self._names_below(field, selected) <= {*brief[0], "__typename"}:
+                many = brief[1]
             return lambda column: many(column, context)
         resolver = ours.base_resolver
         if resolver is None:
@@ -253,6 +268,13 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
             return None
         method = resolver.wrapped_func
         return _each(method) if callable(method) else None
+
+    def _names_below(self, field: GraphQLField, selected: list[FieldDetails]) -> set[str]:
+        """The fields selected of the objects that `field` gives."""
+        type_ = get_named_type(field.type)
+        assert is_object_type(type_)
+        grouped = self.collect_subfields(type_, selected)[0]
+        return {details[0].node.name.value for details in grouped.values()}
 
 
 def _each(read: Callable[[Any], Any]) -> Callable[[_Column], Awaitable[_Column]]:
@@ -328,11 +350,15 @@ def _flattened(complete: _Complete) -> _Complete:
     async def lists(column: _Column) -> _Column:
         if not {*map(type, column)} <= {list, tuple}:
             raise _NotCovered
+        distinct = {id(values): values for values in column}
+        if len(distinct) < len(column):
+            completed = dict(zip(distinct, await lists([*distinct.values()]), strict=True))
+            return [completed[id(values)] for values in column]
         flat = await complete([value for values in column for value in values])
-        completed, start = [], 0
+        cut, start = [], 0
         for values in column:
-            completed.append(flat[start : start + len(values)])
+            cut.append(flat[start : start + len(values)])
             start += len(values)
-        return completed
+        return cut
 
     return lists

@@ -74,6 +74,18 @@ class Owner:
         return [contacts[owner.place][1] for contacts, owner in zip(told, owners, strict=True)]
 
 
+async def _owners_by_name(assets: Sequence["Asset"], context: Context) -> list[list[Owner]]:
+    """Without knowing how to reach them: assets that have the same owners share them."""
+    if any(each.at_hand is None for each in assets):
+        return await _owners(assets, context)
+    labels = {each.at_hand.label.owners: each for each in assets if each.at_hand is not None}
+    owned = {
+        names: [Owner(asset=each, place=place, name=name) for place, name in enumerate(names)]
+        for names, each in labels.items()
+    }
+    return [owned[each.at_hand.label.owners] for each in assets if each.at_hand is not None]
+
+
 @strawberry.type(description="One origin's value of an attribute.")
 class Claim:
     value: JSON
@@ -141,23 +153,21 @@ class Asset(Node):
     async def description(assets: Sequence["Asset"], context: Context) -> list[str | None]:
         return await _texts(assets, context, "description")
 
-    @of_many(list[Owner], description="Who answers for it. A part without owners has its container's.")
+    @of_many(
+        list[Owner],
+        description="Who answers for it. A part without owners has its container's.",
+        brief=(["name"], _owners_by_name),
+    )
     @staticmethod
     async def owners(assets: Sequence["Asset"], context: Context) -> list[list[Owner]]:
-        names = [[] if each.at_hand is None else each.at_hand.label.owners for each in assets]
-        if any(each.at_hand is None for each in assets):
-            names = [tuple(name for name, _ in told) for told in await _owners_told(assets, context)]
-        return [
-            [Owner(asset=each, place=place, name=name) for place, name in enumerate(of)]
-            for each, of in zip(assets, names, strict=True)
-        ]
+        return await _owners(assets, context)
 
     @of_many(list[str])
     @staticmethod
-    async def tags(assets: Sequence["Asset"], context: Context) -> list[list[str]]:
+    async def tags(assets: Sequence["Asset"], context: Context) -> Sequence[Sequence[str]]:
         at_hand = [each.at_hand for each in assets]
         if None not in at_hand:
-            return [[*each.label.tags] for each in at_hand if each is not None]
+            return [each.label.tags for each in at_hand if each is not None]
         return await _lists_of_texts(assets, context, "tags")
 
     @of_many(int | None, description="How critical it is, from 1 (most) to 4.")
@@ -316,13 +326,25 @@ async def _lists_of_texts(assets: Sequence[Asset], context: Context, name: str) 
 
 
 async def _spelled(assets: Sequence[Asset], context: Context, part: str, plain: Sequence[str]) -> list[str]:
+    if "".join(plain).isascii():  # NFC changes nothing in ASCII
+        return [*plain]
     spelled = [*plain]
-    places = [place for place, text in enumerate(plain) if not text.isascii()]  # NFC changes nothing in ASCII
+    places = [place for place, text in enumerate(plain) if not text.isascii()]
     for place, shown in zip(places, await _shown([assets[place] for place in places], context), strict=True):
         spelling = shown.get("spelling")
         if isinstance(spelling, dict):
             spelled[place] = str(spelling.get(part, plain[place]))
     return spelled
+
+
+async def _owners(assets: Sequence[Asset], context: Context) -> list[list[Owner]]:
+    names = [() if each.at_hand is None else each.at_hand.label.owners for each in assets]
+    if any(each.at_hand is None for each in assets):
+        names = [tuple(name for name, _ in told) for told in await _owners_told(assets, context)]
+    return [
+        [Owner(asset=each, place=place, name=name) for place, name in enumerate(of)]
+        for each, of in zip(assets, names, strict=True)
+    ]
 
 
 async def _owners_told(assets: Sequence[Asset], context: Context) -> list[list[tuple[str, str | None]]]:
@@ -609,12 +631,11 @@ def asset(key: AssetKey, at: Moment) -> Asset:
     return ASSET_TYPES[key.kind](id=strawberry.ID(str(key)), moment=at)
 
 
-def assets_at(keys: Sequence[str], at: Moment, at_hand: Sequence[AtHand]) -> list[Asset]:
+def assets_at(keys: Sequence[strawberry.ID], at: Moment, at_hand: Sequence[AtHand]) -> list[Asset]:
     """Assets of which the index has told something; `keys` are their texts."""
     types = {kind.value: type_ for kind, type_ in ASSET_TYPES.items()}
     return [
-        types[key.partition(":")[0]](id=strawberry.ID(key), moment=at, at_hand=told)
-        for key, told in zip(keys, at_hand, strict=True)
+        types[key.partition(":")[0]](id=key, moment=at, at_hand=told) for key, told in zip(keys, at_hand, strict=True)
     ]
 
 
