@@ -41,7 +41,7 @@ class Answer:
         run = self.headwater.in_long_thread if self.large else self.headwater.in_thread
         return await run(work, *arguments)
 
-    def pieces(self, made: Iterator[T]) -> AsyncIterator[T]:
+    def pieces(self, made: Iterator[bytes]) -> AsyncIterator[bytes]:
         return self.headwater.in_pieces(made, self.large)
 
     async def felt(self) -> Ints:

@@ -7,6 +7,7 @@ import asyncio
 import contextvars
 import gc
 import os
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,12 +38,14 @@ log = structlog.get_logger(__name__)
 _READERS = 8
 _WRITERS = 64
 """Writers wait for each other's shared commit, not for the processor."""
-_LABOURERS = max(1, (os.cpu_count() or 1) // 2)
+LONG_WORKERS = max(1, (os.cpu_count() or 1) // 2)
 """Half of the processors for what takes long, so that what is short always finds one."""
 
 LARGE = 20_000
 """Assets from which an answer is long work."""
 _REMEMBERED = 10_000
+_A_WHILE = 0.02
+"""Seconds of work at a stretch: short beside what a person notices, long beside the way to a thread and back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Headwater:
         self._saved: int | None = None
         self._moved = asyncio.Event()
         self._reading = ThreadPoolExecutor(_READERS, "reading")
-        self._labouring = ThreadPoolExecutor(_LABOURERS, "labouring")
+        self._labouring = ThreadPoolExecutor(LONG_WORKERS, "labouring")
         self._writing = ThreadPoolExecutor(_WRITERS, "writing")
         self._far: OrderedDict[object, None] = OrderedDict()
 
@@ -209,11 +212,11 @@ class Headwater:
         """The same for what takes long: it waits for its like, and nothing short ever waits for it."""
         return await self._run(self._labouring, work, *arguments, **named)
 
-    async def in_pieces(self, pieces: Iterator[T], large: bool) -> AsyncIterator[T]:
-        """What `pieces` gives, each computed off the event loop when it is asked for."""
+    async def in_pieces(self, pieces: Iterator[bytes], large: bool) -> AsyncIterator[bytes]:
+        """What `pieces` gives, computed off the event loop when it is asked for, a while at a time."""
         run = self.in_long_thread if large else self.in_thread
-        while (piece := await run(next_piece, pieces)) is not None:
-            yield piece
+        while made := await run(made_in_a_while, pieces):
+            yield made
 
     def expects_much(self, question: object) -> bool:
         """Whether this question's last answer was large. One that was never asked is taken for small."""
@@ -233,9 +236,14 @@ class Headwater:
         return await asyncio.get_running_loop().run_in_executor(pool, call)
 
 
-def next_piece(pieces: Iterator[T]) -> T | None:
-    """None: there are no more."""
-    return next(pieces, None)
+def made_in_a_while(pieces: Iterator[bytes]) -> bytes:
+    """Empty: there are no more."""
+    made, end = [], time.perf_counter() + _A_WHILE
+    for piece in pieces:
+        made.append(piece)
+        if time.perf_counter() > end:
+            break
+    return b"".join(made)
 
 
 def _history(store: Store, keys: Sequence[AssetKey], before: int | None, limit: int) -> list[Revision]:

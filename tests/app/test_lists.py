@@ -27,6 +27,7 @@ from app.metrics import Metrics
 from app.service import Headwater
 from app.settings import Settings
 from graph.changes import AssetStatement
+from graph.model import Json
 from tests.graph.world import World, flow, k
 
 HUB = "dataset:w/hub"
@@ -68,7 +69,7 @@ def left_to_graphql_core(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Context]]:
     world = World(tmp_path_factory.mktemp("lists"))
-    owners = [{"name": "zoe", "contact": "#a"}, {"name": "ann", "contact": "#z"}, {"name": "bob"}]
+    owners: list[Json] = [{"name": "zoe", "contact": "#a"}, {"name": "ann", "contact": "#z"}, {"name": "bob"}]
     world.register(AssetStatement(k(HUB), {"tags": ["hub"]}))
     for number in range(12):
         table = f"dataset:w/t{number}"
@@ -86,6 +87,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], C
         )
     rooms = furnish(Settings(), now, Metrics())
     headwater, caller = Headwater(world.store, world.index, lambda: world.now), OpenTokens().anonymous
+    assert caller is not None
     yield lambda: Context(headwater, caller, rooms)
     world.store.close()
 

@@ -8,18 +8,17 @@ STORE is a SQLite file, START the key of its hub. Each function answers figures,
 import asyncio
 import logging
 import resource
+import subprocess
 import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -41,6 +40,7 @@ from graph.stores.sqlite import SqliteStore
 from graph.summary import count_by_kind, count_by_owner, count_by_when, table
 from graph.topology import Moment
 from graph.walk import AssetFilter, Direction, Lineage, selected, walk
+from tests.service import in_thread
 
 RUNS = 5
 
@@ -72,9 +72,9 @@ async def seconds_of(work: Callable[[], Awaitable[object]], runs: int = RUNS) ->
 
 
 def headwater_of(store: SqliteStore) -> Headwater:
-    index = LineageIndex(store)
-    index.load()
-    return Headwater(store, index, now)
+    headwater = Headwater(store, LineageIndex(store), now)
+    asyncio.run(headwater.load())
+    return headwater
 
 
 def app_of(headwater: Headwater) -> Starlette:
@@ -130,28 +130,29 @@ async def lists(headwater: Headwater, start: AssetKey, first: int = 1_000) -> di
     async def raw(_: Request) -> Response:
         return Response(orjson.dumps(ready), media_type="application/json")
 
-    ours = app_of(headwater)
-    ours.router.routes.append(Route("/v2/health/raw", raw))
-    async with served(Starlette(routes=[Route("/raw", raw)])) as plain, served(ours) as address:
-        async with httpx.AsyncClient() as http:
-            body = {"query": PAGE, "variables": {"start": str(start), "first": first}}
-            ready |= (await http.post(f"{address}/graphql", json=body)).json()
-            assert len(ready["data"]["lineage"]["assets"]["edges"]) == first
+    async with (
+        served(Starlette(routes=[Route("/raw", raw)])) as plain,
+        served(app_of(headwater)) as address,
+        httpx.AsyncClient() as http,
+    ):
+        body = {"query": PAGE, "variables": {"start": str(start), "first": first}}
+        ready |= (await http.post(f"{address}/graphql", json=body)).json()
+        assert len(ready["data"]["lineage"]["assets"]["edges"]) == first
 
-            async def graphql() -> None:
-                await http.post(f"{address}/graphql", json=body)
+        async def graphql() -> None:
+            await http.post(f"{address}/graphql", json=body)
 
-            async def orjson_alone() -> None:
-                await http.get(f"{plain}/raw")
+        async def orjson_alone() -> None:
+            await http.get(f"{plain}/raw")
 
-            figures: dict[str, list[float]] = {"GraphQL": [], "raw": [], "walk": []}
-            for _ in range(20 * RUNS):
-                figures["GraphQL"] += await seconds_of(graphql, 1)
-                figures["raw"] += await seconds_of(orjson_alone, 1)
-                figures["walk"] += await seconds_of(
-                    lambda: ask(headwater, Question(start, Direction.DOWNSTREAM), When()), 1
-                )
-            return figures
+        figures: dict[str, list[float]] = {"GraphQL": [], "raw": [], "walk": []}
+        for _ in range(20 * RUNS):
+            figures["GraphQL"] += await seconds_of(graphql, 1)
+            figures["raw"] += await seconds_of(orjson_alone, 1)
+            figures["walk"] += await seconds_of(
+                lambda: ask(headwater, Question(start, Direction.DOWNSTREAM), When()), 1
+            )
+        return figures
 
 
 async def waits(headwater: Headwater, start: AssetKey, light: AssetKey, span: float = 5.0) -> dict[str, list[float]]:
@@ -163,16 +164,6 @@ async def waits(headwater: Headwater, start: AssetKey, light: AssetKey, span: fl
         async def ask_light() -> None:
             (await http.post(f"{address}/graphql", json=question)).raise_for_status()
 
-        heavy: list[tuple[str, object]] = [
-            ("/graphql", {"query": SUMMARY, "variables": {"start": str(start)}}),
-            ("/graphql", {"query": COLUMNS, "variables": {"start": str(start)}}),
-        ]
-
-        async def ask_heavily(number: int) -> None:
-            path, body = heavy[number % len(heavy)]
-            while True:
-                (await http.post(address + path, json=body)).raise_for_status()
-
         async def sampled() -> list[float]:
             taken: list[float] = []
             end = time.perf_counter() + span
@@ -183,32 +174,44 @@ async def waits(headwater: Headwater, start: AssetKey, light: AssetKey, span: fl
 
         await ask_light()
         figures["alone"] = await sampled()
-        tasks = [asyncio.create_task(ask_heavily(number)) for number in range(8)]
-        await asyncio.sleep(0.5)
-        figures["beside eight heavy clients"] = await sampled()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        with heavy_clients(address, start):
+            figures["beside eight heavy clients"] = await sampled()
     return figures
 
 
 @asynccontextmanager
 async def served(app: Starlette) -> AsyncIterator[str]:
-    """The app behind a real server in a thread with a loop of its own, so that the client costs it nothing but the GIL."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
+    with in_thread(app) as address:
+        yield address
+
+
+@contextmanager
+def heavy_clients(address: str, start: AssetKey, count: int = 8) -> Iterator[None]:
+    """Ask for summaries and columns without pause, in a process of their own."""
+    asking = subprocess.Popen([sys.executable, "-m", "tests.bench.api", "ask", address, str(start), str(count)])
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield
     finally:
-        server.should_exit = True
-        await asyncio.to_thread(thread.join)
+        asking.kill()
+        asking.wait()
+
+
+async def ask_heavily(address: str, start: str, count: int) -> None:
+    bodies = [{"query": query, "variables": {"start": start}} for query in (SUMMARY, COLUMNS)]
+
+    async def client(http: httpx.AsyncClient, number: int) -> None:
+        while True:
+            async with http.stream("POST", f"{address}/graphql", json=bodies[number % 2]) as answer:
+                async for _ in answer.aiter_raw():
+                    pass
+
+    async with httpx.AsyncClient(timeout=600) as http:
+        await asyncio.gather(*(client(http, number) for number in range(count)))
 
 
 def main() -> None:
+    if sys.argv[1] == "ask":
+        asyncio.run(ask_heavily(sys.argv[2], sys.argv[3], int(sys.argv[4])))
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     store = SqliteStore(Path(sys.argv[1]))
     start = AssetKey.parse(sys.argv[2])
