@@ -60,9 +60,10 @@ async def ask(headwater: Headwater, question: Question, asked: When) -> Answer:
     """Raises NotFound, RevisionUnavailable, NotReady."""
     view, at = await headwater.moment(asked)
     reach = (question.start, question.direction, question.depth)
-    run = headwater.in_long_thread if headwater.expects_much(reach) else headwater.in_thread
-    lineage, rows = await run(_walked, question, view, at)
-    headwater.found(reach, len(lineage))
+    async with headwater.sizes.expected(reach) as large:
+        run = headwater.in_long_thread if large else headwater.in_thread
+        lineage, rows = await run(_walked, question, view, at)
+        headwater.sizes.found(reach, len(lineage))
     return Answer(headwater, replace(question, start=lineage.start), lineage, rows)
 
 

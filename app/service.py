@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -58,6 +59,37 @@ class When:
     at_least_revision: int | None = None
 
 
+class Sizes:
+    """Which questions had large answers: how much work one is shows only when it is done, and is the same next time."""
+
+    def __init__(self) -> None:
+        self._large: OrderedDict[object, bool] = OrderedDict()
+        self._first: dict[object, asyncio.Event] = {}
+
+    @asynccontextmanager
+    async def expected(self, question: object) -> AsyncIterator[bool]:
+        """Whether the answer to `question` (anything hashable) will be large. One never asked is taken for small.
+
+        Whoever asks the same meanwhile waits until that is known: else they would all take the places of what is short.
+        """
+        while question not in self._large and question in self._first:
+            await self._first[question].wait()
+        known = self._large.get(question)
+        if known is None:
+            self._first[question] = asyncio.Event()
+        try:
+            yield bool(known)
+        finally:
+            if known is None:
+                self._first.pop(question).set()
+
+    def found(self, question: object, assets: int) -> None:
+        self._large[question] = assets >= LARGE
+        self._large.move_to_end(question)
+        if len(self._large) > _REMEMBERED:
+            self._large.popitem(last=False)
+
+
 class Headwater:
     def __init__(
         self,
@@ -77,7 +109,7 @@ class Headwater:
         self._reading = ThreadPoolExecutor(_READERS, "reading")
         self._labouring = ThreadPoolExecutor(LONG_WORKERS, "labouring")
         self._writing = ThreadPoolExecutor(_WRITERS, "writing")
-        self._far: OrderedDict[object, None] = OrderedDict()
+        self.sizes = Sizes()
 
     # Following the store
 
@@ -217,18 +249,6 @@ class Headwater:
         run = self.in_long_thread if large else self.in_thread
         while made := await run(made_in_a_while, pieces):
             yield made
-
-    def expects_much(self, question: object) -> bool:
-        """Whether this question's last answer was large. One that was never asked is taken for small."""
-        return question in self._far
-
-    def found(self, question: object, assets: int) -> None:
-        """Remembers how large the answer to `question` (anything hashable) was."""
-        self._far.pop(question, None)
-        if assets >= LARGE:
-            self._far[question] = None
-            if len(self._far) > _REMEMBERED:
-                self._far.popitem(last=False)
 
     @staticmethod
     async def _run(pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: object, **named: object) -> T:

@@ -17,11 +17,11 @@ from app.hosting import Hosted
 from app.identity import OpenTokens
 from app.main import create_app
 from app.metrics import Metrics
-from app.service import LONG_WORKERS, Headwater
+from app.service import LARGE, LONG_WORKERS, Headwater
 from app.settings import Settings
 from graph.summary import Table
-from graph.walk import walk
-from tests.graph.world import World, flow
+from graph.walk import Direction, walk
+from tests.graph.world import World, flow, k
 from tests.service import in_thread
 
 PATIENCE = 30.0
@@ -142,7 +142,7 @@ def test_who_leaves_while_waiting_is_not_begun_for_and_what_is_short_waits_for_n
         return walk(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr("app.asking.walk", held)
-    monkeypatch.setattr(headwater, "expects_much", lambda _: True)
+    headwater.sizes.found((k(START), Direction.DOWNSTREAM, None), LARGE)
     address = serve()
     workers = LONG_WORKERS
     working = [connected(address, EXPORT) for _ in range(workers)]
