@@ -165,3 +165,28 @@ def until_end(client: socket.socket) -> bytes:
         received += client.recv(65_536)
     client.close()
     return received
+
+
+def test_of_many_that_ask_the_same_for_the_first_time_one_takes_the_place_of_what_is_short(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, walks = threading.Event(), threading.Event(), 0
+
+    def held(*arguments: object) -> object:
+        nonlocal walks
+        walks += 1
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return walk(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("app.asking.walk", held)
+    address = serve()
+    asking = [connected(address, EXPORT) for _ in range(20)]
+    assert begun.wait(PATIENCE)
+    light = httpx.post(f"{address}/graphql", json={"query": f'{{ asset(key: "{START}") {{ title }} }}'})
+    assert light.json()["data"]["asset"] == {"title": "a"}
+    assert walks == 1
+    go_on.set()
+    for client in asking:
+        assert b'"total":1' in until_end(client)
+    assert walks == len(asking)

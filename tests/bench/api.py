@@ -31,6 +31,7 @@ from app.http.tables import arrow_stream, json_document, json_lines
 from app.identity import OpenTokens
 from app.main import create_app
 from app.metrics import Metrics
+from app.serve import TURN_SECONDS
 from app.service import Headwater, When
 from app.settings import Settings
 from graph.impact import when_felt
@@ -212,6 +213,7 @@ async def ask_heavily(address: str, start: str, count: int) -> None:
 def main() -> None:
     if sys.argv[1] == "ask":
         asyncio.run(ask_heavily(sys.argv[2], sys.argv[3], int(sys.argv[4])))
+    sys.setswitchinterval(TURN_SECONDS)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     store = SqliteStore(Path(sys.argv[1]))
     start = AssetKey.parse(sys.argv[2])
