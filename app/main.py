@@ -59,7 +59,7 @@ def create_app(
         *page_routes(),
         Route(GRAPHQL_PATH, graphql),
         WebSocketRoute(GRAPHQL_PATH, graphql),
-        *exports.routes(),
+        *exports.routes(settings.request_timeout_seconds),
         *rooms.routes(),
     ]
     middleware = [

@@ -135,3 +135,7 @@ class MeteredHeadwater(Headwater):
     async def in_thread(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
         with self._metrics.work_seconds.labels(getattr(work, "__name__", type(work).__name__)).time():
             return await super().in_thread(work, *arguments, **named)
+
+    async def in_long_thread(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
+        with self._metrics.work_seconds.labels(getattr(work, "__name__", type(work).__name__)).time():
+            return await super().in_long_thread(work, *arguments, **named)

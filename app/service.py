@@ -4,15 +4,20 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+import contextvars
+import gc
+import os
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import anyio
 import structlog
-from anyio import CapacityLimiter
 
 from graph.changes import Changes, Receipt, Registration
 from graph.errors import RevisionUnavailable
@@ -34,6 +39,14 @@ log = structlog.get_logger(__name__)
 _READERS = 8
 _WRITERS = 64
 """Writers wait for each other's shared commit, not for the processor."""
+LONG_WORKERS = max(1, (os.cpu_count() or 1) // 2)
+"""Half of the processors for what takes long, so that what is short always finds one."""
+
+LARGE = 20_000
+"""Assets from which an answer is long work."""
+_REMEMBERED = 10_000
+_A_WHILE = 0.02
+"""Seconds of work at a stretch: short beside what a person notices, long beside the way to a thread and back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,37 @@ class When:
     known_at_revision: int | None = None
     known_at_instant: Instant | None = None
     at_least_revision: int | None = None
+
+
+class Sizes:
+    """Which questions had large answers: how much work one is shows only when it is done, and is the same next time."""
+
+    def __init__(self) -> None:
+        self._large: OrderedDict[object, bool] = OrderedDict()
+        self._first: dict[object, asyncio.Event] = {}
+
+    @asynccontextmanager
+    async def expected(self, question: object) -> AsyncIterator[bool]:
+        """Whether the answer to `question` (anything hashable) will be large. One never asked is taken for small.
+
+        Whoever asks the same meanwhile waits until that is known: else they would all take the places of what is short.
+        """
+        while question not in self._large and question in self._first:
+            await self._first[question].wait()
+        known = self._large.get(question)
+        if known is None:
+            self._first[question] = asyncio.Event()
+        try:
+            yield bool(known)
+        finally:
+            if known is None:
+                self._first.pop(question).set()
+
+    def found(self, question: object, assets: int) -> None:
+        self._large[question] = assets >= LARGE
+        self._large.move_to_end(question)
+        if len(self._large) > _REMEMBERED:
+            self._large.popitem(last=False)
 
 
 class Headwater:
@@ -62,8 +106,10 @@ class Headwater:
         self._snapshot = snapshot
         self._saved: int | None = None
         self._moved = asyncio.Event()
-        self._reading: CapacityLimiter | None = None
-        self._writing: CapacityLimiter | None = None
+        self._reading = ThreadPoolExecutor(_READERS, "reading")
+        self._labouring = ThreadPoolExecutor(LONG_WORKERS, "labouring")
+        self._writing = ThreadPoolExecutor(_WRITERS, "writing")
+        self.sizes = Sizes()
 
     # Following the store
 
@@ -78,6 +124,7 @@ class Headwater:
         """
         snapshot = None if self.index.loaded else self._snapshot
         unfit = await self.in_thread(load_index, self.index, self.store, snapshot)
+        gc.freeze()  # what the index holds stays, and is much: the collector need not look through it again and again
         self._announce()
         if snapshot is not None and unfit is None:
             self._saved = self.index.revision
@@ -128,7 +175,7 @@ class Headwater:
         """Raises what `graph.plan.register` raises. The index has the change when this returns."""
         now = self.clock()
         operation = Operation(operation_id, wanted.digest(), actor)
-        receipt = await self._in_thread(self._writers(), register, self.store, wanted, operation, now)
+        receipt = await self._run(self._writing, register, self.store, wanted, operation, now)
         if self.ready and receipt.revision > self.index.revision:
             await self.follow()
         return receipt
@@ -186,20 +233,37 @@ class Headwater:
     ) -> list[AssetKey]:
         return await self.in_thread(self.store.keys, at, kinds, after, limit)
 
-    async def in_thread(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
-        """Runs `work` off the event loop, among at most eight readers."""
-        if self._reading is None:
-            self._reading = CapacityLimiter(_READERS)
-        return await self._in_thread(self._reading, work, *arguments, **named)
+    # Threads. A piece of work is not interrupted; whoever stops waiting for it has it dropped, if it has not begun, and
+    # what would have followed never begins. So long work is many pieces. A thread is held until its piece is done.
 
-    def _writers(self) -> CapacityLimiter:
-        if self._writing is None:
-            self._writing = CapacityLimiter(_WRITERS)
-        return self._writing
+    async def in_thread(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
+        """Runs `work` off the event loop, among at most eight readers. For what is short."""
+        return await self._run(self._reading, work, *arguments, **named)
+
+    async def in_long_thread(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
+        """The same for what takes long: it waits for its like, and nothing short ever waits for it."""
+        return await self._run(self._labouring, work, *arguments, **named)
+
+    async def in_pieces(self, pieces: Iterator[bytes], large: bool) -> AsyncIterator[bytes]:
+        """What `pieces` gives, computed off the event loop when it is asked for, a while at a time."""
+        run = self.in_long_thread if large else self.in_thread
+        while made := await run(made_in_a_while, pieces):
+            yield made
 
     @staticmethod
-    async def _in_thread(limiter: CapacityLimiter, work: Callable[..., T], *arguments: object, **named: object) -> T:
-        return await anyio.to_thread.run_sync(partial(work, *arguments, **named), limiter=limiter)
+    async def _run(pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: object, **named: object) -> T:
+        call = partial(contextvars.copy_context().run, work, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(pool, call)
+
+
+def made_in_a_while(pieces: Iterator[bytes]) -> bytes:
+    """Empty: there are no more."""
+    made, end = [], time.perf_counter() + _A_WHILE
+    for piece in pieces:
+        made.append(piece)
+        if time.perf_counter() > end:
+            break
+    return b"".join(made)
 
 
 def _history(store: Store, keys: Sequence[AssetKey], before: int | None, limit: int) -> list[Revision]:

@@ -6,12 +6,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import uvicorn
+from starlette.applications import Starlette
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 100.0  # a quiet machine needs 2; a new Neo4j on a busy one takes its time
@@ -38,6 +41,20 @@ def running_service(store_url: str, **settings: object) -> Iterator[str]:
         finally:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def in_thread(app: Starlette) -> Iterator[str]:
+    """The address of `app` behind a real server of this process, for what has to reach into it."""
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=5))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def counted(address: str, counter: str) -> int:

@@ -9,9 +9,10 @@ from strawberry.scalars import JSON
 
 from app.alerting.alert import Alert as AlertRecord
 from app.alerting.alert import AlertState, Found, read_alert
+from app.asking import Question
 from app.events import Side
 from app.graphql.context import Info
-from app.graphql.lineage import LineageConnection, LineageEdge, Question, answer
+from app.graphql.lineage import LineageConnection, LineageEdge, answer
 from app.graphql.paging import Connection, decode_offset, encode_cursor, page_info, page_of_list, page_size
 from app.graphql.problems import problem
 from app.graphql.registering import RegisterResult, answered
@@ -120,7 +121,7 @@ class Alert(Asset):
             LineageEdge(
                 answered=None,
                 row=0,
-                cursor=encode_cursor(place),
+                place=(place,),
                 node=asset(key, self.moment),
                 hops=hops.get(key, 0),
                 partly=False,
@@ -131,7 +132,7 @@ class Alert(Asset):
         more = start + size < len(alert.deployments)
         return LineageConnection(
             total=len(alert.deployments),
-            page_info=page_info([edge.cursor for edge in edges], more, start > 0),
+            page_info=page_info([encode_cursor(*edge.place) for edge in edges], more, start > 0),
             edges=edges,
         )
 
@@ -243,7 +244,7 @@ async def _done(
 
 
 def _node(key: AssetKey, at: Moment) -> Alert:
-    return Alert(id=strawberry.ID(str(key)), key=key, moment=at)
+    return Alert(id=strawberry.ID(str(key)), moment=at)
 
 
 def _drifted(found: Found, at: Moment) -> DriftedColumn:

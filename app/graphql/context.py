@@ -1,5 +1,6 @@
 """What every resolver is given: the service, who asks, and the records read so far in this request."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -38,6 +39,7 @@ class Context:
     rooms: Rooms
     request_id: str = ""
     connection_params: object | None = None
+    _records: dict[tuple[AssetKey, Moment], Record] = field(init=False, default_factory=dict)
     records: DataLoader[tuple[AssetKey, Moment], Record] = field(init=False)
     versions: DataLoader[AssetKey, int | None] = field(init=False)
     evidence: DataLoader[tuple[Flow, int], tuple[StoredAssertion, ...]] = field(init=False)
@@ -48,6 +50,7 @@ class Context:
     """All alerts as they are now, newest first."""
 
     def __post_init__(self) -> None:
+        self._recording = asyncio.Lock()
         self.records = DataLoader(self._load_records, max_batch_size=1000)
         self.versions = DataLoader(self._load_versions, max_batch_size=1000)
         self.evidence = DataLoader(self._load_evidence, max_batch_size=1000)
@@ -61,6 +64,21 @@ class Context:
                 f"{self.principal.name!r} is a {self.principal.role.name.lower()}; this needs a {role.name.lower()}",
                 extensions={"code": "FORBIDDEN"},
             )
+
+    async def records_of(self, wanted: Sequence[tuple[AssetKey, Moment]]) -> list[Record]:
+        """The records of many at once: a loader would make a future for each."""
+        if len(wanted) == 1:
+            return [await self.records.load(wanted[0])]
+        async with self._recording:  # whoever comes next finds them
+            missing = [each for each in dict.fromkeys(wanted) if each not in self._records]
+            if missing:
+                self._records |= zip(missing, await self._load_records(missing), strict=True)
+        return [self._records[each] for each in wanted]
+
+    async def versions_of(self, keys: Sequence[AssetKey]) -> list[int | None]:
+        if len(keys) == 1:
+            return [await self.versions.load(keys[0])]
+        return await self._load_versions(keys)
 
     async def _load_records(self, wanted: Sequence[tuple[AssetKey, Moment]]) -> list[Record]:
         found: dict[tuple[AssetKey, Moment], Record] = {}

@@ -10,23 +10,24 @@ The address answers every client in the form that client prefers:
 * WebSocket with the subprotocol `graphql-transport-ws`.
 """
 
-import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
+import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from graphql import GraphQLError
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.exceptions import MissingQueryError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.http.parse_content_type import parse_content_type
 from strawberry.http.streaming import SSETransport
 from strawberry.schema import BaseSchema
@@ -40,6 +41,8 @@ from strawberry.types import ExecutionResult, SubscriptionExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UnsetType
+
+from app.http.departures import while_present
 
 ContextT = TypeVar("ContextT")
 
@@ -132,6 +135,13 @@ def _check(value: object) -> None:
 
 
 class _WebSocketAdapter(ASGIWebSocketAdapter):
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        """The protocol's messages are text; the base class would send the bytes of the encoder as binary."""
+        try:
+            await self.ws.send_text(self.view.encode_json_string(message))
+        except WebSocketDisconnect as error:
+            raise WebSocketDisconnected from error
+
     async def close(self, code: int, reason: str) -> None:
         """A close frame holds 123 bytes; some reasons quote what the client sent."""
         await super().close(code, reason.encode()[:MAX_CLOSE_REASON_BYTES].decode(errors="ignore"))
@@ -279,6 +289,9 @@ class GraphQLEndpoint(GraphQL[ContextT, None]):
     def decode_json(self, data: str | bytes) -> object:
         return decode_json(data)
 
+    def encode_json(self, data: object) -> bytes:
+        return orjson.dumps(data)
+
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
         if request.method == "GET":
             operation = read_operation(self.parse_query_params(request.query_params))
@@ -336,32 +349,19 @@ class GraphQLEndpoint(GraphQL[ContextT, None]):
         allowed = {OperationType.QUERY}
         if request.method == "POST":
             allowed.add(OperationType.MUTATION)
-        execution = asyncio.ensure_future(
-            self.schema.execute(
-                request_data.query,
-                variable_values=request_data.variables,
-                context_value=context,
-                operation_name=request_data.operation_name,
-                allowed_operation_types=allowed,
-                operation_extensions=request_data.extensions,
-            )
+        seconds = self._timeout.total_seconds()
+        execution = self.schema.execute(
+            request_data.query,
+            variable_values=request_data.variables,
+            context_value=context,
+            operation_name=request_data.operation_name,
+            allowed_operation_types=allowed,
+            operation_extensions=request_data.extensions,
         )
-        departure = asyncio.ensure_future(_departure(request))
         try:
-            done, _ = await asyncio.wait(
-                (execution, departure),
-                timeout=self._timeout.total_seconds(),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            departure.cancel()
-            if not execution.done():
-                execution.cancel()
-        if execution in done:
-            return execution.result()
-        if departure in done:
-            raise ClientDisconnect
-        raise HTTPException(503, f"No answer within {self._timeout.total_seconds():g} s")
+            return await while_present(request, execution, seconds)
+        except TimeoutError:
+            raise HTTPException(503, f"No answer within {seconds:g} s") from None
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         response = await super().process_result(request, result)
@@ -393,9 +393,3 @@ def _is_request_error(result: Any) -> bool:
         return True
     errors: list[GraphQLError] = result.errors or []
     return result.data is None and bool(errors) and all(not error.path for error in errors)
-
-
-async def _departure(request: Request) -> None:
-    """Return when the client has left. The body has been read: no other message can come."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

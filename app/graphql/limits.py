@@ -4,6 +4,7 @@ Strawberry's own depth and alias limiters are left out on purpose: they expand e
 spread, which takes exponential time. The cost here is counted once per fragment.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
@@ -33,15 +34,18 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 MAX_TOKENS = 2_000
-MAX_COST = 10_000
+MAX_COST = 30_000
 MAX_DEPTH = 30
-MAX_PAGE = 500
+MAX_PAGE = 1_000
 """The largest page a field serves, and the size assumed for one that names none and has no default."""
 LIST_SIZE = 10
 """The size assumed for a list which is not a page."""
 PAGE_ARGUMENTS = ("first", "last", "limit")
 
 _CEILING = 10**9
+_MOST_KNOWN = 256
+_LONGEST_KNOWN = 10_000
+"""Characters of a document that is remembered: at most some 100 MB in all, as nodes."""
 
 SCHEMA_CONFIG = StrawberryConfig(disable_field_suggestions=True, relay_max_results=MAX_PAGE)
 
@@ -66,6 +70,31 @@ class CostLimiter(SchemaExtension):
             except GraphQLError as error:
                 context.pre_execution_errors = [error]
         yield
+
+
+class KnownDocuments(SchemaExtension):
+    """Parses and validates a document once, not at every request: clients send few different ones, again and again.
+
+    After `CostLimiter`, which counts anew each time: the cost depends on variables.
+    """
+
+    def __init__(self, known: OrderedDict[str, DocumentNode]) -> None:
+        self._known = known
+
+    def on_parse(self) -> Iterator[None]:
+        self.execution_context.graphql_document = self._known.get(self.execution_context.query or "")
+        yield
+
+    def on_validate(self) -> Iterator[None]:
+        context, text = self.execution_context, self.execution_context.query or ""
+        if text in self._known and context.pre_execution_errors is None:
+            self._known.move_to_end(text)
+            context.pre_execution_errors = []
+        yield
+        if not context.pre_execution_errors and context.graphql_document is not None and len(text) <= _LONGEST_KNOWN:
+            self._known[text] = context.graphql_document
+            if len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
 
 
 def operation_cost(schema: GraphQLSchema, document: DocumentNode, variables: Mapping[str, object]) -> int:
@@ -247,5 +276,6 @@ def limit_extensions(
     return [
         partial(MaxTokensLimiter, MAX_TOKENS),
         CostLimiter,
+        partial(KnownDocuments, OrderedDict()),
         partial(UnexpectedErrorMask, public),
     ]

@@ -1,33 +1,35 @@
 """Lineage answers: what is reached, how far, when it is felt, and whether the answer is whole."""
 
-import asyncio
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Annotated, cast
 
 import numpy as np
+import orjson
 import strawberry
 from strawberry.relay import PageInfo
 from strawberry.scalars import JSON
 
+from app.asking import Answer, Question, ask
 from app.events import CLAIMED
 from app.graphql.context import Context, Info
+from app.graphql.lists import of_many
 from app.graphql.paging import decode_cursor, encode_cursor, page_info, page_size
 from app.graphql.problems import InvalidInputProblem, RevisionUnavailableProblem, UnknownAssetProblem
-from app.graphql.types import Asset, FlowNode, asset, flow_node
+from app.graphql.types import Asset, AtHand, FlowNode, asset, assets_at, flow_node
 from app.graphql.usage import Usage, usage_of
+from app.http.tables import json_columns
 from app.service import When
 from graph.impact import When as Felt
-from graph.impact import when_felt
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Timing
 from graph.neighbours import HeldFlow, arrows_walked
 from graph.paths import Path
+from graph.summary import count_by_kind, count_by_owner, count_by_when
 from graph.time import instant, moment
-from graph.topology import KIND_CODE, Ints, Moment, View
-from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected, walk
+from graph.topology import KIND_CODE, Label, Moment
+from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage
 
 strawberry.enum(Direction, name="Direction")
 strawberry.enum(Follow, name="Follow", description="What a walk follows: differing content, or loss.")
@@ -38,6 +40,8 @@ class WhenFelt(Enum):
     NEXT_TRAINING = "NEXT_TRAINING"
     HISTORIC = "HISTORIC"
 
+
+_WHEN_FELT = {when.value: WhenFelt[when.name] for when in Felt}
 
 strawberry.enum(
     WhenFelt,
@@ -75,16 +79,6 @@ class AssetFilterInput:
 class KnownAtInput:
     revision: strawberry.Maybe[int]
     instant: strawberry.Maybe[datetime]
-
-
-@dataclass(frozen=True)
-class Question:
-    start: AssetKey
-    direction: Direction
-    follow: Follow = Follow.VALUES
-    flows: FlowFilter = field(default_factory=FlowFilter)
-    select: AssetFilter = field(default_factory=AssetFilter)
-    depth: int | None = None
 
 
 def flow_filter(given: FlowFilterInput | None) -> FlowFilter:
@@ -134,41 +128,48 @@ class WhenCount:
 
 @strawberry.type(description="Exact counts over all that was selected, shown on this page or not.")
 class LineageCounts:
-    by_kind: list[KindCount]
-    by_owner: list[OwnerCount] = strawberry.field(description="An asset with two owners counts for both.")
-    by_when: list[WhenCount]
+    answered: strawberry.Private[Answer]
 
+    @strawberry.field
+    async def by_kind(self) -> list[KindCount]:
+        counts = await self.answered.run(count_by_kind, self.answered.lineage, self.answered.rows)
+        return [KindCount(kind=kind, count=count) for kind, count in counts.items()]
 
-class _Answered:
-    """A walk's result, and what is computed from it once, when somebody asks."""
+    @strawberry.field(description="An asset with two owners counts for both.")
+    async def by_owner(self) -> list[OwnerCount]:
+        counts = await self.answered.run(count_by_owner, self.answered.lineage, self.answered.rows)
+        return [OwnerCount(owner=owner, count=count) for owner, count in counts.items()]
 
-    def __init__(self, context: Context, question: Question, lineage: Lineage, rows: Ints) -> None:
-        self.context, self.question, self.lineage, self.rows = context, question, lineage, rows
-        self._felt: asyncio.Task[Ints] | None = None
-
-    async def felt(self) -> Ints:
-        """When each row of the lineage is felt."""
-        if self._felt is None:
-            question, run = self.question, self.context.headwater.in_thread
-            self._felt = asyncio.ensure_future(run(when_felt, self.lineage, question.flows, question.depth))
-        return await self._felt
+    @strawberry.field
+    async def by_when(self) -> list[WhenCount]:
+        counts = await self.answered.run(count_by_when, await self.answered.felt(), self.answered.rows)
+        return [WhenCount(when=WhenFelt[when.name], count=count) for when, count in counts.items()]
 
 
 @strawberry.type(description="One asset of the answer.")
 class LineageEdge:
-    answered: strawberry.Private[_Answered | None]
+    answered: strawberry.Private[Answer | None]
     row: strawberry.Private[int]
-    cursor: str
+    place: strawberry.Private[tuple[int, ...]]
     node: Asset
     hops: int = strawberry.field(description="How many flows away; part-of steps cost nothing.")
     partly: bool = strawberry.field(description="Some of it is reached, not all of it.")
     stub: bool = strawberry.field(description="Known only as the end of a flow.")
 
-    @strawberry.field(description="When a change of the start is felt here.")
-    async def when(self) -> WhenFelt:
-        if self.answered is None:  # listed for what it is, not for what a walk found
-            return WhenFelt.NOW
-        return WhenFelt[Felt(int((await self.answered.felt())[self.row])).name]
+    @strawberry.field
+    def cursor(self) -> str:
+        return encode_cursor(*self.place)
+
+    @of_many(WhenFelt, description="When a change of the start is felt here.")
+    @staticmethod
+    async def when(edges: Sequence["LineageEdge"], context: Context) -> list[WhenFelt]:
+        felt = {edge.answered: await edge.answered.felt() for edge in edges if edge.answered is not None}
+        return [
+            WhenFelt.NOW  # listed for what it is, not for what a walk found
+            if edge.answered is None
+            else _WHEN_FELT[int(felt[edge.answered][edge.row])]
+            for edge in edges
+        ]
 
 
 @strawberry.type(description="A page of the answer, nearest first, then in the order of the keys.")
@@ -184,7 +185,7 @@ class LineageConnection:
 
 @strawberry.type(name="Lineage", description="What is up- or downstream of an asset, with what proves it.")
 class LineageNode:
-    answered: strawberry.Private[_Answered]
+    answered: strawberry.Private[Answer]
 
     @strawberry.field(description="The revision this was computed at; pass it as atLeastRevision to see no less.")
     def revision(self) -> int:
@@ -227,24 +228,12 @@ class LineageNode:
     )
     async def unidentified(self, info: Info) -> Usage:
         lineage = self.answered.lineage
-        called = await info.context.headwater.in_thread(_called, lineage)
+        called = await self.answered.run(_called, lineage)
         return await usage_of(info, called, lambda each: each.reader is None)
 
     @strawberry.field
-    async def counts(self) -> LineageCounts:
-        lineage, rows = self.answered.lineage, self.answered.rows.tolist()
-        felt = await self.answered.felt()
-        kinds = Counter(lineage.kind(row) for row in rows)
-        owners = Counter(owner for row in rows for owner in (lineage.label(row).owners or (None,)))
-        times = Counter(int(felt[row]) for row in rows)
-        return LineageCounts(
-            by_kind=[KindCount(kind=kind, count=kinds[kind]) for kind in sorted(kinds)],
-            by_owner=[
-                OwnerCount(owner=name, count=owners[name])
-                for name in sorted(owners, key=lambda n: (n is None, n or ""))
-            ],
-            by_when=[WhenCount(when=WhenFelt[Felt(when).name], count=times[when]) for when in sorted(times)],
-        )
+    def counts(self) -> LineageCounts:
+        return LineageCounts(answered=self.answered)
 
     @strawberry.field(description="The selected assets. Further pages are of the same moment as the first.")
     async def assets(self, info: Info, first: int = 50, after: str | None = None) -> LineageConnection:
@@ -254,35 +243,22 @@ class LineageNode:
             at, revision, place = (int(part) for part in cursor)
             start = place + 1
             if answered.lineage.moment != Moment(at, revision):
-                then = When(at=at, known_at_revision=revision)
-                answered = (await answer(info.context, answered.question, then)).answered
-        lineage, rows = answered.lineage, answered.rows
-        edges = [
-            LineageEdge(
-                answered=answered,
-                row=row,
-                cursor=encode_cursor(*lineage.moment, place),
-                node=asset(lineage.key(row), lineage.moment),
-                hops=int(lineage.hops[row]),
-                partly=bool(lineage.partly[row]),
-                stub=bool(lineage.stub[row]),
-            )
-            for place, row in enumerate(rows[start : start + size].tolist(), start)
-        ]
-        cursors = [edge.cursor for edge in edges]
-        return LineageConnection(
-            total=len(rows), page_info=page_info(cursors, start + size < len(rows), start > 0), edges=edges
+                answered = await ask(info.context.headwater, answered.question, When(at=at, known_at_revision=revision))
+        total = len(answered.rows)
+        edges = _edges(answered, start, size)
+        page = page_info(
+            [encode_cursor(*edge.place) for edge in (*edges[:1], *edges[-1:])], start + size < total, start > 0
         )
+        return LineageConnection(total=total, page_info=page, edges=edges)
 
     @strawberry.field(
         description="All selected assets as columns of equal length: key, kind, namespace, title, hops, when, partly, stub,"
         " owners, tags, tier."
-        " For large answers; the same in NDJSON is at /api/v1/lineage.ndjson."
+        " For large answers; the same in NDJSON is at /api/v1/lineage.ndjson, as an Arrow stream at /api/v1/lineage.arrow."
     )
     async def columns(self) -> JSON:
-        felt = await self.answered.felt()
-        run = self.answered.context.headwater.in_thread
-        return cast("JSON", await run(columns, self.answered.lineage, self.answered.rows, felt))
+        pieces = [piece async for piece in self.answered.pieces(json_columns(await self.answered.table()))]
+        return cast("JSON", orjson.Fragment(b"".join(pieces)))
 
     @strawberry.field(
         description="What flows straight between two selected assets, or between one and the start: `source` and `target`"
@@ -290,8 +266,7 @@ class LineageNode:
     )
     async def arrows(self) -> JSON:
         answered, question = self.answered, self.answered.question
-        run = answered.context.headwater.in_thread
-        found = await run(arrows_walked, answered.lineage, answered.rows, question.flows, question.depth)
+        found = await answered.run(arrows_walked, answered.lineage, answered.rows, question.flows, question.depth)
         return cast(
             "JSON",
             {
@@ -302,25 +277,24 @@ class LineageNode:
         )
 
 
-def columns(lineage: Lineage, rows: Ints, felt: Ints) -> dict[str, list[object]]:
-    """The columnar form; `when` holds the names of `WhenFelt`."""
-    view, assets = lineage.view, lineage.assets[rows]
-    names = [when.name for when in Felt]
-    listed = rows.tolist()
-    labels = [lineage.label(row) for row in listed]
-    return {
-        "key": [view.keys[number] for number in assets.tolist()],
-        "kind": [lineage.kind(row).value for row in listed],
-        "namespace": [view.namespaces[code] for code in view.namespace[assets].tolist()],
-        "title": [lineage.key(row).title for row in listed],
-        "hops": lineage.hops[rows].tolist(),
-        "when": [names[code] for code in felt[rows].tolist()],
-        "partly": lineage.partly[rows].tolist(),
-        "stub": lineage.stub[rows].tolist(),
-        "owners": [list(label.owners) for label in labels],
-        "tags": [list(label.tags) for label in labels],
-        "tier": [label.tier for label in labels],
-    }
+def _edges(answered: Answer, start: int, size: int) -> list[LineageEdge]:
+    """A page of rows."""
+    lineage, rows = answered.lineage, answered.rows[start : start + size]
+    keys, labels = cast("list[strawberry.ID]", lineage.view.keys), lineage.view.labels
+    stubs = lineage.stub[rows].tolist()
+    said = [*zip(lineage.labels[rows].tolist(), stubs, strict=True)]
+    told = {each: AtHand(labels[each[0]] if each[0] >= 0 else Label(), each[1]) for each in {*said}}
+    numbers = lineage.assets[rows].tolist()
+    nodes = assets_at([keys[number] for number in numbers], lineage.moment, [told[each] for each in said])
+    return [
+        LineageEdge(
+            answered=answered, row=row, place=(*lineage.moment, place), node=node, hops=hops, partly=partly, stub=stub
+        )
+        for place, (row, node, hops, partly, stub) in enumerate(
+            zip(rows.tolist(), nodes, lineage.hops[rows].tolist(), lineage.partly[rows].tolist(), stubs, strict=True),
+            start,
+        )
+    ]
 
 
 @strawberry.type(name="Path", description="Flows that lead from one asset to another.")
@@ -347,14 +321,7 @@ PathsResult = Annotated[
 
 async def answer(context: Context, question: Question, asked: When) -> LineageNode:
     """Raises NotFound, RevisionUnavailable, NotReady."""
-    view, at = await context.headwater.moment(asked)
-    lineage, rows = await context.headwater.in_thread(_walked, question, view, at)
-    return LineageNode(answered=_Answered(context, replace(question, start=lineage.start), lineage, rows))
-
-
-def _walked(question: Question, view: View, at: Moment) -> tuple[Lineage, Ints]:
-    lineage = walk(view, question.start, question.direction, at, question.follow, question.flows, question.depth)
-    return lineage, selected(lineage, question.select)
+    return LineageNode(answered=await ask(context.headwater, question, asked))
 
 
 def _called(lineage: Lineage) -> list[AssetKey]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import strawberry
 
+from app.asking import Question
 from app.graphql.alerts import AlertQuery
 from app.graphql.checks import CheckQuery
 from app.graphql.context import Info
@@ -15,7 +16,6 @@ from app.graphql.lineage import (
     LineageResult,
     Paths,
     PathsResult,
-    Question,
     answer,
     asset_filter,
     flow_filter,

@@ -8,6 +8,7 @@ from graphql import GraphQLError
 from strawberry.types import ExecutionContext
 
 from app.graphql.limits import SCHEMA_CONFIG, limit_extensions
+from app.graphql.lists import ListExecutor
 from app.graphql.mutations import Mutation
 from app.graphql.queries import Query
 from app.graphql.subscriptions import Subscription
@@ -34,5 +35,6 @@ schema = _Schema(
     subscription=Subscription,
     types=tuple(ASSET_TYPES.values()),
     config=SCHEMA_CONFIG,
+    execution_context_class=ListExecutor,
     extensions=limit_extensions(public=(GraphError,)),
 )

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias, cast
 
 import strawberry
 from strawberry.scalars import JSON
 
+from app.asking import Question
 from app.events import CLAIMED, VERIFIED
-from app.graphql.context import Info, Record
+from app.graphql.context import Context, Info, Record
+from app.graphql.lists import of_many
 from app.graphql.paging import Connection, decode_cursor, encode_cursor, page, page_of_list, page_size
 from app.graphql.usage import Usage, usage_of
 from app.service import When
@@ -19,8 +22,9 @@ from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow, Json, StoredAssertion, Subject, Timing
 from graph.neighbours import HeldFlow, aliases_of, flows_at, parts_of
 from graph.stores.contract import Revision
+from graph.summary import name, namespace, title
 from graph.time import FOREVER, moment
-from graph.topology import Moment
+from graph.topology import Label, Moment
 from graph.walk import AssetFilter, Direction
 
 if TYPE_CHECKING:
@@ -36,6 +40,9 @@ strawberry.enum(Basis, name="Basis", description="How the origin of an assertion
 strawberry.enum(Timing, name="Timing", description="Whether a flow passes live or was baked in once.")
 
 
+_KINDS = {kind.value: kind for kind in AssetKind}
+
+
 def key_of(id: str) -> AssetKey:
     """Raises InvalidKey."""
     return AssetKey.parse(id)
@@ -46,10 +53,37 @@ class Node:
     id: strawberry.ID
 
 
+class AtHand(NamedTuple):
+    """What the lineage index tells of an asset at a moment: no store need be asked."""
+
+    label: Label
+    """The owners are those it answers to: its own, else its container's."""
+    stub: bool
+
+
 @strawberry.type(description="A person or team, with a way to reach them.")
 class Owner:
+    asset: strawberry.Private["Asset"]
+    place: strawberry.Private[int]
     name: str
-    contact: str | None
+
+    @of_many(str | None)
+    @staticmethod
+    async def contact(owners: Sequence["Owner"], context: Context) -> list[str | None]:
+        told = await _owners_told([owner.asset for owner in owners], context)
+        return [contacts[owner.place][1] for contacts, owner in zip(told, owners, strict=True)]
+
+
+async def _owners_by_name(assets: Sequence["Asset"], context: Context) -> list[list[Owner]]:
+    """Without knowing how to reach them: assets that have the same owners share them."""
+    if any(each.at_hand is None for each in assets):
+        return await _owners(assets, context)
+    labels = {each.at_hand.label.owners: each for each in assets if each.at_hand is not None}
+    owned = {
+        names: [Owner(asset=each, place=place, name=name) for place, name in enumerate(names)]
+        for names, each in labels.items()
+    }
+    return [owned[each.at_hand.label.owners] for each in assets if each.at_hand is not None]
 
 
 @strawberry.type(description="One origin's value of an attribute.")
@@ -72,69 +106,87 @@ class Attribute:
     description="A thing that lineage connects. Fields that nobody stated are null. Read at one moment throughout."
 )
 class Asset(Node):
-    key: strawberry.Private[AssetKey]
     moment: strawberry.Private[Moment]
+    at_hand: strawberry.Private[AtHand | None] = None
+
+    @cached_property
+    def key(self) -> AssetKey:
+        return AssetKey.parse(self.id)
 
     @strawberry.field
     def kind(self) -> AssetKind:
-        return self.key.kind
+        return _KINDS[self.id.partition(":")[0]]
 
-    @strawberry.field(description="Its namespace, verbatim as the source system writes it.")
-    async def namespace(self, info: Info) -> str:
-        return await self._spelled(info, "namespace", self.key.namespace)
+    @of_many(str, description="Its namespace, verbatim as the source system writes it.")
+    @staticmethod
+    async def namespace(assets: Sequence["Asset"], context: Context) -> list[str]:
+        return await _spelled(assets, context, "namespace", [namespace(each.id) for each in assets])
 
-    @strawberry.field(description="Its name, verbatim. Parts have the name of their container here, and `part`.")
-    async def name(self, info: Info) -> str:
-        return await self._spelled(info, "name", self.key.name)
+    @of_many(str, description="Its name, verbatim. Parts have the name of their container here, and `part`.")
+    @staticmethod
+    async def name(assets: Sequence["Asset"], context: Context) -> list[str]:
+        return await _spelled(assets, context, "name", [name(each.id) for each in assets])
 
     @strawberry.field(description="Which part of its container this is; null for what stands alone.")
     def part(self) -> str | None:
-        return self.key.part
+        return title(self.id) if "#" in self.id else None
 
     @strawberry.field(description="A short name for people.")
     def title(self) -> str:
-        return self.key.title
+        return title(self.id)
 
-    @strawberry.field(description="The revision that last changed what is said of it; for optimistic concurrency.")
-    async def version(self, info: Info) -> int | None:
-        return await info.context.versions.load(self.key)
+    @of_many(int | None, description="The revision that last changed what is said of it; for optimistic concurrency.")
+    @staticmethod
+    async def version(assets: Sequence["Asset"], context: Context) -> list[int | None]:
+        return await context.versions_of([each.key for each in assets])
 
-    @strawberry.field(description="Known only as the end of a flow: nobody says (or said, at that moment) what it is.")
-    async def stub(self, info: Info) -> bool:
-        return (await self.record(info)).stub
+    @of_many(bool, description="Known only as the end of a flow: nobody says (or said, at that moment) what it is.")
+    @staticmethod
+    async def stub(assets: Sequence["Asset"], context: Context) -> list[bool]:
+        at_hand = [each.at_hand for each in assets]
+        if None not in at_hand:
+            return [each.stub for each in at_hand if each is not None]
+        return [record.stub for record in await _records(assets, context)]
 
-    @strawberry.field
-    async def description(self, info: Info) -> str | None:
-        return await self.text(info, "description")
+    @of_many(str | None)
+    @staticmethod
+    async def description(assets: Sequence["Asset"], context: Context) -> list[str | None]:
+        return await _texts(assets, context, "description")
 
-    @strawberry.field(description="Who answers for it. A part without owners has its container's.")
-    async def owners(self, info: Info) -> list[Owner]:
-        owners = (await self.shown(info)).get("owners")
-        if not owners and self.key.container:
-            record = await info.context.records.load((self.key.container, self.moment))
-            owners = values(record.shown).get("owners")
-        return [
-            Owner(name=str(owner["name"]), contact=cast("str | None", owner.get("contact")))
-            for owner in (owners if isinstance(owners, list) else [])
-            if isinstance(owner, dict)
-        ]
+    @of_many(
+        list[Owner],
+        description="Who answers for it. A part without owners has its container's.",
+        brief=(["name"], _owners_by_name),
+    )
+    @staticmethod
+    async def owners(assets: Sequence["Asset"], context: Context) -> list[list[Owner]]:
+        return await _owners(assets, context)
 
-    @strawberry.field
-    async def tags(self, info: Info) -> list[str]:
-        tags = (await self.shown(info)).get("tags")
-        return [str(tag) for tag in tags] if isinstance(tags, list) else []
+    @of_many(list[str])
+    @staticmethod
+    async def tags(assets: Sequence["Asset"], context: Context) -> Sequence[Sequence[str]]:
+        at_hand = [each.at_hand for each in assets]
+        if None not in at_hand:
+            return [each.label.tags for each in at_hand if each is not None]
+        return await _lists_of_texts(assets, context, "tags")
 
-    @strawberry.field(description="How critical it is, from 1 (most) to 4.")
-    async def tier(self, info: Info) -> int | None:
-        return cast("int | None", (await self.shown(info)).get("tier"))
+    @of_many(int | None, description="How critical it is, from 1 (most) to 4.")
+    @staticmethod
+    async def tier(assets: Sequence["Asset"], context: Context) -> list[int | None]:
+        at_hand = [each.at_hand for each in assets]
+        if None not in at_hand:
+            return [each.label.tier for each in at_hand if each is not None]
+        return [cast("int | None", shown.get("tier")) for shown in await _shown(assets, context)]
 
-    @strawberry.field
-    async def environment(self, info: Info) -> str | None:
-        return await self.text(info, "environment")
+    @of_many(str | None)
+    @staticmethod
+    async def environment(assets: Sequence["Asset"], context: Context) -> list[str | None]:
+        return await _texts(assets, context, "environment")
 
-    @strawberry.field
-    async def source_link(self, info: Info) -> str | None:
-        return await self.text(info, "source_link")
+    @of_many(str | None)
+    @staticmethod
+    async def source_link(assets: Sequence["Asset"], context: Context) -> list[str | None]:
+        return await _texts(assets, context, "source_link")
 
     @strawberry.field(
         description="Calls seen: those a consumer made; for every other asset those made of it, by unidentified callers too."
@@ -231,27 +283,13 @@ class Asset(Node):
     # Not in the schema
 
     async def record(self, info: Info) -> Record:
-        return await info.context.records.load((self.key, self.moment))
+        return (await _records([self], info.context))[0]
 
     async def shown(self, info: Info) -> dict[str, Json]:
         return values((await self.record(info)).shown)
 
-    async def text(self, info: Info, name: str) -> str | None:
-        value = (await self.shown(info)).get(name)
-        return value if isinstance(value, str) else None
-
     async def json(self, info: Info, name: str) -> JSON | None:
         return cast("JSON | None", (await self.shown(info)).get(name))
-
-    async def texts(self, info: Info, name: str) -> list[str]:
-        value = (await self.shown(info)).get(name)
-        return [str(item) for item in value] if isinstance(value, list) else []
-
-    async def _spelled(self, info: Info, part: str, plain: str) -> str:
-        if plain.isascii():  # NFC changes nothing in ASCII
-            return plain
-        spelling = (await self.shown(info)).get("spelling")
-        return str(spelling.get(part, plain)) if isinstance(spelling, dict) else plain
 
     async def _flows(self, info: Info, direction: Direction, first: int, after: str | None) -> Connection["FlowNode"]:
         headwater = info.context.headwater
@@ -262,11 +300,68 @@ class Asset(Node):
     async def _question(
         self, info: Info, direction: Direction, kind: AssetKind, first: int, after: str | None
     ) -> LineageRows:
-        from app.graphql.lineage import Question, answer  # noqa: PLC0415  the two name each other's types
+        from app.graphql.lineage import answer  # noqa: PLC0415  the two name each other's types
 
         question = Question(self.key, direction, select=AssetFilter(kinds=(kind,)))
         asked = When(at=self.moment.at, known_at_revision=self.moment.revision)
         return await (await answer(info.context, question, asked)).assets(info, first, after)
+
+
+async def _records(assets: Sequence[Asset], context: Context) -> list[Record]:
+    return await context.records_of([(each.key, each.moment) for each in assets])
+
+
+async def _shown(assets: Sequence[Asset], context: Context) -> list[dict[str, Json]]:
+    return [values(record.shown) for record in await _records(assets, context)]
+
+
+async def _texts(assets: Sequence[Asset], context: Context, name: str) -> list[str | None]:
+    told = [shown.get(name) for shown in await _shown(assets, context)]
+    return [value if isinstance(value, str) else None for value in told]
+
+
+async def _lists_of_texts(assets: Sequence[Asset], context: Context, name: str) -> list[list[str]]:
+    told = [shown.get(name) for shown in await _shown(assets, context)]
+    return [[str(item) for item in value] if isinstance(value, list) else [] for value in told]
+
+
+async def _spelled(assets: Sequence[Asset], context: Context, part: str, plain: Sequence[str]) -> list[str]:
+    if "".join(plain).isascii():  # NFC changes nothing in ASCII
+        return [*plain]
+    spelled = [*plain]
+    places = [place for place, text in enumerate(plain) if not text.isascii()]
+    for place, shown in zip(places, await _shown([assets[place] for place in places], context), strict=True):
+        spelling = shown.get("spelling")
+        if isinstance(spelling, dict):
+            spelled[place] = str(spelling.get(part, plain[place]))
+    return spelled
+
+
+async def _owners(assets: Sequence[Asset], context: Context) -> list[list[Owner]]:
+    names = [() if each.at_hand is None else each.at_hand.label.owners for each in assets]
+    if any(each.at_hand is None for each in assets):
+        names = [tuple(name for name, _ in told) for told in await _owners_told(assets, context)]
+    return [
+        [Owner(asset=each, place=place, name=name) for place, name in enumerate(of)]
+        for each, of in zip(assets, names, strict=True)
+    ]
+
+
+async def _owners_told(assets: Sequence[Asset], context: Context) -> list[list[tuple[str, str | None]]]:
+    """Name and contact of each asset's owners, by name; a part without owners has its container's."""
+    found = [_named_owners(shown) for shown in await _shown(assets, context)]
+    bare = [place for place, owners in enumerate(found) if not owners and assets[place].key.container]
+    held = [(cast("AssetKey", assets[place].key.container), assets[place].moment) for place in bare]
+    for place, record in zip(bare, await context.records_of(held), strict=True):
+        found[place] = _named_owners(values(record.shown))
+    return found
+
+
+def _named_owners(shown: dict[str, Json]) -> list[tuple[str, str | None]]:
+    owners = shown.get("owners")
+    told = [owner for owner in (owners if isinstance(owners, list) else []) if isinstance(owner, dict)]
+    named = [(str(owner["name"]), cast("str | None", owner.get("contact"))) for owner in told]
+    return sorted(named, key=lambda owner: (owner[0], owner[1] or ""))
 
 
 @strawberry.type(description="A table, file, topic or prediction log; identified as OpenLineage writes it.")
@@ -278,20 +373,23 @@ class Dataset(Asset):
 
 @strawberry.type(description="A column of a dataset; nested ones by field path.")
 class Column(Asset):
-    @strawberry.field
-    async def type(self, info: Info) -> str | None:
-        return await self.text(info, "type")
+    @of_many(str | None)
+    @staticmethod
+    async def type(assets: Sequence[Asset], context: Context) -> list[str | None]:
+        return await _texts(assets, context, "type")
 
-    @strawberry.field
-    async def nullable(self, info: Info) -> bool | None:
-        return cast("bool | None", await self.json(info, "nullable"))
+    @of_many(bool | None)
+    @staticmethod
+    async def nullable(assets: Sequence[Asset], context: Context) -> list[bool | None]:
+        return [cast("bool | None", shown.get("nullable")) for shown in await _shown(assets, context)]
 
 
 @strawberry.type(description="Features that share entities and source.")
 class FeatureView(Asset):
-    @strawberry.field
-    async def entities(self, info: Info) -> list[str]:
-        return await self.texts(info, "entities")
+    @of_many(list[str])
+    @staticmethod
+    async def entities(assets: Sequence[Asset], context: Context) -> list[list[str]]:
+        return await _lists_of_texts(assets, context, "entities")
 
     @strawberry.field
     async def features(self, info: Info, first: int = 50, after: str | None = None) -> Connection["Asset"]:
@@ -300,20 +398,23 @@ class FeatureView(Asset):
 
 @strawberry.type(description="One feature of a view.")
 class Feature(Asset):
-    @strawberry.field
-    async def type(self, info: Info) -> str | None:
-        return await self.text(info, "type")
+    @of_many(str | None)
+    @staticmethod
+    async def type(assets: Sequence[Asset], context: Context) -> list[str | None]:
+        return await _texts(assets, context, "type")
 
-    @strawberry.field(description="How it is computed: SQL or Python source.")
-    async def definition(self, info: Info) -> str | None:
-        return await self.text(info, "definition")
+    @of_many(str | None, description="How it is computed: SQL or Python source.")
+    @staticmethod
+    async def definition(assets: Sequence[Asset], context: Context) -> list[str | None]:
+        return await _texts(assets, context, "definition")
 
 
 @strawberry.type(description="A transformation or training definition.")
 class Job(Asset):
-    @strawberry.field
-    async def definition(self, info: Info) -> str | None:
-        return await self.text(info, "definition")
+    @of_many(str | None)
+    @staticmethod
+    async def definition(assets: Sequence[Asset], context: Context) -> list[str | None]:
+        return await _texts(assets, context, "definition")
 
     @strawberry.field
     async def runs(self, info: Info, first: int = 50, after: str | None = None) -> Connection["Asset"]:
@@ -386,9 +487,10 @@ class Served:
 
 @strawberry.type(description="An address that answers predictions, or a composition of others.")
 class Deployment(Asset):
-    @strawberry.field
-    async def url(self, info: Info) -> str | None:
-        return await self.text(info, "url")
+    @of_many(str | None)
+    @staticmethod
+    async def url(assets: Sequence[Asset], context: Context) -> list[str | None]:
+        return await _texts(assets, context, "url")
 
     @strawberry.field(description="Whether it answers requests here, now, whatever the moment asked for.")
     def ready(self, info: Info) -> bool:
@@ -420,9 +522,10 @@ class Deployment(Asset):
 
 @strawberry.type(description="A service, application, dashboard, notebook or batch job that uses an output.")
 class Consumer(Asset):
-    @strawberry.field(description="service, application, dashboard, notebook or batch_job.")
-    async def consumer_type(self, info: Info) -> str | None:
-        return await self.text(info, "consumer_type")
+    @of_many(str | None, description="service, application, dashboard, notebook or batch_job.")
+    @staticmethod
+    async def consumer_type(assets: Sequence[Asset], context: Context) -> list[str | None]:
+        return await _texts(assets, context, "consumer_type")
 
 
 @strawberry.type(name="Assertion", description="One origin says that an asset is, or that a flow is, and since when.")
@@ -525,7 +628,15 @@ ASSET_TYPES: dict[AssetKind, type[Asset]] = {
 
 
 def asset(key: AssetKey, at: Moment) -> Asset:
-    return ASSET_TYPES[key.kind](id=strawberry.ID(str(key)), key=key, moment=at)
+    return ASSET_TYPES[key.kind](id=strawberry.ID(str(key)), moment=at)
+
+
+def assets_at(keys: Sequence[strawberry.ID], at: Moment, at_hand: Sequence[AtHand]) -> list[Asset]:
+    """Assets of which the index has told something; `keys` are their texts."""
+    types = {kind.value: type_ for kind, type_ in ASSET_TYPES.items()}
+    return [
+        types[key.partition(":")[0]](id=key, moment=at, at_hand=told) for key, told in zip(keys, at_hand, strict=True)
+    ]
 
 
 def flow_node(held: HeldFlow, at: Moment, stored: Flow | None = None) -> FlowNode:

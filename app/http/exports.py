@@ -2,6 +2,7 @@
 
     GET /api/v1/lineage.ndjson   one JSON object a line: a header, the assets, a footer
     GET /api/v1/lineage.json     the columnar form
+    GET /api/v1/lineage.arrow    the same as an Arrow IPC stream
     GET /api/v1/lineage.dot      Graphviz
     GET /api/v1/lineage.mmd      Mermaid
 
@@ -10,135 +11,93 @@ revision or an instant), atLeastRevision, and, repeated for several values, basi
 owner, tag, tier.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterator
 from enum import StrEnum
 from typing import TypeVar
 
 import numpy as np
-import orjson
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from app.graphql.lineage import Question, columns
-from app.http.answers import refused
+from app.asking import Answer, Question, ask
+from app.http.answers import refusal, refused
+from app.http.departures import while_present
+from app.http.tables import arrow_stream, json_document, json_lines
 from app.service import Headwater, When
 from graph.errors import GraphError, InvalidInput, quoted
 from graph.impact import When as Felt
-from graph.impact import when_felt
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Timing
 from graph.neighbours import arrows_among
-from graph.time import moment, parse_instant
-from graph.topology import Ints, Moment, View
-from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected, walk
+from graph.summary import Table
+from graph.time import parse_instant
+from graph.walk import AssetFilter, Direction, FlowFilter, Follow
 
 DRAWN_AT_MOST = 2_000
 """Assets in a drawing; beyond that a picture says nothing, and the answer is refused rather than cut."""
 
-_BATCH = 5_000
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
-@dataclass(frozen=True)
-class Answer:
-    lineage: Lineage
-    rows: Ints
-    felt: Ints
+def routes(timeout_seconds: float) -> list[Route]:
+    """Authentication has left `headwater` in the request's state. The time is that until an answer begins."""
 
-
-def routes() -> list[Route]:
-    """Authentication has left `headwater` in the request's state."""
-
-    def route(name: str, respond: Callable[[Headwater, Answer], Awaitable[Response]]) -> Route:
-        async def endpoint(request: Request) -> Response:
+    def route(name: str, respond: Callable[[Answer], Coroutine[object, object, Response]]) -> Route:
+        async def answered(request: Request) -> Response:
             headwater: Headwater = request.state.headwater
+            return await respond(await ask(headwater, _question(request), _asked(request)))
+
+        async def endpoint(request: Request) -> Response:
             try:
-                question, asked = _question(request), _asked(request)
-                view, then = await headwater.moment(asked)
-                return await respond(headwater, await headwater.in_thread(_answer, question, view, then))
+                return await while_present(request, answered(request), timeout_seconds)
             except GraphError as error:
                 return refused(error)
+            except TimeoutError:
+                return refusal(503, f"no answer within {timeout_seconds:g} s", "TIMEOUT")
 
         return Route(f"/api/v1/lineage.{name}", endpoint, methods=["GET"])
 
-    async def as_columns(headwater: Headwater, answer: Answer) -> Response:
-        return Response(await headwater.in_thread(_columnar, answer), media_type="application/json")
+    def table(name: str, media_type: str, form: Callable[[Table], Iterator[bytes]]) -> Route:
+        async def respond(answer: Answer) -> Response:
+            return StreamingResponse(answer.pieces(form(await answer.table())), media_type=media_type)
 
-    async def as_lines(headwater: Headwater, answer: Answer) -> Response:
-        return StreamingResponse(_lines(headwater, answer), media_type="application/x-ndjson")
+        return route(name, respond)
 
-    async def as_dot(headwater: Headwater, answer: Answer) -> Response:
-        return PlainTextResponse(await headwater.in_thread(dot, answer), media_type="text/vnd.graphviz")
+    def drawing(name: str, media_type: str, draw: Callable[[Table], str]) -> Route:
+        async def respond(answer: Answer) -> Response:
+            return PlainTextResponse(await answer.run(draw, await answer.table()), media_type=media_type)
 
-    async def as_mermaid(headwater: Headwater, answer: Answer) -> Response:
-        return PlainTextResponse(await headwater.in_thread(mermaid, answer), media_type="text/vnd.mermaid")
+        return route(name, respond)
 
-    return [route("json", as_columns), route("ndjson", as_lines), route("dot", as_dot), route("mmd", as_mermaid)]
-
-
-def _answer(question: Question, view: View, then: Moment) -> Answer:
-    lineage = walk(view, question.start, question.direction, then, question.follow, question.flows, question.depth)
-    rows = selected(lineage, question.select)
-    return Answer(lineage, rows, when_felt(lineage, question.flows, question.depth))
-
-
-def _header(answer: Answer) -> dict[str, object]:
-    lineage = answer.lineage
-    return {
-        "start": str(lineage.start),
-        "direction": lineage.direction,
-        "follow": lineage.follow,
-        "revision": lineage.moment.revision,
-        "at": moment(lineage.moment.at),
-        "complete": lineage.complete,
-        "incompleteReason": None if lineage.complete else "DEPTH",
-        "frontier": [str(key) for key in lineage.frontier],
-        "total": len(answer.rows),
-        "reached": len(lineage),
-    }
+    return [
+        table("json", "application/json", json_document),
+        table("ndjson", "application/x-ndjson", json_lines),
+        table("arrow", "application/vnd.apache.arrow.stream", arrow_stream),
+        drawing("dot", "text/vnd.graphviz", dot),
+        drawing("mmd", "text/vnd.mermaid", mermaid),
+    ]
 
 
-def _columnar(answer: Answer) -> bytes:
-    return orjson.dumps({**_header(answer), "columns": columns(answer.lineage, answer.rows, answer.felt)})
-
-
-async def _lines(headwater: Headwater, answer: Answer) -> AsyncIterator[bytes]:
-    """The header first, so that a reader knows how much to expect, and a footer, so that it knows it has it all."""
-    yield orjson.dumps({"lineage": _header(answer)}) + b"\n"
-    for start in range(0, len(answer.rows), _BATCH):
-        yield await headwater.in_thread(_some_lines, answer, start)
-    yield orjson.dumps({"end": {"total": len(answer.rows)}}) + b"\n"
-
-
-def _some_lines(answer: Answer, start: int) -> bytes:
-    table = columns(answer.lineage, answer.rows[start : start + _BATCH], answer.felt)
-    names = tuple(table)
-    return b"".join(
-        orjson.dumps({"asset": dict(zip(names, row, strict=True))}) + b"\n" for row in zip(*table.values(), strict=True)
-    )
-
-
-def _drawn(answer: Answer) -> tuple[list[AssetKey], list[tuple[AssetKey, AssetKey, Timing]], dict[AssetKey, Felt]]:
-    lineage = answer.lineage
-    if len(answer.rows) > DRAWN_AT_MOST:
+def _drawn(table: Table) -> tuple[list[AssetKey], list[tuple[AssetKey, AssetKey, Timing]], dict[AssetKey, Felt]]:
+    lineage = table.lineage
+    if len(table.rows) > DRAWN_AT_MOST:
         raise InvalidInput(
-            f"{len(answer.rows)} assets are too many to draw; at most {DRAWN_AT_MOST}: select some, or limit the depth",
-            len(answer.rows),
+            f"{len(table.rows)} assets are too many to draw; at most {DRAWN_AT_MOST}: select some, or limit the depth",
+            len(table.rows),
         )
     start = lineage.view.number(lineage.start)
-    numbers = np.concatenate([[start], lineage.assets[answer.rows]]).astype(np.int64)
+    numbers = np.concatenate([[start], lineage.assets[table.rows]]).astype(np.int64)
     keys = [lineage.view.key(number) for number in numbers.tolist()]
-    felt = {keys[place + 1]: Felt(int(answer.felt[row])) for place, row in enumerate(answer.rows.tolist())}
+    felt = {keys[place + 1]: Felt(int(table.felt[row])) for place, row in enumerate(table.rows.tolist())}
     key = lineage.view.key
     arrows = arrows_among(lineage.view, numbers, lineage.moment)
     return keys, [(key(arrow.source), key(arrow.target), arrow.timing) for arrow in arrows], felt
 
 
-def dot(answer: Answer) -> str:
+def dot(table: Table) -> str:
     """Graphviz: a cluster for each container with parts in the answer; BUILT flows dashed."""
-    keys, arrows, felt = _drawn(answer)
+    keys, arrows, felt = _drawn(table)
     name = {key: f"n{place}" for place, key in enumerate(keys)}
 
     def node(key: AssetKey) -> str:
@@ -158,9 +117,9 @@ def dot(answer: Answer) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def mermaid(answer: Answer) -> str:
+def mermaid(table: Table) -> str:
     """A Mermaid flowchart; BUILT flows dotted."""
-    keys, arrows, _ = _drawn(answer)
+    keys, arrows, _ = _drawn(table)
     name = {key: f"n{place}" for place, key in enumerate(keys)}
     lines = ["flowchart LR"]
     for container, members in _clusters(keys):

@@ -1,0 +1,72 @@
+"""A question about lineage and its answer, as transports see them: walked, counted and shaped off the event loop.
+
+Every step is a piece of work of its own, so that whoever leaves stops what would follow.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from app.service import LARGE, Headwater, When
+from graph.impact import when_felt
+from graph.keys import AssetKey
+from graph.summary import Table, table
+from graph.topology import Ints, Moment, View
+from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected, walk
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Question:
+    start: AssetKey
+    direction: Direction
+    follow: Follow = Follow.VALUES
+    flows: FlowFilter = field(default_factory=FlowFilter)
+    select: AssetFilter = field(default_factory=AssetFilter)
+    depth: int | None = None
+
+
+class Answer:
+    """A walk's result, and what is computed from it, each once and only when somebody asks."""
+
+    def __init__(self, headwater: Headwater, question: Question, lineage: Lineage, rows: Ints) -> None:
+        self.headwater, self.question, self.lineage, self.rows = headwater, question, lineage, rows
+        self.large = len(lineage) >= LARGE
+        self._felt: asyncio.Task[Ints] | None = None
+
+    async def run(self, work: Callable[..., T], *arguments: object) -> T:
+        """Off the event loop, among work of its size."""
+        run = self.headwater.in_long_thread if self.large else self.headwater.in_thread
+        return await run(work, *arguments)
+
+    def pieces(self, made: Iterator[bytes]) -> AsyncIterator[bytes]:
+        return self.headwater.in_pieces(made, self.large)
+
+    async def felt(self) -> Ints:
+        """When each row of the lineage is felt."""
+        if self._felt is None:
+            self._felt = asyncio.ensure_future(
+                self.run(when_felt, self.lineage, self.question.flows, self.question.depth)
+            )
+        return await self._felt
+
+    async def table(self) -> Table:
+        return await self.run(table, self.lineage, self.rows, await self.felt())
+
+
+async def ask(headwater: Headwater, question: Question, asked: When) -> Answer:
+    """Raises NotFound, RevisionUnavailable, NotReady."""
+    view, at = await headwater.moment(asked)
+    reach = (question.start, question.direction, question.depth)
+    async with headwater.sizes.expected(reach) as large:
+        run = headwater.in_long_thread if large else headwater.in_thread
+        lineage, rows = await run(_walked, question, view, at)
+        headwater.sizes.found(reach, len(lineage))
+    return Answer(headwater, replace(question, start=lineage.start), lineage, rows)
+
+
+def _walked(question: Question, view: View, at: Moment) -> tuple[Lineage, Ints]:
+    lineage = walk(view, question.start, question.direction, at, question.follow, question.flows, question.depth)
+    return lineage, selected(lineage, question.select)
