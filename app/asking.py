@@ -64,6 +64,8 @@ async def ask(headwater: Headwater, question: Question, asked: When) -> Answer:
         run = headwater.in_long_thread if large else headwater.in_thread
         lineage, rows = await run(_walked, question, view, at)
         headwater.sizes.found(reach, len(lineage))
+    if len(lineage) >= LARGE:
+        headwater.later(view.remember, at)
     return Answer(headwater, replace(question, start=lineage.start), lineage, rows)
 
 

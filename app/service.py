@@ -109,6 +109,7 @@ class Headwater:
         self._reading = ThreadPoolExecutor(_READERS, "reading")
         self._labouring = ThreadPoolExecutor(LONG_WORKERS, "labouring")
         self._writing = ThreadPoolExecutor(_WRITERS, "writing")
+        self._later: set[asyncio.Task[None]] = set()
         self.sizes = Sizes()
 
     # Following the store
@@ -145,10 +146,10 @@ class Headwater:
             except OSError as error:
                 log.warning("the snapshot of the lineage index could not be written", reason=str(error))
 
-    async def follow(self) -> int:
-        """Brings the index to the store's head; the revision reached."""
+    async def follow(self, at_least: int | None = None) -> int:
+        """Brings the index to the store's head, or `at_least` that far; the revision reached."""
         before = self.index.revision
-        revision = await self.in_thread(self.index.follow)
+        revision = await self.in_thread(self.index.follow, at_least)
         if revision != before:
             self._announce()
         return revision
@@ -177,7 +178,7 @@ class Headwater:
         operation = Operation(operation_id, wanted.digest(), actor)
         receipt = await self._run(self._writing, register, self.store, wanted, operation, now)
         if self.ready and receipt.revision > self.index.revision:
-            await self.follow()
+            await self.follow(receipt.revision)
         return receipt
 
     async def plan(self, wanted: Registration) -> Changes:
@@ -243,6 +244,12 @@ class Headwater:
     async def in_long_thread(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
         """The same for what takes long: it waits for its like, and nothing short ever waits for it."""
         return await self._run(self._labouring, work, *arguments, **named)
+
+    def later(self, work: Callable[..., None], *arguments: object) -> None:
+        """Runs `work` as in a long thread. Nobody waits for it."""
+        task = asyncio.ensure_future(self.in_long_thread(work, *arguments))
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
 
     async def in_pieces(self, pieces: Iterator[bytes], large: bool) -> AsyncIterator[bytes]:
         """What `pieces` gives, computed off the event loop when it is asked for, a while at a time."""

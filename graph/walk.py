@@ -122,7 +122,8 @@ def walk(
     doubtful = (codes < 0) & (view.container[assets] > 0)  # a step leads to each part that ever was
     if doubtful.any():
         doubtful[doubtful] = ~have_flows(view, assets[doubtful], moment)
-        assets, hops, partly, codes = (column[~doubtful] for column in (assets, hops, partly, codes))
+        sure = ~doubtful
+        assets, hops, partly, codes = assets[sure], hops[sure], partly[sure], codes[sure]
     return Lineage(
         view=view,
         moment=moment,

@@ -21,8 +21,8 @@ INTO_REPORT, INTO_SHOP = Flow(ORDERS, REPORT), Flow(REPORT, SHOP)
 
 
 def below(view: View, start: AssetKey, moment: Moment) -> list[str]:
-    lineage = walk(view, start, Direction.DOWNSTREAM, moment)
-    return [str(key) for key in lineage.keys()]
+    keys = walk(view, start, Direction.DOWNSTREAM, moment).keys()
+    return [str(key) for key in keys]
 
 
 def owned_by(view: View, owner: str, moment: Moment) -> list[str]:
