@@ -9,6 +9,7 @@ From when the body has come the operation runs by itself, whoever listens.
 """
 
 import asyncio
+import json
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -270,7 +271,7 @@ def batches(operation: BulkOperation, spool: Spool) -> Iterator[Batch]:
             one = Stretch(line.subject, line.since, line.until, line.basis, line.attributes, number, count)
             yield from cut.add((line.stage,), one, line.digest)
         else:
-            spool.put_off(line.stage, folded(different), all(each.dated for _, each in different))
+            spool.put_off(line.stage, folded(different, count), all(each.dated for _, each in different))
     yield from cut.rest()
     # What depends on the instant of this attempt is not what an earlier one committed, and is said anew by each.
     cuts = {True: _Cut("#history-"), False: _Cut(f"#{now}-")}
@@ -487,7 +488,7 @@ class Busy(Exception):
 async def lines_in(documents: Sequence[object]) -> AsyncIterator[bytes]:
     """Parsed lines, as a body would bring them."""
     for document in documents:
-        yield orjson.dumps(document) + b"\n"
+        yield json.dumps(document).encode() + b"\n"  # numbers of any length: which are too long, the line is told
 
 
 def progress(operation: BulkOperation) -> dict[str, object]:

@@ -110,8 +110,10 @@ def read_line(text: bytes, basis: Basis, now: Instant) -> Line:
     raise _misshapen(document)
 
 
-def folded(lines: Sequence[tuple[int, Line]]) -> list[Stretch]:
+def folded(lines: Sequence[tuple[int, Line]], count: int) -> list[Stretch]:
     """What numbered lines about one subject say together, newest first. They are ordered by `since`, then `digest`.
+
+    `count` is how many they are with their repetitions.
 
     Newest first, so that whoever reads between two commits finds what holds now.
     """
@@ -133,7 +135,7 @@ def folded(lines: Sequence[tuple[int, Line]]) -> list[Stretch]:
             stretches[-1] = before._replace(until=new.until)
         else:
             stretches.append(new)
-    stretches[-1] = stretches[-1]._replace(lines=len(lines))
+    stretches[-1] = stretches[-1]._replace(lines=count)
     return stretches[::-1]
 
 
