@@ -54,7 +54,7 @@ from graph.importers.bulk import (
 )
 from graph.model import Basis
 from graph.stores.contract import Store
-from graph.stores.spool import Problem, Spool
+from graph.stores.spool import Problem, Repeated, Spool
 from graph.time import Instant, moment
 
 PATH = "/api/v1/bulk"
@@ -227,23 +227,23 @@ class _Cut:
         self._gathered: dict[int, list[tuple[Stretch, bytes]]] = {}
         self._bytes = 0
 
-    def add(self, stage: tuple[int, ...], stretch: Stretch, digest: bytes) -> Iterator[Batch]:
+    def add(self, stage: tuple[int, ...], stretch: Stretch, digest: bytes) -> Sequence[Batch]:
         """`digest` is of what is said, as the client said it. Statements of another stage close what was gathered."""
+        closed: Sequence[Batch] = ()
         if stage != self._stage:
-            yield from self.rest()
+            closed = self.rest()
             self._stage = stage
         gathered = self._gathered.setdefault(stretch.basis, [])
         gathered.append((stretch, digest))
         self._bytes += len(stretch.attributes)
-        if len(gathered) >= _STATEMENTS:
-            yield self._batch(stretch.basis)
-        elif self._bytes >= _BYTES:
-            yield from self.rest()
+        if len(gathered) >= _STATEMENTS or self._bytes >= _BYTES:
+            return [*closed, *self.rest()]
+        return closed
 
-    def rest(self) -> Iterator[Batch]:
-        for basis in sorted(self._gathered):
-            yield self._batch(basis)
+    def rest(self) -> Sequence[Batch]:
+        batches = [self._batch(basis) for basis in sorted(self._gathered)]
         self._bytes = 0
+        return batches
 
     def _batch(self, basis: int) -> Batch:
         gathered = self._gathered.pop(basis)
@@ -264,14 +264,16 @@ def batches(operation: BulkOperation, spool: Spool) -> Iterator[Batch]:
     spool.complain(wrong)
     operation.complain(wrong, len(wrong))
     cut = _Cut("#")
-    for lines in spool.by_subject():
-        number, line = next(lines)
-        different, count = _different(operation, spool, number, line, lines)
-        if len(different) == 1 or line.stage == Stage.WITHDRAWAL:
-            one = Stretch(line.subject, line.since, line.until, line.basis, line.attributes, number, count)
-            yield from cut.add((line.stage,), one, line.digest)
+    for lines in _by_subject(operation, spool):
+        if len(lines) == 1 or lines[0][2] == Stage.WITHDRAWAL:
+            number, count, stage, subject, since, until, _, basis, attributes, digest = lines[0]
+            count = sum(each[1] for each in lines) if len(lines) > 1 else count
+            stretch = Stretch(subject, since, until, basis, attributes, number, count)
+            yield from cut.add((stage,), stretch, digest)
         else:
-            spool.put_off(line.stage, folded(different, count), all(each.dated for _, each in different))
+            different = [(each[0], Line(*each[2:])) for each in lines]
+            stretches = folded(different, sum(each[1] for each in lines))
+            spool.put_off(lines[0][2], stretches, all(line.dated for _, line in different))
     yield from cut.rest()
     # What depends on the instant of this attempt is not what an earlier one committed, and is said anew by each.
     cuts = {True: _Cut("#history-"), False: _Cut(f"#{now}-")}
@@ -283,23 +285,26 @@ def batches(operation: BulkOperation, spool: Spool) -> Iterator[Batch]:
     yield from cuts[False].rest()
 
 
-def _different(
-    operation: BulkOperation, spool: Spool, number: int, line: Line, more: Iterator[tuple[int, Line]]
-) -> tuple[list[tuple[int, Line]], int]:
-    """The different lines of one subject, and how many they are with their repetitions. Beyond a limit they are refused."""
-    different, count = [(number, line)], 1
-    for each in more:
-        if each[1].digest == different[-1][1].digest:
-            count += 1
-        elif len(different) < MOST_LINES_OF_ONE:
-            different.append(each)
-            count += 1
+def _by_subject(operation: BulkOperation, spool: Spool) -> Iterator[list[Repeated]]:
+    """The different lines of each subject, in their order. Those beyond a limit are refused."""
+    lines: list[Repeated] = []
+    for row in spool.in_order():
+        if not lines or row[3] != lines[0][3] or row[2] != lines[0][2]:
+            if lines:
+                yield lines
+            lines = [row]
+        elif len(lines) < MOST_LINES_OF_ONE:
+            lines.append(row)
         else:
-            message = f"more than {MOST_LINES_OF_ONE:,} lines are about {line.subject}; send its history in several operations"
-            wrong = [Problem(each[0], field_of(line.stage), line.subject, message, "InvalidInput")]
+            number, count, stage, subject = row[:4]
+            message = (
+                f"more than {MOST_LINES_OF_ONE:,} lines are about {subject}; send its history in several operations"
+            )
+            wrong = [Problem(number, field_of(stage), subject, message, "InvalidInput")]
             spool.complain(wrong)
-            operation.complain(wrong, 1)
-    return different, count
+            operation.complain(wrong, count)
+    if lines:
+        yield lines
 
 
 class BulkIntake:

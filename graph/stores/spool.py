@@ -8,11 +8,11 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from graph.errors import StoreUnavailable
 from graph.importers.bulk import Line, Stretch
+from graph.time import Instant
 
 _CACHE_KIB = 16_384
 _ROWS = 2_000
@@ -36,6 +36,10 @@ class Problem(NamedTuple):
     message: str
     code: str
     """As the errors of the graph are called: InvalidKey, NotFound, …"""
+
+
+Repeated: TypeAlias = tuple[int, int, int, str, Instant, Instant, int, int, bytes, bytes]
+"""The number of a line, how often it stands, and the fields of `Line`."""
 
 
 class Spool:
@@ -85,14 +89,12 @@ class Spool:
             db.execute("DELETE FROM line WHERE stage = 0 AND number IN (SELECT number FROM dropped)")
         return found
 
-    def by_subject(self) -> Iterator[Iterator[tuple[int, Line]]]:
-        """The lines of each subject with their numbers, in the order of `since` and `digest`, stage by stage."""
-        rows = self._rows(
-            "SELECT number, stage, subject, since, until, dated, basis, attributes, digest FROM line"
-            " ORDER BY stage, subject, since, digest, number"
+    def in_order(self) -> Iterator[Repeated]:
+        """The different lines, stage by stage, those of a subject one after the other in the order of `since` and `digest`."""
+        return self._rows(
+            "SELECT min(number), count(*), stage, subject, since, until, dated, basis, attributes, digest FROM line"
+            " GROUP BY stage, subject, since, digest ORDER BY stage, subject, since, digest"
         )
-        for _, lines in groupby(rows, key=lambda row: (row[1], row[2])):
-            yield ((row[0], Line(*row[1:])) for row in lines)
 
     def put_off(self, stage: int, stretches: Sequence[Stretch], dated: bool) -> None:
         with self._writing() as db:
@@ -118,7 +120,7 @@ class Spool:
         if hasattr(self, "_db"):
             self._db.close()
 
-    def _rows(self, query: str) -> Iterator[tuple]:  # type: ignore[type-arg]  # of as many columns as the query has
+    def _rows(self, query: str) -> Iterator[Any]:
         with self._lock, _translated():
             cursor = self._db.execute(query)
         while True:

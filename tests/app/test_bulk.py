@@ -348,7 +348,11 @@ WRONG: list[tuple[bytes, str | None, str]] = [
     ),
     (b'{"asset": "dataset:w/a", "attributes": {"x": ' + b"[" * 500 + b"]" * 500 + b"}}", None, "nested too deep"),
     (b"[" * 100_000, None, "not JSON"),
-    (b'{"asset": "dataset:w/a", "attributes": {"x": "' + b"x" * 262_144 + b'"}}', "attributes.x", "the limit is 262144"),
+    (
+        b'{"asset": "dataset:w/a", "attributes": {"x": "' + b"x" * 262_144 + b'"}}',
+        "attributes.x",
+        "the limit is 262144",
+    ),
     (b'{"flow": "dataset:w/a"}', "flow", '{"from": KEY, "to": KEY}'),
     (b'{"flow": {"from": "dataset:w/a"}}', "flow.to", "is missing"),
     (b'{"flow": {"from": "dataset:w/a", "to": 7}}', "flow.to", "not the text of an asset's key"),

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from typer.testing import CliRunner
 from tests.service import ROOT, free_port, plain_environment, running_service, wait_until_ready
 
 pytestmark = pytest.mark.timeout(300)
+
+LENGTH = 2500
+"""Of a chain of datasets: enough for several commits."""
 
 PROGRESS = """query($id: ID!) { bulkOperation(id: $id) {
     state lines refused committed revision problems { line field message } } }"""
@@ -61,19 +65,17 @@ def downstream(client: Client, start: str) -> list[str]:
 
 def test_a_killed_operation_goes_on_under_its_id_and_doubles_nothing(store_url: str) -> None:
     namespace, operation = f"bulk-{uuid.uuid4().hex[:12]}", str(uuid.uuid4())
-    lines = chain(namespace, 3000)
-    committed: list[int] = []
-    with killable(store_url) as (process, url), Client(url, timeout=120) as client:
-
-        def kill_in_the_middle(event: dict[str, Any]) -> None:
-            progress = event["progress"]
-            committed.append(progress["committed"])
-            if 0 < progress["committed"] < len(lines):
-                process.kill()
-
+    lines = chain(namespace, LENGTH)
+    with killable(store_url) as (process, url), Client(url, timeout=120) as client, ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(client.bulk, lines, f"import:{namespace}", operation)
+        committed = 0
+        while not committed:
+            found = client.ask(PROGRESS, id=operation)["bulkOperation"]
+            committed = 0 if found is None else found["committed"]
+        process.kill()
         with pytest.raises(Unreachable, match=operation):
-            client.bulk(lines, f"import:{namespace}", operation, tell=kill_in_the_middle)
-    assert 0 < committed[-1] < len(lines)
+            sent.result()
+    assert 0 < committed < len(lines)
     with running_service(store_url) as url, Client(url, timeout=120) as client:
         head = client.ask("{ head { revision } }")["head"]["revision"]
         done = client.bulk(reversed(lines), f"import:{namespace}", operation)
@@ -81,7 +83,7 @@ def test_a_killed_operation_goes_on_under_its_id_and_doubles_nothing(store_url: 
         assert done["added"] == len(lines)  # of all attempts, each once
         assert done["revision"] > head
         reached = downstream(client, f"dataset:{namespace}/t0")
-        assert sorted(reached) == sorted(f"dataset:{namespace}/t{place}" for place in range(1, 3000))
+        assert sorted(reached) == sorted(f"dataset:{namespace}/t{place}" for place in range(1, LENGTH))
         again = client.bulk(lines, f"import:{namespace}", operation)
         assert again["revision"] == done["revision"] == client.ask("{ head { revision } }")["head"]["revision"]
         anew = client.bulk(lines, f"import:{namespace}")
