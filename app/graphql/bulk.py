@@ -9,6 +9,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from app.graphql.context import Info
+from app.graphql.paging import page_size
 from app.graphql.problems import InvalidInputProblem, OperationReusedProblem, RefusedProblem, problem
 from app.identity import Role
 from app.intake.bulk import BulkOperation as Running
@@ -66,9 +67,9 @@ class BulkOperation:
     failure: str | None = strawberry.field(description="Why it was cut short. Sent again under its id it goes on.")
     told: strawberry.Private[list[Problem]]
 
-    @strawberry.field(description="The first lines that were refused, at most 1,000 are kept.")
+    @strawberry.field(description="The first lines that were refused.")
     def problems(self, first: int = 100) -> list[BulkLineProblem]:
-        return [BulkLineProblem(**each._asdict()) for each in self.told[: max(0, first)]]
+        return [BulkLineProblem(**each._asdict()) for each in self.told[: page_size(first)]]
 
 
 BulkResult = Annotated[
