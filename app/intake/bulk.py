@@ -74,6 +74,8 @@ _STATEMENTS = 1_000
 """In one commit: single writers wait for it."""
 _BYTES = 4 << 20
 """Of attributes in one commit."""
+_BYTES_OF_ONE = 1 << 20
+"""Of attributes in all lines about one subject."""
 _PROBLEMS_AT_ONCE = 1_000
 _READ_AT_ONCE = 1 << 19
 _TOLD_EVERY_SECONDS = 0.5
@@ -288,21 +290,22 @@ def batches(operation: BulkOperation, spool: Spool) -> Iterator[Batch]:
 def _by_subject(operation: BulkOperation, spool: Spool) -> Iterator[list[Repeated]]:
     """The different lines of each subject, in their order. Those beyond a limit are refused."""
     lines: list[Repeated] = []
+    size = 0
     for row in spool.in_order():
-        if not lines or row[3] != lines[0][3] or row[2] != lines[0][2]:
+        number, count, stage, subject, *_, attributes, _ = row
+        if not lines or subject != lines[0][3] or stage != lines[0][2]:
             if lines:
                 yield lines
-            lines = [row]
-        elif len(lines) < MOST_LINES_OF_ONE:
+            lines, size = [row], 0
+        elif len(lines) < MOST_LINES_OF_ONE and size + len(attributes) <= _BYTES_OF_ONE:
             lines.append(row)
         else:
-            number, count, stage, subject = row[:4]
-            message = (
-                f"more than {MOST_LINES_OF_ONE:,} lines are about {subject}; send its history in several operations"
-            )
+            most = f"more than {MOST_LINES_OF_ONE:,} lines, or than {_BYTES_OF_ONE:,} bytes of attributes,"
+            message = f"{most} are about {subject}; send its history in several operations"
             wrong = [Problem(number, field_of(stage), subject, message, "InvalidInput")]
             spool.complain(wrong)
             operation.complain(wrong, count)
+        size += len(attributes)
     if lines:
         yield lines
 
@@ -312,8 +315,8 @@ class BulkIntake:
         self._clock = clock
         self._operations: OrderedDict[str, BulkOperation] = OrderedDict()
         self._reading = 0
-        self._to_run: asyncio.Queue[BulkOperation] | None = None
-        self._turn: asyncio.Lock | None = None
+        self._to_run: asyncio.Queue[BulkOperation] = asyncio.Queue()
+        self._turn = asyncio.Lock()
 
     def routes(self) -> list[BaseRoute]:
         return [Route(PATH, self._post, methods=["POST"])]
@@ -326,7 +329,7 @@ class BulkIntake:
         """Commits what has been read, operation beside operation, batch by batch in turn."""
         async with asyncio.TaskGroup() as running:
             while True:
-                running.create_task(self._run(headwater, await self._queue().get()))
+                running.create_task(self._run(headwater, await self._to_run.get()))
 
     # Reading
 
@@ -373,7 +376,7 @@ class BulkIntake:
         operation.revision = opened.revision
         operation.state = State.COMMITTING
         self._keep(operation)
-        self._queue().put_nowait(operation)
+        self._to_run.put_nowait(operation)
         return operation
 
     def _keep(self, operation: BulkOperation) -> None:
@@ -382,10 +385,6 @@ class BulkIntake:
         ended = [each.id for each in self._operations.values() if each.ended.is_set()]
         for id_ in ended[: max(0, len(ended) - KEPT)]:
             del self._operations[id_]
-
-    def _queue(self) -> asyncio.Queue[BulkOperation]:
-        self._to_run = self._to_run or asyncio.Queue()
-        return self._to_run
 
     # Committing
 
@@ -447,7 +446,6 @@ class BulkIntake:
             operation.complain(wrong, lines)
 
     async def _patiently(self, headwater: Headwater, operation: BulkOperation, batch: Batch) -> Receipt:
-        self._turn = self._turn or asyncio.Lock()
         pauses = iter(_PAUSES)
         while True:
             try:

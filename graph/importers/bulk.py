@@ -11,7 +11,7 @@ the other.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from functools import lru_cache
 from hashlib import sha256
@@ -28,7 +28,7 @@ from graph.plan import AHEAD
 from graph.time import FOREVER, Instant, Interval, moment, parse_instant, pieces
 
 MAX_LINE_BYTES = 1_048_576
-MOST_LINES_OF_ONE = 1_000
+MOST_LINES_OF_ONE = 500
 """Different lines about one subject in one operation: its history is planned anew with each of them."""
 
 BASES = tuple(Basis)
@@ -110,33 +110,33 @@ def read_line(text: bytes, basis: Basis, now: Instant) -> Line:
     raise _misshapen(document)
 
 
-def folded(lines: Sequence[tuple[int, Line]], count: int) -> list[Stretch]:
+def folded(lines: Sequence[tuple[int, Line]], count: int) -> Iterator[Stretch]:
     """What numbered lines about one subject say together, newest first. They are ordered by `since`, then `digest`.
 
-    `count` is how many they are with their repetitions.
-
-    Newest first, so that whoever reads between two commits finds what holds now.
+    Newest first, so that whoever reads between two commits finds what holds now. `count`: the lines with their repetitions.
     """
     spans = [(Interval(line.since, line.until), number, line) for number, line in lines]
     whole = Interval(min(span.start for span, _, _ in spans), max(span.end for span, _, _ in spans))
     said = {number: _loaded(line.attributes) for number, line in lines}
-    stretches: list[Stretch] = []
-    for piece in pieces(whole, [[span for span, _, _ in spans]]):
+    after: Stretch | None = None
+    for piece in reversed(pieces(whole, [[span for span, _, _ in spans]])):
         covering = [(number, line) for span, number, line in spans if span.holds_at(piece.start)]
         if not covering:
             continue
         merged: dict[str, Json] = {}
         for number, _ in covering:
             merged |= said[number]
-        last, line = covering[-1]
-        new = Stretch(line.subject, piece.start, piece.end, line.basis, canonical(merged) if merged else b"", last, 0)
-        before = stretches[-1] if stretches else None
-        if before and before.until == new.since and (before.basis, before.attributes) == (new.basis, new.attributes):
-            stretches[-1] = before._replace(until=new.until)
+        newest, line = covering[-1]
+        attributes = canonical(merged) if merged else b""
+        if after is None:
+            after = Stretch(line.subject, *piece, line.basis, attributes, newest, count)
+        elif (after.since, after.basis, after.attributes) == (piece.end, line.basis, attributes):
+            after = after._replace(since=piece.start)
         else:
-            stretches.append(new)
-    stretches[-1] = stretches[-1]._replace(lines=count)
-    return stretches[::-1]
+            yield after
+            after = Stretch(line.subject, *piece, line.basis, attributes, newest, 0)
+    if after is not None:
+        yield after
 
 
 def registration(origin: str, basis: int, stage: int, stretches: Sequence[Stretch]) -> Registration:

@@ -6,7 +6,7 @@ included. Where it lies, SQLITE_TMPDIR or TMPDIR say.
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
@@ -96,11 +96,11 @@ class Spool:
             " GROUP BY stage, subject, since, digest ORDER BY stage, subject, since, digest"
         )
 
-    def put_off(self, stage: int, stretches: Sequence[Stretch], dated: bool) -> None:
+    def put_off(self, stage: int, stretches: Iterable[Stretch], dated: bool) -> None:
         with self._writing() as db:
             db.executemany(
                 "INSERT INTO stretch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(dated, stage, place, *each) for place, each in enumerate(stretches)],
+                ((dated, stage, place, *each) for place, each in enumerate(stretches)),
             )
 
     def put_off_stretches(self) -> Iterator[tuple[bool, int, int, Stretch]]:

@@ -299,6 +299,28 @@ async def test_too_many_lines_about_one_subject_are_told(store: SqliteStore, mon
     assert {problem.line for problem in operation.problems} == {4, 5, 6, 7, 8}
 
 
+async def test_a_history_that_says_ever_more_ends_where_an_asset_can_hold_no_more(store: SqliteStore) -> None:
+    """Each year adds an attribute to those of the years before."""
+    lines = [
+        {"asset": "dataset:w/a", "valid_from": f"{1900 + year}-01-01T00:00:00Z", "attributes": {f"a{year}": "x" * 3000}}
+        for year in range(100)
+    ]
+    operation = await operated(store, lines)
+    assert {problem.code for problem in operation.problems} == {"InvalidAttribute"}
+    (spans,) = beliefs(store).values()
+    assert [len(attributes) for _, _, attributes in spans] == [*range(1, len(spans) + 1)]
+
+
+async def test_aliases_are_assertions_like_any_other(store: SqliteStore) -> None:
+    best = "model_version:w/m#%40best"
+    lines: list[Line] = [
+        {"asset": best, "attributes": {"version": "7"}},
+        {"flow": {"from": best, "to": "deployment:w/d"}},
+    ]
+    assert (await operated(store, lines)).committed == 2
+    assert beliefs(store)[best][0][2] == {"version": "7"}
+
+
 # Wrong lines
 
 GOOD = b'{"flow": {"from": "dataset:w/a", "to": "dataset:w/b"}}'
