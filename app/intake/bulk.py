@@ -52,7 +52,7 @@ from graph.importers.bulk import (
     registration,
     subject_of,
 )
-from graph.model import Basis
+from graph.model import Basis, Operation
 from graph.stores.contract import Store
 from graph.stores.spool import Problem, Repeated, Spool
 from graph.time import Instant, moment
@@ -125,6 +125,8 @@ class BulkOperation:
     """The first of them."""
     digest: str = ""
     """Of all it says; empty while it is read."""
+    resumed: bool = False
+    """It began before: some of its commits may be done."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def complain(self, problems: Sequence[Problem], lines: int) -> None:
@@ -362,8 +364,10 @@ class BulkIntake:
                     waiting.clear()
             await headwater.in_thread(reader.take, bytes(waiting))
             await headwater.in_thread(reader.end)
+            itself = Operation(operation.id, operation.digest, operation.actor)
+            operation.resumed = await headwater.in_thread(headwater.store.receipt_of, itself) is not None
             nothing = Registration(operation.origin, operation.basis)
-            opened = await headwater.register(nothing, operation.id, operation.actor, operation.digest)
+            opened = await headwater.register(nothing, itself.id, itself.actor, itself.digest)
         except BaseException:
             if self._operations.get(operation.id) is operation:
                 del self._operations[operation.id]
@@ -446,12 +450,17 @@ class BulkIntake:
             operation.complain(wrong, lines)
 
     async def _patiently(self, headwater: Headwater, operation: BulkOperation, batch: Batch) -> Receipt:
+        id_, actor = operation.id + batch.place, operation.actor
         pauses = iter(_PAUSES)
         while True:
             try:
+                if operation.resumed:
+                    known = Operation(id_, batch.digest, actor)
+                    if (done := await headwater.in_thread(headwater.store.receipt_of, known)) is not None:
+                        return done
                 async with self._turn:  # one commit at a time, so that single writers never wait for two
                     wanted = registration(operation.origin, batch.stretches[0].basis, batch.stage, batch.stretches)
-                    return await headwater.register(wanted, operation.id + batch.place, operation.actor, batch.digest)
+                    return await headwater.register(wanted, id_, actor, batch.digest)
             except (StoreUnavailable, PlanOutdated) as error:
                 pause = next(pauses, None)
                 if pause is None:
