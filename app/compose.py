@@ -13,6 +13,7 @@ from app.alerting.alerts import Alerting
 from app.alerting.outbox import Outbox
 from app.features.features import Features
 from app.identity import FileTokens, OpenTokens, Tokens
+from app.intake.bulk import BulkIntake
 from app.intake.traces import Traces
 from app.main import create_app
 from app.metrics import IndexCollector, MeteredHeadwater, Metrics
@@ -98,7 +99,17 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         settings.monitor_rows,
         metrics,
     )
-    return Rooms(watch, Traces(watch, clock), artifacts, features, predictions, serving, monitoring, alerting)
+    return Rooms(
+        watch,
+        Traces(watch, clock),
+        BulkIntake(clock),
+        artifacts,
+        features,
+        predictions,
+        serving,
+        monitoring,
+        alerting,
+    )
 
 
 def outbox_of(settings: Settings, metrics: Metrics) -> Outbox | None:

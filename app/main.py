@@ -27,6 +27,7 @@ from app.http.pages import GRAPHIQL, page_routes
 from app.http.requests import Requests
 from app.http.streams import Streams
 from app.identity import AccessRefused, Tokens
+from app.intake.bulk import PATH as BULK
 from app.metrics import Metrics
 from app.rooms import Rooms
 from app.serving.artifacts import FOLDER as ARTIFACTS
@@ -69,7 +70,11 @@ def create_app(
         Middleware(
             BodyLimit,
             settings.max_body_bytes,
-            {ARTIFACTS: settings.max_artifact_bytes, SOURCES: settings.max_artifact_bytes},
+            {
+                ARTIFACTS: settings.max_artifact_bytes,
+                SOURCES: settings.max_artifact_bytes,
+                BULK: settings.max_bulk_bytes,
+            },
         ),
         Middleware(Streams, stopping),
         Middleware(Authentication, tokens, hosting, settings.allowed_origins),

@@ -118,9 +118,11 @@ class MeteredHeadwater(Headwater):
         super().__init__(store, index, clock, snapshot=snapshot)
         self._metrics = metrics
 
-    async def register(self, wanted: Registration, operation_id: str | None, actor: str) -> Receipt:
+    async def register(
+        self, wanted: Registration, operation_id: str | None, actor: str, digest: str | None = None
+    ) -> Receipt:
         try:
-            receipt = await super().register(wanted, operation_id, actor)
+            receipt = await super().register(wanted, operation_id, actor, digest)
         except GraphError:
             self._metrics.registrations.labels("refused").inc()
             raise

@@ -172,10 +172,15 @@ class Headwater:
 
     # Writing
 
-    async def register(self, wanted: Registration, operation_id: str | None, actor: str) -> Receipt:
-        """Raises what `graph.plan.register` raises. The index has the change when this returns."""
+    async def register(
+        self, wanted: Registration, operation_id: str | None, actor: str, digest: str | None = None
+    ) -> Receipt:
+        """Raises what `graph.plan.register` raises. The index has the change when this returns.
+
+        `digest` tells this request from others of its operation id; absent: that of all it says.
+        """
         now = self.clock()
-        operation = Operation(operation_id, wanted.digest(), actor)
+        operation = Operation(operation_id, wanted.digest() if digest is None else digest, actor)
         receipt = await self._run(self._writing, register, self.store, wanted, operation, now)
         if self.ready and receipt.revision > self.index.revision:
             await self.follow(receipt.revision)

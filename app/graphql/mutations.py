@@ -3,6 +3,7 @@
 import strawberry
 
 from app.graphql.alerts import AlertMutation
+from app.graphql.bulk import BulkMutation
 from app.graphql.checks import ManifestMutation
 from app.graphql.context import Info
 from app.graphql.inputs import (
@@ -27,7 +28,7 @@ from app.graphql.serving import ServingMutation
 
 
 @strawberry.type
-class Mutation(AlertMutation, ManifestMutation, ServingMutation):
+class Mutation(AlertMutation, BulkMutation, ManifestMutation, ServingMutation):
     @strawberry.mutation
     async def register_dataset(self, info: Info, input: DatasetInput, envelope: Envelope = None) -> RegisterResult:
         return await stated(info, envelope, input.state)

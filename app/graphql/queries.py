@@ -7,6 +7,7 @@ import strawberry
 
 from app.asking import Question
 from app.graphql.alerts import AlertQuery
+from app.graphql.bulk import BulkQuery
 from app.graphql.checks import CheckQuery
 from app.graphql.context import Info
 from app.graphql.lineage import (
@@ -62,7 +63,7 @@ class Head:
 
 
 @strawberry.type
-class Query(AlertQuery, CheckQuery):
+class Query(AlertQuery, BulkQuery, CheckQuery):
     @strawberry.field(description="Relay: any object by id. Null: nothing has this id.")
     async def node(self, info: Info, id: Id) -> Node | None:
         return await _found(info, id)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import strawberry
 
-from app.events import GATEWAY, MONITORING
+from app.envelopes import checked_operation_id, clients_origin
 from app.graphql.context import Info
 from app.graphql.inputs import Statements, time_of
 from app.graphql.problems import (
@@ -20,12 +20,10 @@ from app.graphql.problems import (
 from app.graphql.types import Asset, asset
 from app.identity import Role
 from graph.changes import Changes, Receipt, Registration, Verb
-from graph.errors import GraphError, InvalidInput, quoted
+from graph.errors import GraphError
 from graph.keys import AssetKey
 from graph.model import Basis
 from graph.topology import Moment
-
-MAX_OPERATION_ID = 255
 
 
 @strawberry.input(description="Who says it, how they know, since when, and under which operation id.")
@@ -106,12 +104,8 @@ async def registered(info: Info, wanted: Registration, operation_id: str | None,
     """Registers, or says what that would change. Raises GraphError."""
     info.context.require(Role.CONTRIBUTOR)
     headwater, principal = info.context.headwater, info.context.principal
-    if wanted.origin in {GATEWAY, MONITORING} or wanted.origin.startswith(f"{GATEWAY}:"):
-        raise InvalidInput(
-            f"the origin {quoted(wanted.origin)} is this service's own, for what it saw itself; name yours",
-            wanted.origin,
-        )
-    operation = checked_operation_id(operation_id)
+    clients_origin(wanted.origin)
+    operation = None if operation_id is None else checked_operation_id(operation_id)
     keys = [asset.key for asset in wanted.assets]
     if dry_run:
         return _dry_run(info, await headwater.plan(wanted), keys)
@@ -139,12 +133,3 @@ def answered(info: Info, receipt: Receipt, keys: list[AssetKey]) -> Registered:
         withdrawn=receipt.withdrawn,
         plan=None,
     )
-
-
-def checked_operation_id(given: str | None) -> str | None:
-    if given is not None and (not 0 < len(given) <= MAX_OPERATION_ID or not given.isprintable()):
-        raise InvalidInput(
-            f"{quoted(given)} is not an operation id: 1 to {MAX_OPERATION_ID} printable characters, best a UUID",
-            given,
-        )
-    return given

@@ -6,6 +6,7 @@ import strawberry
 from strawberry import UNSET
 from strawberry.scalars import JSON
 
+from app.envelopes import checked_operation_id
 from app.graphql.context import Info
 from app.graphql.inputs import FeaturesFrom, NamedInput
 from app.graphql.problems import (
@@ -16,7 +17,7 @@ from app.graphql.problems import (
     UnknownAssetProblem,
     problem,
 )
-from app.graphql.registering import Envelope, EnvelopeInput, checked_operation_id
+from app.graphql.registering import Envelope, EnvelopeInput
 from app.graphql.types import Deployment, asset
 from app.identity import Role
 from app.serving.composition import Branch, Step, Steps
@@ -152,7 +153,7 @@ def _operation(envelope: EnvelopeInput | None) -> str | None:
         )
     if envelope.dry_run:
         raise InvalidInput("a deployment cannot be tried without being made: leave out dryRun")
-    return checked_operation_id(envelope.operation_id)
+    return None if envelope.operation_id is None else checked_operation_id(envelope.operation_id)
 
 
 def _deployed(info: Info, key: AssetKey, revision: int) -> Deployed:

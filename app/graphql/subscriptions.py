@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator
 import strawberry
 
 from app.graphql.alerts import AlertSubscription
+from app.graphql.bulk import BulkSubscription
 from app.graphql.context import Info
 from app.graphql.types import RevisionNode, revision_node
 
 
 @strawberry.type
-class Subscription(AlertSubscription):
+class Subscription(AlertSubscription, BulkSubscription):
     @strawberry.subscription(
         description="Every commit after the revision `since` (absent: from now on), in order and without a gap."
         " Resume after a disconnection with the number of the last one received."

@@ -1,7 +1,7 @@
 """What a request may bring along: a bounded number of bytes, as they are or packed by gzip."""
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -39,14 +39,16 @@ class BodyLimit:
             await _too_large(most)(scope, receive, send)
             return
         received, started = 0, False
-        unpacked = _unpacking(most) if encoding == "gzip" else None
+        unpacking = _Unpacking(most) if encoding == "gzip" else None
 
         async def receive_counted() -> Message:
             nonlocal received
-            message = await receive()
-            if unpacked is not None and message["type"] == "http.request":
-                body = unpacked(message.get("body", b""), not message.get("more_body", False))
-                message = {**message, "body": body}
+            if unpacking is not None and unpacking.has_more:
+                message: Message = {"type": "http.request", **unpacking.more()}
+            else:
+                message = await receive()
+                if unpacking is not None and message["type"] == "http.request":
+                    message = {**message, **unpacking.take(message)}
             received += len(message.get("body", b""))
             if received > most:
                 raise _TooLarge
@@ -69,22 +71,46 @@ class BodyLimit:
                 )
 
 
-def _unpacking(most: int) -> Callable[[bytes, bool], bytes]:
-    """Unpacks chunk by chunk; of what a bomb holds, no more than is needed to see that it is one."""
-    inflating = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+class _Unpacking:
+    """Unpacks piece by piece, whatever a chunk holds: of a bomb, no more than is needed to see that it is one.
 
-    def unpacked(chunk: bytes, is_last: bool) -> bytes:
+    A body may be several gzip files one after the other, as parallel packers make it.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._inflating = _inflating()
+        self._at_once = min(most + 1, _UNPACKED_AT_ONCE)
+        self._packed = b""
+        self._is_last = False
+        self.has_more = False
+        """Of what was taken, without waiting for what comes."""
+
+    def take(self, message: Message) -> Mapping[str, object]:
+        self._is_last = not message.get("more_body", False)
+        self._packed = message.get("body", b"")
+        return self.more()
+
+    def more(self) -> Mapping[str, object]:
+        if self._inflating.eof and self._packed:
+            self._inflating = _inflating()
         try:
-            body = inflating.decompress(chunk, most + 1)
+            body = self._inflating.decompress(self._packed, self._at_once)
         except zlib.error:
             raise _Unreadable from None
-        if inflating.unconsumed_tail:
-            raise _TooLarge
-        if is_last and not inflating.eof:
+        ended = self._inflating.eof
+        self._packed = self._inflating.unused_data if ended else self._inflating.unconsumed_tail
+        # Nothing may be left to take in, and yet more to come out.
+        self.has_more = bool(self._packed) or (len(body) == self._at_once and not ended)
+        if self._is_last and not self.has_more and not ended:
             raise _Unreadable
-        return body
+        return {"body": body, "more_body": self.has_more or not self._is_last}
 
-    return unpacked
+
+def _inflating() -> "zlib._Decompress":
+    return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+
+
+_UNPACKED_AT_ONCE = 1 << 20
 
 
 def _too_large(most: int) -> Response:

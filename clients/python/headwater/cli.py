@@ -1,13 +1,14 @@
-"""The command line: `headwater plan|check|apply` on the headwater.yaml of a repository."""
+"""The command line: `headwater plan|check|apply` on the headwater.yaml of a repository, `headwater bulk` on files of lines."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -27,6 +28,11 @@ FAULT_CODE = 70
 EXIT_CODES = """
 Exit codes: 0 clean, or done; 1 blocked: a deployment or a consumer breaks; 2 wrong usage: the manifest, git, the token;
 3 needs acknowledgement; 4 the service cannot be reached; 70 a fault of this program.
+"""
+
+BULK_EXIT_CODES = """
+Exit codes: 0 every line is taken; 2 some were refused, or wrong usage; 4 the service cannot be reached, or the operation was
+cut short: the same command with the same --operation goes on; 70 a fault of this program.
 """
 
 app = typer.Typer(
@@ -54,6 +60,8 @@ File = Annotated[Path, typer.Option("--file", "-f", help="The manifest.")]
 Url = Annotated[Optional[str], typer.Option(envvar="HEADWATER_URL", help="The service.", show_default="http://127.0.0.1:8321")]  # fmt: skip  # noqa: UP045
 Token = Annotated[Optional[str], typer.Option(envvar="HEADWATER_TOKEN", help="A token of the service.", show_default=False)]  # fmt: skip  # noqa: UP045
 BaseRef = Annotated[Optional[str], typer.Option(help="The git revision to compare with: where the work left it.", show_default="origin/main, else main")]  # fmt: skip  # noqa: UP045
+Origin = Annotated[Optional[str], typer.Option(help="The source that says so.", show_default="api: and your name")]  # fmt: skip  # noqa: UP045
+OperationId = Annotated[Optional[str], typer.Option("--operation", help="An id to send the same lines under again.", show_default="a new one")]  # fmt: skip  # noqa: UP045
 
 MANIFEST = Path("headwater.yaml")
 
@@ -139,6 +147,39 @@ def apply(
         _console().print(f"Nothing changed: all of it held already at revision {result['revision']}.")
 
 
+@app.command(epilog=BULK_EXIT_CODES)
+def bulk(
+    file: Annotated[
+        Path, typer.Argument(help="One JSON object a line; a name in .gz is unpacked; - is standard input.")
+    ],
+    origin: Origin = None,
+    operation: OperationId = None,
+    basis: Annotated[str, typer.Option(help="How the origin knows, where a line says nothing.")] = "IMPORTED",
+    url: Url = None,
+    token: Token = None,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Register the lines of a file, in any order and of any number. Good lines are kept whatever the others say."""
+
+    def tell(event: dict[str, Any]) -> None:
+        if "error" in event:
+            error = event["error"]
+            place = ": ".join(str(part) for part in (f"{file}:{error['line']}", error["field"]) if part is not None)
+            typer.echo(f"{place}: {error['message']}", err=True)
+        elif sys.stderr.isatty():
+            progress = event["progress"]
+            typer.echo(f"{progress['committed']:,} of {progress['lines']:,} lines", err=True)
+
+    with _telling(file), _opened(file) as lines, Client(url, token) as client:
+        done = client.bulk(lines, origin, operation, basis, tell)
+    if output is PlanOutput.JSON:
+        _print_json({"version": 1, **done})
+    else:
+        counts = f"{done['committed']:,} lines taken, {done['refused']:,} refused: {_sums(done, 'added', 'changed', 'withdrawn')}"
+        _console().print(f"{counts}; revision {done['revision']}.")
+    raise typer.Exit(USAGE_CODE if done["refused"] else CLEAN_CODE)
+
+
 def main() -> None:
     try:
         app()
@@ -175,6 +216,12 @@ def _telling(file: Path) -> Iterator[None]:
         return
     typer.echo(told, err=True)
     raise typer.Exit(code)
+
+
+def _opened(file: Path) -> AbstractContextManager[Iterable[bytes]]:
+    if str(file) == "-":
+        return nullcontext(sys.stdin.buffer)
+    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
 
 
 def _read(file: Path) -> bytes | None:

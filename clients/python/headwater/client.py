@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote
 
 import httpx
 
+from headwater.bulk import Line, Tell, body, outcome
 from headwater.columns import Column, listed
 from headwater.errors import AccessRefused, Refused, Unreachable
 from headwater.features import EVENT_TIMESTAMP, FeatureResult, Frame, columns_of
@@ -170,6 +171,40 @@ class Client:
         envelope = {"origin": origin, "basis": basis, "operationId": str(uuid.uuid4())}
         answer = self.ask(_REGISTER, manifest={"complete": complete, **manifest}, envelope=envelope)
         return _accepted(answer["register"])
+
+    def bulk(
+        self,
+        lines: Iterable[Line],
+        origin: str | None = None,
+        operation_id: str | None = None,
+        basis: str = "IMPORTED",
+        tell: Tell | None = None,
+    ) -> Json:
+        """Registers lines (or the objects in them) in any number: {operation, lines, refused, committed, revision, …, errors}.
+
+        Good lines are kept whatever the others say; `errors` are the first 1,000 of {line, field, value, message, code}.
+        `tell` is called with each {"error": …} and, while it runs, {"progress": …}. After an Unreachable, the same lines
+        with the same `operation_id` (absent: a new one, which the error names) go on where it stopped.
+        """
+        operation = operation_id or str(uuid.uuid4())
+        named = {"operation": operation, "origin": origin, "basis": basis}
+        parameters = {name: value for name, value in named.items() if value is not None}
+        headers = {"Content-Type": "application/x-ndjson", "Accept": "application/x-ndjson"}
+        content = body(lines, _plain)
+        try:
+            with self._http.stream(
+                "POST", "/api/v1/bulk", params=parameters, content=content, headers=headers
+            ) as answer:
+                if answer.is_success:
+                    return outcome(answer.iter_lines(), operation, tell)
+                answer.read()
+        except httpx.TransportError as error:
+            reason = str(error) or type(error).__name__
+            raise Unreachable(f"no answer from {self.url}: {reason} (operation {operation})") from error
+        if answer.status_code in {502, 503, 504}:
+            raise Unreachable(f"{self.url} is not ready: {_message(answer)} (operation {operation})")
+        errors = _body(_checked(answer))["errors"]
+        raise Refused(_message(answer), str((errors[0].get("extensions") or {}).get("code", answer.status_code)))
 
     def apply_manifest(self, document: Mapping[str, Any], dry_run: bool = False) -> Json:
         """A parsed headwater.yaml is all that its origin says: {changed, revision, added, updated, withdrawn, plan}.

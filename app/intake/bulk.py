@@ -1,0 +1,600 @@
+"""Bulk intake, `POST /api/v1/bulk`: a file of lines, as many as there are (`graph.importers.bulk` says what they may say).
+
+The lines are read into a file on disk first, and wrong ones told apart. Then they are committed in the order of their
+subjects, a thousand statements at a time, so that nothing depends on the order of lines and memory is bounded. Each commit
+has an operation id made of the given one and its place, and the SHA-256 of what it says: the same lines sent again under
+the same id, in whatever order, find what is done already, after a crash as well.
+
+From when the body has come the operation runs by itself, whoever listens.
+"""
+
+import asyncio
+import json
+import uuid
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
+from typing import NamedTuple, TypeAlias
+
+import orjson
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from app.envelopes import checked_operation_id, clients_origin
+from app.http.answers import refusal, refused
+from app.identity import Role
+from app.service import Headwater
+from graph.changes import Receipt, Registration
+from graph.errors import (
+    Conflict,
+    GraphError,
+    InvalidInput,
+    NotFound,
+    OperationReused,
+    PlanOutdated,
+    StoreUnavailable,
+    quoted,
+)
+from graph.importers.bulk import (
+    MAX_LINE_BYTES,
+    MOST_LINES_OF_ONE,
+    Line,
+    LineRefused,
+    Stage,
+    Stretch,
+    field_of,
+    folded,
+    read_line,
+    registration,
+    subject_of,
+)
+from graph.model import Basis, Operation
+from graph.stores.contract import Store
+from graph.stores.spool import Problem, Repeated, Spool
+from graph.time import Instant, moment
+
+PATH = "/api/v1/bulk"
+"""Where requests may bring more than elsewhere."""
+
+NDJSON, JSON = "application/x-ndjson", "application/json"
+_FORMS = (NDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines", JSON)
+
+MOST_AT_ONCE = 4
+"""Operations that are read or run: each has a file on disk, and may keep one of the threads that read."""
+KEPT = 32
+"""Operations that have ended and can still be asked about."""
+KEPT_PROBLEMS = 1_000
+"""Of each operation, for whoever asks about it or wants one answer."""
+
+_STATEMENTS = 1_000
+"""In one commit: single writers wait for it."""
+_BYTES = 4 << 20
+"""Of attributes in one commit."""
+_BYTES_OF_ONE = 1 << 20
+"""Of attributes in all lines about one subject."""
+_PROBLEMS_AT_ONCE = 1_000
+_READ_AT_ONCE = 1 << 19
+_TOLD_EVERY_SECONDS = 0.5
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Between attempts to commit, in seconds, while the store is away."""
+
+STOPPING = "the service stops; send the same lines again under the same operation id to go on"
+
+Place: TypeAlias = str
+
+log = structlog.get_logger(__name__)
+
+
+class State(StrEnum):
+    READING = "READING"
+    COMMITTING = "COMMITTING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    """It was cut short: sent again under its id it goes on."""
+
+
+@dataclass(eq=False, slots=True)
+class BulkOperation:
+    """One operation, as far as it has come."""
+
+    id: str
+    origin: str
+    basis: Basis
+    actor: str
+    at: Instant
+    """When it was asked for: what its lines say holds from then, where they give no time."""
+    spool: Spool | None = None
+    """While it is read and runs."""
+    state: State = State.READING
+    lines: int = 0
+    """Read so far, blank ones left out."""
+    refused: int = 0
+    committed: int = 0
+    """Lines whose statements are durable. In the end, these and those refused are all lines."""
+    added: int = 0
+    updated: int = 0
+    withdrawn: int = 0
+    revision: int = 0
+    """Of its newest commit: pass it as atLeastRevision to read what it wrote."""
+    failure: GraphError | None = None
+    problems: list[Problem] = field(default_factory=list)
+    """The first of them."""
+    digest: str = ""
+    """Of all it says; empty while it is read."""
+    resumed: bool = False
+    """It began before: some of its commits may be done."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def complain(self, problems: Sequence[Problem], lines: int) -> None:
+        """`lines` of those read are refused. Called from the threads that read and commit, one at a time."""
+        self.refused += lines
+        self.problems += problems[: KEPT_PROBLEMS - len(self.problems)]
+
+    def count(self, receipt: Receipt, lines: int) -> None:
+        self.committed += lines
+        self.added += receipt.added
+        self.updated += receipt.updated
+        self.withdrawn += receipt.withdrawn
+        self.revision = max(self.revision, receipt.revision)
+
+    def end(self, failure: GraphError | None) -> None:
+        self.spool = None
+        self.failure = failure
+        self.state = State.FAILED if failure else State.DONE
+        self.ended.set()
+
+
+class Reader:
+    """Cuts what arrives into lines, reads them, and writes them to the operation's spool. Its methods run in threads."""
+
+    def __init__(self, operation: BulkOperation, spool: Spool) -> None:
+        self._operation = operation
+        self._spool = spool
+        self._number = 0
+        self._rest = b""
+        self._sum = 0
+
+    def take(self, block: bytes) -> None:
+        lines = (self._rest + block).split(b"\n")
+        self._rest = lines.pop()[: MAX_LINE_BYTES + 1]
+        self._take(lines)
+
+    def end(self) -> None:
+        """No more will come. Leaves the operation its digest, which the order of lines and wrong ones do not change."""
+        self._take([self._rest])
+        operation = self._operation
+        content = [operation.origin, operation.basis, operation.lines - operation.refused, f"{self._sum:x}"]
+        operation.digest = sha256(orjson.dumps(["bulk", *content])).hexdigest()
+
+    def _take(self, lines: Iterable[bytes]) -> None:
+        good: list[tuple[int, Line]] = []
+        wrong: list[Problem] = []
+        basis, now = self._operation.basis, self._operation.at
+        for text in lines:
+            self._number += 1
+            if not text or text.isspace():
+                continue
+            try:
+                line = read_line(_bounded(text.removeprefix(_BOM) if self._number == 1 else text), basis, now)
+            except LineRefused as error:
+                wrong.append(Problem(self._number, error.field, error.value, str(error), error.code))
+            else:
+                good.append((self._number, line))
+                self._sum += int.from_bytes(line.digest)
+        self._sum %= 1 << 256
+        self._spool.add(good, wrong)
+        self._operation.lines += len(good) + len(wrong)
+        self._operation.complain(wrong, len(wrong))
+
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def _bounded(text: bytes) -> bytes:
+    if len(text) > MAX_LINE_BYTES:
+        raise LineRefused(
+            f"the line is longer than {MAX_LINE_BYTES:,} bytes, the most taken",
+            None,
+            text[:200].decode(errors="replace"),
+        )
+    return text
+
+
+class Batch(NamedTuple):
+    """What one commit says: each stretch of another subject, all of one stage and basis."""
+
+    place: Place
+    """The same for the same lines, whenever and in whatever order they come."""
+    digest: str
+    stage: int
+    stretches: Sequence[Stretch]
+
+    def part(self, name: str, stretches: Sequence[Stretch]) -> "Batch":
+        return Batch(f"{self.place}.{name}", self.digest, self.stage, stretches)
+
+    def halves(self) -> "tuple[Batch, Batch]":
+        middle = len(self.stretches) // 2
+        return self.part("0", self.stretches[:middle]), self.part("1", self.stretches[middle:])
+
+
+class _Cut:
+    """Gathers statements of one stage, by basis, and cuts them into batches."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._number = 0
+        self._stage: tuple[int, ...] = ()
+        self._gathered: dict[int, list[tuple[Stretch, bytes]]] = {}
+        self._bytes = 0
+
+    def add(self, stage: tuple[int, ...], stretch: Stretch, digest: bytes) -> Sequence[Batch]:
+        """`digest` is of what is said, as the client said it. Statements of another stage close what was gathered."""
+        closed: Sequence[Batch] = ()
+        if stage != self._stage:
+            closed = self.rest()
+            self._stage = stage
+        gathered = self._gathered.setdefault(stretch.basis, [])
+        gathered.append((stretch, digest))
+        self._bytes += len(stretch.attributes)
+        if len(gathered) >= _STATEMENTS or self._bytes >= _BYTES:
+            return [*closed, *self.rest()]
+        return closed
+
+    def rest(self) -> Sequence[Batch]:
+        batches = [self._batch(basis) for basis in sorted(self._gathered)]
+        self._bytes = 0
+        return batches
+
+    def _batch(self, basis: int) -> Batch:
+        gathered = self._gathered.pop(basis)
+        self._number += 1
+        digest = sha256(b"".join(digest for _, digest in gathered)).hexdigest()
+        return Batch(f"{self._prefix}{self._number}", digest, self._stage[0], [stretch for stretch, _ in gathered])
+
+
+def batches(operation: BulkOperation, spool: Spool) -> Iterator[Batch]:
+    """All that the operation's lines say, in the order to commit it. Refuses lines that others contradict."""
+    now = operation.at
+    wrong = [
+        Problem(
+            line, "withdraw", subject, f"{subject} is withdrawn here and stated in line {stated}: say one", "Conflict"
+        )
+        for line, subject, stated in spool.contradictions()
+    ]
+    spool.complain(wrong)
+    operation.complain(wrong, len(wrong))
+    cut = _Cut("#")
+    for lines in _by_subject(operation, spool):
+        if len(lines) == 1 or lines[0][2] == Stage.WITHDRAWAL:
+            number, count, stage, subject, since, until, _, basis, attributes, digest = lines[0]
+            count = sum(each[1] for each in lines) if len(lines) > 1 else count
+            stretch = Stretch(subject, since, until, basis, attributes, number, count)
+            yield from cut.add((stage,), stretch, digest)
+        else:
+            different = [(each[0], Line(*each[2:])) for each in lines]
+            stretches = folded(different, sum(each[1] for each in lines))
+            spool.put_off(lines[0][2], stretches, all(line.dated for _, line in different))
+    yield from cut.rest()
+    # What depends on the instant of this attempt is not what an earlier one committed, and is said anew by each.
+    cuts = {True: _Cut("#history-"), False: _Cut(f"#{now}-")}
+    for dated, stage, place, stretch in spool.put_off_stretches():
+        if not dated:
+            yield from cuts[True].rest()
+        yield from cuts[dated].add((stage, place), stretch, sha256(repr(stretch[:5]).encode()).digest())
+    yield from cuts[True].rest()
+    yield from cuts[False].rest()
+
+
+def _by_subject(operation: BulkOperation, spool: Spool) -> Iterator[list[Repeated]]:
+    """The different lines of each subject, in their order. Those beyond a limit are refused."""
+    lines: list[Repeated] = []
+    size = 0
+    for row in spool.in_order():
+        number, count, stage, subject, *_, attributes, _ = row
+        if not lines or subject != lines[0][3] or stage != lines[0][2]:
+            if lines:
+                yield lines
+            lines, size = [row], 0
+        elif len(lines) < MOST_LINES_OF_ONE and size + len(attributes) <= _BYTES_OF_ONE:
+            lines.append(row)
+        else:
+            most = f"more than {MOST_LINES_OF_ONE:,} lines, or than {_BYTES_OF_ONE:,} bytes of attributes,"
+            message = f"{most} are about {subject}; send its history in several operations"
+            wrong = [Problem(number, field_of(stage), subject, message, "InvalidInput")]
+            spool.complain(wrong)
+            operation.complain(wrong, count)
+        size += len(attributes)
+    if lines:
+        yield lines
+
+
+class BulkIntake:
+    def __init__(self, clock: Callable[[], Instant]) -> None:
+        self._clock = clock
+        self._operations: OrderedDict[str, BulkOperation] = OrderedDict()
+        self._reading = 0
+        self._to_run: asyncio.Queue[BulkOperation] = asyncio.Queue()
+        self._turn = asyncio.Lock()
+
+    def routes(self) -> list[BaseRoute]:
+        return [Route(PATH, self._post, methods=["POST"])]
+
+    def operation(self, id_: str) -> BulkOperation | None:
+        """That of this id: it runs in this process, or ended here not long ago."""
+        return self._operations.get(id_)
+
+    async def run(self, headwater: Headwater) -> None:
+        """Commits what has been read, operation beside operation, batch by batch in turn."""
+        async with asyncio.TaskGroup() as running:
+            while True:
+                running.create_task(self._run(headwater, await self._to_run.get()))
+
+    # Reading
+
+    def begin(self, origin: str | None, id_: str | None, basis: Basis, actor: str) -> BulkOperation:
+        """Raises InvalidInput, Busy, StoreUnavailable."""
+        origin = clients_origin(f"api:{actor}" if origin is None else origin)
+        id_ = uuid.uuid4().hex if id_ is None else checked_operation_id(id_)
+        running = sum(each.state is State.COMMITTING for each in self._operations.values())
+        if running + self._reading >= MOST_AT_ONCE:
+            raise Busy(f"{MOST_AT_ONCE} bulk operations are running, the most at once; try again when one has ended")
+        return BulkOperation(id_, origin, basis, actor, self._clock())
+
+    async def read(self, headwater: Headwater, operation: BulkOperation, body: AsyncIterator[bytes]) -> BulkOperation:
+        """Reads all lines and lets them be committed; the operation that does it: an equal one may be at it already.
+
+        Raises OperationReused, StoreUnavailable, and what `body` raises: then nothing was kept.
+        """
+        spool = operation.spool = Spool()
+        reader = Reader(operation, spool)
+        self._reading += 1
+        shown = self._operations.setdefault(operation.id, operation)
+        if shown.ended.is_set():
+            self._operations[operation.id] = operation
+        try:
+            waiting = bytearray()
+            async for chunk in body:
+                waiting += chunk
+                if len(waiting) >= _READ_AT_ONCE:
+                    await headwater.in_thread(reader.take, bytes(waiting))
+                    waiting.clear()
+            await headwater.in_thread(reader.take, bytes(waiting))
+            await headwater.in_thread(reader.end)
+            itself = Operation(operation.id, operation.digest, operation.actor)
+            operation.resumed = await headwater.in_thread(headwater.store.receipt_of, itself) is not None
+            nothing = Registration(operation.origin, operation.basis)
+            opened = await headwater.register(nothing, itself.id, itself.actor, itself.digest)
+        except BaseException:
+            if self._operations.get(operation.id) is operation:
+                del self._operations[operation.id]
+            raise
+        finally:
+            self._reading -= 1
+        known = self._operations.get(operation.id)
+        if known is not None and known.state is State.COMMITTING:
+            return known
+        operation.revision = opened.revision
+        operation.state = State.COMMITTING
+        self._keep(operation)
+        self._to_run.put_nowait(operation)
+        return operation
+
+    def _keep(self, operation: BulkOperation) -> None:
+        self._operations[operation.id] = operation
+        self._operations.move_to_end(operation.id)
+        ended = [each.id for each in self._operations.values() if each.ended.is_set()]
+        for id_ in ended[: max(0, len(ended) - KEPT)]:
+            del self._operations[id_]
+
+    # Committing
+
+    async def _run(self, headwater: Headwater, operation: BulkOperation) -> None:
+        assert operation.spool is not None
+        failure: GraphError | None = StoreUnavailable(STOPPING)
+        try:
+            to_commit = batches(operation, operation.spool)
+            while (batch := await headwater.in_thread(_next_batch, to_commit)) is not None:
+                await self._commit(headwater, operation, batch)
+            failure = None
+        except GraphError as error:
+            failure = error
+        except Exception:
+            log.exception("a bulk operation failed in a way nobody foresaw", operation=operation.id)
+            failure = StoreUnavailable("the operation failed for a reason that the service's log tells")
+        finally:
+            operation.end(failure)
+            log.info(
+                "bulk operation ended",
+                operation=operation.id,
+                origin=operation.origin,
+                state=operation.state,
+                lines=operation.lines,
+                refused=operation.refused,
+                committed=operation.committed,
+                revision=operation.revision,
+                reason=failure and str(failure),
+            )
+
+    async def _commit(self, headwater: Headwater, operation: BulkOperation, batch: Batch) -> None:
+        if batch.stage == Stage.WITHDRAWAL:
+            # What the origin does not say is refused, line by line, without a plan of all the others each time.
+            said = await headwater.in_thread(_said, headwater.store, operation.origin, batch.stretches)
+            for number, each in enumerate(batch.stretches):
+                if each not in said:
+                    await self._register(headwater, operation, batch.part(f"alone-{number}", [each]))
+            batch = batch._replace(stretches=said)
+        if batch.stretches:
+            await self._register(headwater, operation, batch)
+
+    async def _register(self, headwater: Headwater, operation: BulkOperation, batch: Batch) -> None:
+        """Commits the batch; if something is wrong with it, its halves, down to what is wrong."""
+        lines = sum(each.lines for each in batch.stretches)
+        try:
+            operation.count(await self._patiently(headwater, operation, batch), lines)
+        except (PlanOutdated, OperationReused):
+            raise
+        except (InvalidInput, NotFound, Conflict) as error:
+            if len(batch.stretches) > 1:
+                for half in batch.halves():
+                    await self._register(headwater, operation, half)
+                return
+            (stretch,) = batch.stretches
+            name = field_of(batch.stage)
+            wrong = [Problem(stretch.line, name, stretch.subject, str(error), type(error).__name__)]
+            if operation.spool is not None:
+                await headwater.in_thread(operation.spool.complain, wrong)
+            operation.complain(wrong, lines)
+
+    async def _patiently(self, headwater: Headwater, operation: BulkOperation, batch: Batch) -> Receipt:
+        id_, actor = operation.id + batch.place, operation.actor
+        pauses = iter(_PAUSES)
+        while True:
+            try:
+                if operation.resumed:
+                    known = Operation(id_, batch.digest, actor)
+                    if (done := await headwater.in_thread(headwater.store.receipt_of, known)) is not None:
+                        return done
+                async with self._turn:  # one commit at a time, so that single writers never wait for two
+                    wanted = registration(operation.origin, batch.stretches[0].basis, batch.stage, batch.stretches)
+                    return await headwater.register(wanted, id_, actor, batch.digest)
+            except (StoreUnavailable, PlanOutdated) as error:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                log.warning("a bulk operation waits for the store", operation=operation.id, reason=str(error))
+                await asyncio.sleep(pause)
+
+    # HTTP
+
+    async def _post(self, request: Request) -> Response:
+        request.state.principal.require(Role.CONTRIBUTOR)
+        headwater: Headwater = request.state.headwater
+        form = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if form not in _FORMS:
+            return refusal(415, f"lines come as {NDJSON}, not as {quoted(form)}", "UNSUPPORTED_MEDIA_TYPE")
+        try:
+            given = _parameters(request)
+            basis = _basis(given.get("basis", Basis.IMPORTED))
+            operation = self.begin(given.get("origin"), given.get("operation"), basis, request.state.principal.name)
+            running = await self.read(headwater, operation, request.stream())
+        except Busy as error:
+            return refusal(503, str(error), "BUSY", {"Retry-After": "5"})
+        except GraphError as error:
+            return refused(error)
+        stopping: asyncio.Event = request.app.state.stopping
+        accept = request.headers.get("accept", "")
+        if JSON in accept and NDJSON not in accept:
+            await _first(running.ended, stopping)
+            return _one_answer(running)
+        return StreamingResponse(_told(headwater, running, running.spool, stopping), media_type=NDJSON)
+
+
+class Busy(Exception):
+    """Too many operations at once. `str(error)` is for people."""
+
+
+async def lines_in(documents: Sequence[object]) -> AsyncIterator[bytes]:
+    """Parsed lines, as a body would bring them."""
+    for document in documents:
+        yield json.dumps(document).encode() + b"\n"  # numbers of any length: which are too long, the line is told
+
+
+def progress(operation: BulkOperation) -> dict[str, object]:
+    return {
+        "operation": operation.id,
+        "origin": operation.origin,
+        "state": operation.state,
+        "at": moment(operation.at),
+        "lines": operation.lines,
+        "refused": operation.refused,
+        "committed": operation.committed,
+        "added": operation.added,
+        "updated": operation.updated,
+        "withdrawn": operation.withdrawn,
+        "revision": operation.revision,
+    }
+
+
+async def told_until_ended(operation: BulkOperation, stopping: asyncio.Event) -> AsyncIterator[None]:
+    """Now, every half second, and once it has ended, or the service stops."""
+    while not operation.ended.is_set() and not stopping.is_set():
+        yield
+        await _first(operation.ended, stopping, _TOLD_EVERY_SECONDS)
+    yield
+
+
+async def _told(
+    headwater: Headwater, operation: BulkOperation, spool: Spool | None, stopping: asyncio.Event
+) -> AsyncIterator[bytes]:
+    """Every problem as it is found, how far the operation has come, and how it ended."""
+    place = 0
+    async for _ in told_until_ended(operation, stopping):
+        ended = operation.ended.is_set()
+        while spool is not None and (some := await headwater.in_thread(spool.problems, place, _PROBLEMS_AT_ONCE)):
+            yield b"".join(orjson.dumps({"error": problem._asdict()}) + b"\n" for _, problem in some)
+            place = some[-1][0]
+        if not ended and not stopping.is_set():
+            yield orjson.dumps({"progress": progress(operation)}) + b"\n"
+    yield (
+        orjson.dumps({"failed": _failed(operation)} if _has_failed(operation) else {"done": progress(operation)})
+        + b"\n"
+    )
+
+
+def _one_answer(operation: BulkOperation) -> Response:
+    if _has_failed(operation):
+        return refused(operation.failure or StoreUnavailable(STOPPING))
+    errors = [problem._asdict() for problem in operation.problems]
+    return Response(orjson.dumps({"done": progress(operation), "errors": errors}), media_type=JSON)
+
+
+def _has_failed(operation: BulkOperation) -> bool:
+    """It did, or will before anybody could tell: the service stops."""
+    return operation.state is not State.DONE
+
+
+def _failed(operation: BulkOperation) -> dict[str, object]:
+    failure = operation.failure or StoreUnavailable(STOPPING)
+    return {**progress(operation), "message": str(failure), "code": type(failure).__name__}
+
+
+async def _first(one: asyncio.Event, other: asyncio.Event, seconds: float | None = None) -> None:
+    """Returns when one of them is set, or after so many seconds."""
+    waiting = [asyncio.ensure_future(each.wait()) for each in (one, other)]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
+
+
+def _next_batch(to_commit: Iterator[Batch]) -> Batch | None:
+    return next(to_commit, None)
+
+
+def _said(store: Store, origin: str, stretches: Sequence[Stretch]) -> list[Stretch]:
+    """Those whose subject the origin ever said."""
+    believed = store.believed([subject_of(each.subject) for each in stretches])
+    said = {str(subject) for subject, spans in believed.items() if any(span.origin == origin for span in spans)}
+    return [each for each in stretches if each.subject in said]
+
+
+def _parameters(request: Request) -> dict[str, str]:
+    known = ("origin", "operation", "basis")
+    for name, _ in request.query_params.multi_items():
+        if name not in known:
+            raise InvalidInput(f"{quoted(name)} is no parameter of {PATH}; it has {', '.join(known)}", name)
+        if len(request.query_params.getlist(name)) > 1:
+            raise InvalidInput(f"the parameter {name} is given twice", name)
+    return dict(request.query_params)
+
+
+def _basis(text: str) -> Basis:
+    try:
+        return Basis(text)
+    except ValueError:
+        raise InvalidInput(f"basis is {quoted(text)}; it is one of {', '.join(Basis)}", text) from None
