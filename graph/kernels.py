@@ -414,3 +414,70 @@ def places_in(order: Any) -> Any:
     for place in range(len(order)):
         found[_at(order[place])] = place
     return found
+
+
+@_compiled
+def chained(first: int, places: Any, skipped: int, bounds: Any, following: Any, last: Any, base: int) -> None:
+    """Appends the rows from `first` on, whose `places` these are, to the chains of their places."""
+    for index in range(len(places)):
+        place = places[index]
+        if place == skipped:
+            continue
+        before = last[place]
+        if before < 0:
+            bounds[place, 3] = first + index
+        else:
+            following[before - base] = first + index
+        last[place] = first + index
+
+
+@_compiled
+def _tells(number: int, other: int, another: int, far_of: Any, via: Any, step: Any, times: Any, forever: int) -> bool:
+    ends = far_of[number] == other or far_of[number] == another
+    return bool(ends and step[number] & 1 and via[number] == 0 and times[number, 3] == forever)
+
+
+@_compiled
+def told_already(
+    sources: Any,
+    targets: Any,
+    whole: Any,
+    some: Any,
+    down_bounds: Any,
+    down_row: Any,
+    down_following: Any,
+    up_bounds: Any,
+    up_row: Any,
+    up_following: Any,
+    base: int,
+    source_of: Any,
+    target_of: Any,
+    via: Any,
+    step: Any,
+    times: Any,
+    forever: int,
+) -> Any:
+    """For each pair of assets whether a flow between them, via no job, is believed now."""
+    found = np.zeros(len(sources), np.bool_)
+    for index in range(len(sources)):
+        leave = whole[sources[index]], some[sources[index]]
+        reach = whole[targets[index]], some[targets[index]]
+        out = down_bounds[leave[0], 2] - down_bounds[leave[0], 0] + down_bounds[leave[1], 2] - down_bounds[leave[1], 0]
+        into = up_bounds[reach[0], 2] - up_bounds[reach[0], 0] + up_bounds[reach[1], 2] - up_bounds[reach[1], 0]
+        if out < into:
+            for vertex in leave:
+                for entry in range(down_bounds[vertex, 0], down_bounds[vertex, 2]):
+                    found[index] |= _tells(down_row[entry], reach[0], reach[1], target_of, via, step, times, forever)
+                recent = down_bounds[vertex, 3]
+                while recent >= 0:
+                    found[index] |= _tells(recent, reach[0], reach[1], target_of, via, step, times, forever)
+                    recent = down_following[recent - base]
+        else:
+            for vertex in reach:
+                for entry in range(up_bounds[vertex, 0], up_bounds[vertex, 2]):
+                    found[index] |= _tells(up_row[entry], leave[0], leave[1], source_of, via, step, times, forever)
+                recent = up_bounds[vertex, 3]
+                while recent >= 0:
+                    found[index] |= _tells(recent, leave[0], leave[1], source_of, via, step, times, forever)
+                    recent = up_following[recent - base]
+    return found

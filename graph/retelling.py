@@ -3,8 +3,8 @@
 What a unit derives replaces what it derived before.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from graph.model import FLOWS, REFINES_FIRST, Assertion, Attributes, Flow, Store
 from graph.ports import Edge, Port, Step, Told, coarse, direct_edges, job_edges, serving_edges
 from graph.stores.contract import Revision
 from graph.tables import EdgeRow, LabelRow, Tables
-from graph.time import Interval, pieces, union, without
+from graph.time import FOREVER, Interval, pieces, union, without
 from graph.topology import ALIAS_CODE, ALWAYS, KIND_CODE, KINDS, Ints
 
 
@@ -136,6 +136,80 @@ def _merged_labels(rows: Iterable[LabelRow]) -> list[LabelRow]:
 
 
 def _retell_flows(tables: Tables, revision: Revision) -> None:
+    new, others = _told_anew(tables, revision) if len(revision.opened) > _MANY else ([], revision)
+    if new:
+        _add_coarse(tables, new, revision.number)
+    _retell_units(tables, others)
+
+
+def _told_anew(tables: Tables, revision: Revision) -> tuple[list[Told], Revision]:
+    """The flows told for the first time whose ports depend on no other flow's, and the revision without them."""
+    told: dict[Flow, Told | None] = {}
+    for stored in revision.opened:
+        flow = stored.assertion.subject
+        if isinstance(flow, Flow):
+            told[flow] = _told(tables, flow, stored) if flow not in told else None
+    for stored in revision.closed:
+        if isinstance(stored.assertion.subject, Flow):
+            told[stored.assertion.subject] = None
+    refined = {flow.via for flow in told if flow.via}
+    alone = [each for flow, each in told.items() if each and _stands_alone(tables, flow, each, refined)]
+    if not alone:
+        return [], revision
+    ends = np.array([each[:2] for each in alone], np.int32)
+    already = tables.told_already(np.ascontiguousarray(ends[:, 0]), np.ascontiguousarray(ends[:, 1])).tolist()
+    new = [each for each, is_told in zip(alone, already, strict=True) if not is_told]
+    done = {(each.source, each.target) for each in new}
+    rest = tuple(
+        stored
+        for stored in revision.opened
+        if not isinstance(flow := stored.assertion.subject, Flow)
+        or (each := told[flow]) is None
+        or flow.via is not None
+        or (each.source, each.target) not in done
+    )
+    return new, replace(revision, opened=rest)
+
+
+def _stands_alone(tables: Tables, flow: Flow, told: Told, refined: Set[AssetKey]) -> bool:
+    """Whether its ports depend neither on a finer flow nor on what is served.
+
+    `refined`: the jobs of which this revision tells something finer.
+    """
+    source, target = flow.source.kind, flow.target.kind
+    if flow.via or (source is AssetKind.MODEL_VERSION and target is AssetKind.DEPLOYMENT):
+        return False
+    if AssetKind.JOB in (source, target):
+        job, key = (told.source, flow.source) if source is AssetKind.JOB else (told.target, flow.target)
+        return key not in refined and not tables.by_via.size([job])
+    if _is_direct(source, target):
+        return not tables.assets["first_part"][told.target]
+    within, into = flow.source.container, flow.target.container
+    return not (within and into and _is_direct(within.kind, into.kind))
+
+
+def _add_coarse(tables: Tables, told: Sequence[Told], revision: int) -> None:
+    source, target, via, origin, strength = np.array([each[:5] for each in told], np.int32).T
+    kind = tables.assets["kind"]
+    times = np.array([(*each.valid, revision, FOREVER) for each in told])
+    tables.rows.open_many(
+        {
+            "source": tables.assets["any"][source],
+            "target": tables.assets["whole"][target],
+            "via": via,
+            "origin": origin,
+            "strength": strength,
+            "step": STEP_OF[kind[source], kind[target]],
+            "times": times,
+        }
+    )
+
+
+_MANY = 8
+"""Assertions from which telling them one by one costs more than numpy does."""
+
+
+def _retell_units(tables: Tables, revision: Revision) -> None:
     singles: dict[tuple[int, int, int], _Told] = {}
     pairs: dict[tuple[int, int], _Told] = {}
     jobs: dict[int, _Told] = {}

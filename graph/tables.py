@@ -116,6 +116,12 @@ class Timed(Columns):
         for grouping in self.groupings:
             grouping.add(number, row[grouping.column])
 
+    def open_many(self, rows: Mapping[str, AnyArray]) -> None:
+        """Appends rows with all their columns, `times` among them."""
+        first = self.extend(rows)
+        for grouping in self.groupings:
+            grouping.add_since(first)
+
     def close(self, number: int, revision: int) -> None:
         # Whoever sees this revision must look at the row's times: first that is marked, then they change.
         for grouping in self.groupings:
@@ -178,8 +184,8 @@ class Grouping:
         self._base, self._now, self._revision = 0, ALWAYS.start, 0
         self._bounds, self._far, self._row, self._flags = self.sorted(np.zeros(0, np.bool_), self._now)
         self._following: Ints = np.full(1024, -1, np.int32)
-        self._last: dict[int, int] = {}
-        """The last of the rows since, by place."""
+        self._last: Ints = np.full(len(self._bounds), -1, np.int32)
+        """The last of the rows since, by place; -1 for none."""
         table.groupings.append(self)
 
     def add(self, number: int, place: int) -> None:
@@ -187,14 +193,25 @@ class Grouping:
         if place == self._skipped:
             return
         self.reach(place + 1)
-        if number - self._base >= len(self._following):
-            self._following = _with_room(self._following, 2 * (number - self._base) + 1024, -1)
-        last = self._last.get(place)
-        if last is None:
+        self._follow_up_to(number)
+        last = int(self._last[place])
+        if last < 0:
             self._bounds[place, kernels.RECENT] = number
         else:
             self._following[last - self._base] = number
         self._last[place] = number
+
+    def add_since(self, first: int) -> None:
+        """Chains the rows from `first` on, which are new."""
+        places = self._table[self._by][first : self._table.count]
+        if len(places):
+            self.reach(int(places.max()) + 1)
+            self._follow_up_to(self._table.count - 1)
+            kernels.chained(first, places, self._skipped, self._bounds, self._following, self._last, self._base)
+
+    def _follow_up_to(self, number: int) -> None:
+        if number - self._base >= len(self._following):
+            self._following = _with_room(self._following, 2 * (number - self._base) + 1024, -1)
 
     def of(self, place: int) -> list[int]:
         """The rows of a place, whenever they held, in their order."""
@@ -227,6 +244,7 @@ class Grouping:
             grown = _with_room(self._bounds, max(places, 2 * len(self._bounds)), 0)
             grown[len(self._bounds) :, kernels.RECENT] = -1
             self._bounds = grown
+            self._last = _with_room(self._last, len(grown), -1)
 
     def doubt(self, number: int) -> None:
         """The row is closed: from now on its times must be looked at."""
@@ -270,10 +288,8 @@ class Grouping:
         self._bounds, self._far, self._row, self._flags = entries
         self._base, self._now, self._revision = base, now, revision
         self._following = np.full(1024, -1, np.int32)
-        self._last = {}
-        count = self._table.count
-        for number, place in enumerate(self._table[self._by][base:count].tolist(), base):
-            self.add(number, place)
+        self._last = np.full(len(self._bounds), -1, np.int32)
+        self.add_since(base)
 
 
 _Name = TypeVar("_Name", bound=str | Label)
@@ -448,6 +464,30 @@ class Tables:
 
     def add_label(self, asset: int, row: LabelRow, revision: int) -> None:
         self.label_rows.open((asset, row.label), row.start, row.end, revision)
+
+    def told_already(self, sources: Ints, targets: Ints) -> Bools:
+        """For each pair of assets whether a flow between them, via no job, is believed now."""
+        down, up, rows = self.down.seen(), self.up.seen(), self.rows
+        found: Bools = kernels.told_already(
+            sources,
+            targets,
+            self.assets["whole"],
+            self.assets["any"],
+            down.bounds,
+            down.row,
+            down.following,
+            up.bounds,
+            up.row,
+            up.following,
+            down.base,
+            rows["source"],
+            rows["target"],
+            rows["via"],
+            rows["step"],
+            rows.times,
+            FOREVER,
+        )
+        return found
 
     def edge(self, number: int) -> EdgeRow:
         rows = self.rows

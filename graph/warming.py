@@ -4,36 +4,36 @@ from contextlib import nullcontext
 
 from graph.impact import when_felt
 from graph.keys import AssetKey
-from graph.model import Basis
-from graph.ports import Port, Step
-from graph.tables import EdgeRow, LabelRow, Tables
-from graph.topology import ALWAYS, Moment
+from graph.model import Assertion, Basis, Flow, Known, StoredAssertion
+from graph.retelling import retell
+from graph.stores.contract import Revision
+from graph.tables import Tables
+from graph.time import Interval
+from graph.topology import Moment
 from graph.walk import Direction, FlowFilter, walk
 
 
 def warm() -> None:
     """Asks a graph of a few assets all that makes a loop run. The first time ever takes seconds."""
     tables = Tables()
-    keys = [
-        AssetKey.parse(text) for text in ("dataset:w/a", "column:w/a#b", "job:w/j", "run:w/j#" + _RUN, "consumer:w/c")
-    ]
-    numbers = [tables.number(key) for key in keys]
-    tables.add_label(numbers[0], LabelRow(tables.label({"owners": [{"name": "o"}]}), *ALWAYS), 1)
-    flow = int(Step.FLOW | Step.BOTH)
-    for source, target in ((0, 2), (1, 4), (0, 4)):
-        ends = tables.vertex(numbers[source], Port.ANY), tables.vertex(numbers[target], Port.WHOLE)
-        tables.add_row(EdgeRow(*ends, 0, tables.origins.number("o"), 0, flow, *ALWAYS), 1)
-    tables.revision = tables.latest = 1
-    tables.compact(nullcontext())
-    view = tables.view()
-    for at in (Moment(1, 1), Moment(0, 1)):
-        for direction in Direction:
-            for key in (keys[0], keys[-1]):
-                when_felt(walk(view, key, direction, at, flows=FlowFilter(bases=[*Basis])))
-        view.remember(at)
+    table, column, *readers = map(AssetKey.parse, _KEYS)
+    flows = [Flow(source, reader) for source in (table, column) for reader in readers]
+    told = [Assertion(subject, "warm", Basis.OBSERVED, Interval(1)) for subject in (table, column, *flows)]
+    opened = tuple(StoredAssertion(number, said, Known(1)) for number, said in enumerate(told))
+    retell(tables, Revision(1, 1, None, "", opened, (), {table: (told[0],), column: (told[1],)}))
+    for _ in range(2):
+        view = tables.view()
+        for at in (Moment(1, 1), Moment(0, 1)):
+            for direction in Direction:
+                for key in (table, readers[0]):
+                    if at.at:
+                        when_felt(walk(view, key, direction, at, flows=FlowFilter(bases=[*Basis])))
+            view.remember(at)
+        tables.compact(nullcontext())
 
 
 _RUN = "00000000-0000-0000-0000-000000000000"
+_KEYS = ("dataset:w/a", "column:w/a#b", *(f"consumer:w/{name}" for name in "abcde"), "job:w/j", f"run:w/j#{_RUN}")
 
 
 if __name__ == "__main__":
