@@ -16,7 +16,8 @@ from graph.walk import Direction, FlowFilter, walk
 def warm() -> None:
     """Asks a graph of a few assets all that makes a loop run. The first time ever takes seconds."""
     tables = Tables()
-    table, column, *readers = map(AssetKey.parse, _KEYS)
+    keys = [AssetKey.parse(text) for text in _KEYS]
+    table, column, readers = keys[0], keys[1], keys[2:]
     flows = [Flow(source, reader) for source in (table, column) for reader in readers]
     told = [Assertion(subject, "warm", Basis.OBSERVED, Interval(1)) for subject in (table, column, *flows)]
     opened = tuple(StoredAssertion(number, said, Known(1)) for number, said in enumerate(told))
