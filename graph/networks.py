@@ -1,0 +1,343 @@
+"""Dominators, removals, cuts and distances in a directed graph, compiled by Numba.
+
+A graph is `offsets` and `heads`: the arcs out of vertex v end at heads[offsets[v]:offsets[v + 1]].
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numba import njit
+
+from graph.topology import Ints
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _compiled(function: _F) -> _F:
+    compiled: _F = njit(cache=True, nogil=True)(function)
+    return compiled
+
+
+def adjacency(tails: Ints, heads: Ints, vertices: int) -> tuple[Ints, Ints, Ints]:
+    """Offsets, heads, and which arc each entry is, in the order given."""
+    made: tuple[Ints, Ints, Ints] = _adjacency(tails, heads, vertices)
+    return made
+
+
+@_compiled
+def _adjacency(tails: Any, heads: Any, vertices: int) -> tuple[Any, Any, Any]:
+    offsets = np.zeros(vertices + 1, np.int32)
+    for arc in range(len(tails)):
+        offsets[tails[arc] + 1] += 1
+    for vertex in range(vertices):
+        offsets[vertex + 1] += offsets[vertex]
+    free = offsets[:-1].copy()
+    ends, arcs = np.empty(len(tails), np.int32), np.empty(len(tails), np.int32)
+    for arc in range(len(tails)):
+        place = free[tails[arc]]
+        free[tails[arc]] += 1
+        ends[place], arcs[place] = heads[arc], arc
+    return offsets, ends, arcs
+
+
+class Tree(NamedTuple):
+    """The dominator tree: `parent` of each vertex (-1 at the root and where nothing leads).
+
+    `order` lists what is reached so that parents stand before children. The vertices below v are those with
+    first[v] <= first[x] < last[v]. `topological` lists what is reached with each arc leading on, but for cycles: then
+    `cyclic`.
+    """
+
+    parent: Ints
+    order: Ints
+    first: Ints
+    last: Ints
+    topological: Ints
+    cyclic: bool
+
+
+def dominator_tree(root: int, offsets: Ints, heads: Ints) -> Tree:
+    """Each vertex's nearest one through which every path from the root leads (Lengauer and Tarjan, 1979)."""
+    return Tree(*_dominator_tree(root, offsets, heads))
+
+
+@_compiled
+def _find(vertex: int, ancestor: Any, label: Any, semi: Any, stack: Any) -> int:
+    """The vertex with the least semidominator on the way up from `vertex`; shortens that way."""
+    height = 0
+    above = vertex
+    while ancestor[above] >= 0 and ancestor[ancestor[above]] >= 0:
+        stack[height] = above
+        height += 1
+        above = ancestor[above]
+    while height > 0:
+        height -= 1
+        each = stack[height]
+        over = ancestor[each]
+        if semi[label[over]] < semi[label[each]]:
+            label[each] = label[over]
+        ancestor[each] = ancestor[over]
+    return int(label[vertex])
+
+
+@_compiled
+def _dominator_tree(root: int, offsets: Any, heads: Any) -> tuple[Any, Any, Any, Any, Any, bool]:
+    vertices = len(offsets) - 1
+    number = np.full(vertices, -1, np.int32)
+    order, up = np.empty(vertices, np.int32), np.full(vertices, -1, np.int32)
+    post, done = np.full(vertices, -1, np.int32), np.empty(vertices, np.int32)
+    arc, path = offsets[:-1].copy(), np.empty(vertices, np.int32)
+    count, finished, height, cyclic = 1, 0, 1, False
+    number[root], order[0], path[0] = 0, root, root
+    while height > 0:
+        vertex = path[height - 1]
+        if arc[vertex] < offsets[vertex + 1]:
+            head = heads[arc[vertex]]
+            arc[vertex] += 1
+            if number[head] < 0:
+                number[head], order[count], up[count] = count, head, number[vertex]
+                count += 1
+                path[height] = head
+                height += 1
+            elif post[head] < 0:
+                cyclic = True
+        else:
+            post[vertex] = finished
+            done[finished] = vertex
+            finished += 1
+            height -= 1
+    order = order[:count]
+    topological = done[:finished][::-1].copy()
+
+    before = np.zeros(count + 1, np.int32)  # arcs by head, all in numbers of the search
+    for each in range(count):
+        vertex = order[each]
+        for place in range(offsets[vertex], offsets[vertex + 1]):
+            before[number[heads[place]] + 1] += 1
+    for each in range(count):
+        before[each + 1] += before[each]
+    free, sources = before[:-1].copy(), np.empty(before[count], np.int32)
+    for each in range(count):
+        vertex = order[each]
+        for place in range(offsets[vertex], offsets[vertex + 1]):
+            head = number[heads[place]]
+            sources[free[head]] = each
+            free[head] += 1
+
+    semi, label = np.arange(count).astype(np.int32), np.arange(count).astype(np.int32)
+    ancestor, above = np.full(count, -1, np.int32), np.zeros(count, np.int32)
+    bucket, following = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
+    stack = np.empty(count, np.int32)
+    for each in range(count - 1, 0, -1):
+        least = semi[each]
+        for place in range(before[each], before[each + 1]):
+            found = semi[_find(sources[place], ancestor, label, semi, stack)]
+            if found < least:
+                least = found
+        semi[each] = least
+        following[each], bucket[least] = bucket[least], each
+        over = up[each]
+        ancestor[each] = over
+        waiting = bucket[over]
+        while waiting >= 0:
+            found = _find(waiting, ancestor, label, semi, stack)
+            above[waiting] = found if semi[found] < semi[waiting] else over
+            waiting = following[waiting]
+        bucket[over] = -1
+    for each in range(1, count):
+        if above[each] != semi[each]:
+            above[each] = above[above[each]]
+
+    size = np.ones(count, np.int32)
+    for each in range(count - 1, 0, -1):
+        size[above[each]] += size[each]
+    begin, inner = np.zeros(count, np.int32), np.ones(count, np.int32)
+    for each in range(1, count):
+        begin[each] = inner[above[each]]
+        inner[above[each]] += size[each]
+        inner[each] = begin[each] + 1
+    parent = np.full(vertices, -1, np.int32)
+    first, last = np.zeros(vertices, np.int32), np.zeros(vertices, np.int32)
+    for each in range(count):
+        vertex = order[each]
+        if each > 0:
+            parent[vertex] = order[above[each]]
+        first[vertex], last[vertex] = begin[each], begin[each] + size[each]
+    return parent, order, first, last, topological, cyclic
+
+
+WORDS = 8
+"""How many pairs are removed in one pass: 64 a word, a cache line a vertex."""
+
+
+@_compiled
+def lost_without_pairs(
+    root: int, topological: Any, cyclic: bool, before: Any, tails: Any, pairs: Any, weights: Any, lost: Any
+) -> None:
+    """Adds to lost[i, k] the weights[k] of the vertices that are not reached when the pairs[i] are removed.
+
+    The arcs into vertex v leave tails[before[v]:before[v + 1]]. 512 pairs at a time: a vertex has a bit for each removal that it survives.
+    """
+    vertices = len(before) - 1
+    alive = np.empty((vertices, WORDS), np.uint64)
+    place = np.full(vertices, -1, np.int32)
+    one, every, none = np.uint64(1), ~np.uint64(0), np.uint64(0)
+    for low in range(0, len(pairs), 64 * WORDS):
+        high = min(low + 64 * WORDS, len(pairs))
+        words = (high - low + 63) // 64
+        for pair in range(low, high):
+            place[pairs[pair, 0]] = place[pairs[pair, 1]] = pair - low
+        alive[:, :words] = none
+        alive[root, :words] = every
+        found = np.empty(WORDS, np.uint64)
+        changed = True
+        while changed:
+            changed = False
+            for vertex in topological:
+                if vertex == root:
+                    continue
+                found[:words] = none
+                for arc in range(before[vertex], before[vertex + 1]):
+                    for word in range(words):
+                        found[word] |= alive[tails[arc], word]
+                if place[vertex] >= 0:
+                    found[place[vertex] >> 6] &= ~(one << np.uint64(place[vertex] & 63))
+                for word in range(words):
+                    if found[word] != alive[vertex, word]:
+                        alive[vertex, word] = found[word]
+                        changed = True
+            changed &= cyclic
+        for vertex in topological:
+            heavy = False
+            for kind in range(len(weights)):
+                heavy |= weights[kind, vertex] != 0
+            if not heavy:
+                continue
+            for word in range(words):
+                dead = ~alive[vertex, word]
+                while dead != none:
+                    lowest = dead & (~dead + one)
+                    dead ^= lowest
+                    bit = 0
+                    while lowest > one:
+                        lowest >>= one
+                        bit += 1
+                    pair = low + 64 * word + bit
+                    if pair < high:
+                        for kind in range(len(weights)):
+                            lost[pair, kind] += weights[kind, vertex]
+        for pair in range(low, high):
+            place[pairs[pair, 0]] = place[pairs[pair, 1]] = -1
+
+
+UNCUTTABLE = 1 << 30
+"""A capacity that no cut ever pays."""
+
+
+@_compiled
+def greatest_flow(root: int, sink: int, offsets: Any, heads: Any, arcs: Any, spare: Any, near: Any, far: Any) -> int:
+    """Fills the network from `root` to `sink` (Dinic, 1970); the flow, or UNCUTTABLE when no cut separates them.
+
+    Arc a and its reverse a ^ 1 have `spare` capacity left, which this changes. Afterwards `near` tells what can still be
+    reached from the root, and `far` what can still reach the sink: the two ends between which every smallest cut lies.
+    """
+    vertices = len(offsets) - 1
+    level, queue = np.empty(vertices, np.int32), np.empty(vertices, np.int32)
+    at, path = np.empty(vertices, np.int32), np.empty(vertices, np.int32)
+    total = 0
+    while True:
+        level[:] = -1
+        level[sink] = 0
+        queue[0] = sink
+        first, last = 0, 1
+        while first < last and level[root] < 0:  # backwards, so that dead ends beyond the cut are never entered
+            vertex = queue[first]
+            first += 1
+            for place in range(offsets[vertex], offsets[vertex + 1]):
+                head = heads[place]
+                if level[head] < 0 and spare[arcs[place] ^ 1] > 0:
+                    level[head] = level[vertex] + 1
+                    queue[last] = head
+                    last += 1
+        if level[root] < 0:
+            break
+        at[:] = offsets[:-1]
+        height, vertex = 0, root
+        while True:
+            if vertex == sink:
+                least = UNCUTTABLE
+                for step in range(height):
+                    least = min(least, spare[arcs[path[step]]])
+                if least >= UNCUTTABLE:
+                    return UNCUTTABLE
+                total += least
+                back = height
+                for step in range(height - 1, -1, -1):
+                    arc = arcs[path[step]]
+                    if spare[arc] < UNCUTTABLE:
+                        spare[arc] -= least
+                        if spare[arc] == 0:
+                            back = step
+                    if spare[arc ^ 1] < UNCUTTABLE:
+                        spare[arc ^ 1] += least
+                height = back
+                vertex = root if height == 0 else heads[path[height - 1]]
+                continue
+            going = False
+            while at[vertex] < offsets[vertex + 1]:
+                place = at[vertex]
+                head = heads[place]
+                if spare[arcs[place]] > 0 and level[head] == level[vertex] - 1:
+                    path[height] = place
+                    height += 1
+                    vertex = head
+                    going = True
+                    break
+                at[vertex] += 1
+            if not going:
+                if height == 0:
+                    break
+                height -= 1
+                vertex = root if height == 0 else heads[path[height - 1]]
+                at[vertex] += 1
+    for forwards in (True, False):
+        seen = near if forwards else far
+        seen[:] = False
+        queue[0] = root if forwards else sink
+        seen[queue[0]] = True
+        first, last = 0, 1
+        while first < last:
+            vertex = queue[first]
+            first += 1
+            for place in range(offsets[vertex], offsets[vertex + 1]):
+                head = heads[place]
+                if not seen[head] and spare[arcs[place] if forwards else arcs[place] ^ 1] > 0:
+                    seen[head] = True
+                    queue[last] = head
+                    last += 1
+    return total
+
+
+@_compiled
+def spread(starts: Any, offsets: Any, heads: Any, arcs: Any, closed: Any) -> Any:
+    """What is reached from `starts` without taking an arc that is `closed`."""
+    vertices = len(offsets) - 1
+    seen, queue = np.zeros(vertices, np.bool_), np.empty(vertices, np.int32)
+    last = 0
+    for start in starts:
+        if not seen[start]:
+            seen[start] = True
+            queue[last] = start
+            last += 1
+    first = 0
+    while first < last:
+        vertex = queue[first]
+        first += 1
+        for place in range(offsets[vertex], offsets[vertex + 1]):
+            head = heads[place]
+            if not seen[head] and not closed[arcs[place]]:
+                seen[head] = True
+                queue[last] = head
+                last += 1
+    return seen
