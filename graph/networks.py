@@ -133,8 +133,7 @@ def _dominator_tree(root: int, offsets: Any, heads: Any) -> tuple[Any, Any, Any,
         least = semi[each]
         for place in range(before[each], before[each + 1]):
             found = semi[_find(sources[place], ancestor, label, semi, stack)]
-            if found < least:
-                least = found
+            least = min(least, found)
         semi[each] = least
         following[each], bucket[least] = bucket[least], each
         over = up[each]
@@ -341,3 +340,121 @@ def spread(starts: Any, offsets: Any, heads: Any, arcs: Any, closed: Any) -> Any
                 queue[last] = head
                 last += 1
     return seen
+
+
+@_compiled
+def distances(starts: Any, offsets: Any, heads: Any, arcs: Any, cost: Any) -> Any:
+    """The least cost (0 or 1 an arc) from `starts` to each vertex; -1 where nothing leads."""
+    vertices = len(offsets) - 1
+    found = np.full(vertices, -1, np.int32)
+    now, later = np.empty(vertices, np.int32), np.empty(len(heads), np.int32)
+    waiting = 0
+    for start in starts:
+        if found[start] < 0:
+            found[start] = 0
+            now[waiting] = start
+            waiting += 1
+    distance = 0
+    while waiting > 0:
+        ahead, place = 0, 0
+        while place < waiting:
+            vertex = now[place]
+            place += 1
+            for entry in range(offsets[vertex], offsets[vertex + 1]):
+                head = heads[entry]
+                if found[head] < 0:
+                    if cost[arcs[entry]] == 0:
+                        found[head] = distance
+                        now[waiting] = head
+                        waiting += 1
+                    else:
+                        later[ahead] = head
+                        ahead += 1
+        distance += 1
+        waiting = 0
+        for entry in range(ahead):
+            head = later[entry]
+            if found[head] < 0:
+                found[head] = distance
+                now[waiting] = head
+                waiting += 1
+    return found
+
+
+@_compiled
+def topological(starts: Any, offsets: Any, heads: Any) -> tuple[Any, bool]:
+    """What `starts` lead to, each before what it leads to; and whether there is a cycle, so that no such order is."""
+    vertices = len(offsets) - 1
+    state = np.zeros(vertices, np.int8)  # 1: on the path, 2: left for good
+    arc, path, done = offsets[:-1].copy(), np.empty(vertices, np.int32), np.empty(vertices, np.int32)
+    finished, cyclic = 0, False
+    for start in starts:
+        if state[start] != 0:
+            continue
+        path[0], state[start], height = start, 1, 1
+        while height > 0:
+            vertex = path[height - 1]
+            if arc[vertex] < offsets[vertex + 1]:
+                head = heads[arc[vertex]]
+                arc[vertex] += 1
+                if state[head] == 0:
+                    state[head], path[height] = 1, head
+                    height += 1
+                elif state[head] == 1:
+                    cyclic = True
+            else:
+                state[vertex] = 2
+                done[finished] = vertex
+                finished += 1
+                height -= 1
+    return done[:finished][::-1].copy(), cyclic
+
+
+def count_paths(starts: Ints, ends: Ints, order: Ints, before: Ints, tails: Ints) -> int:
+    """How many paths lead from `starts` to `ends`, one of no arc included, in a graph without cycles in topological `order`.
+
+    The arcs into vertex v leave tails[before[v]:before[v + 1]].
+    """
+    bits = _bits(starts, order, before, tails)
+    limbs = int(max(bits[ends], default=0) // 32) + 2
+    counts = _counts(starts, order, before, tails, limbs)[ends]
+    return sum(int.from_bytes(row.astype("<u4").tobytes(), "little") for row in counts)
+
+
+@_compiled
+def _bits(starts: Any, order: Any, before: Any, tails: Any) -> Any:
+    """The logarithm to base 2 of the number of paths to each vertex, near enough to know how much room they take."""
+    logarithm = np.full(len(before) - 1, -np.inf)
+    starting = np.zeros(len(before) - 1, np.bool_)
+    for start in starts:
+        starting[start] = True
+    for vertex in order:
+        most = 0.0 if starting[vertex] else -np.inf
+        for arc in range(before[vertex], before[vertex + 1]):
+            most = max(most, logarithm[tails[arc]])
+        if most == -np.inf:
+            continue
+        total = 2.0**-most if starting[vertex] else 0.0
+        for arc in range(before[vertex], before[vertex + 1]):
+            total += 2.0 ** (logarithm[tails[arc]] - most)
+        logarithm[vertex] = most + np.log2(total)
+    return logarithm
+
+
+@_compiled
+def _counts(starts: Any, order: Any, before: Any, tails: Any, limbs: int) -> Any:
+    """The number of paths to each vertex in limbs of 32 bits, the least first."""
+    counts = np.zeros((len(before) - 1, limbs), np.uint64)
+    mask, width = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for start in starts:
+        counts[start, 0] = 1
+    for vertex in order:
+        for arc in range(before[vertex], before[vertex + 1]):
+            for limb in range(limbs):
+                counts[vertex, limb] += counts[tails[arc], limb]
+        carry = np.uint64(0)
+        for limb in range(limbs):
+            carry += counts[vertex, limb]
+            counts[vertex, limb] = carry & mask
+            carry >>= width
+    return counts

@@ -69,31 +69,52 @@ def walked(
     """What a walk from the vertex `start` meets, with all that it followed."""
     vertices, hops = _reach(view, start, direction, moment, follow, flows, depth)
     downstream = direction is Direction.DOWNSTREAM
-    near, far = ("source", "target") if downstream else ("target", "source")
-    place = np.full(view.vertices, -1, np.int32)
-    place[vertices] = np.arange(len(vertices), dtype=np.int32)
     rows = (view.down if downstream else view.up).of_many(vertices)
     rows = allowed(view, follow, flows).of(view, view.holding(rows, moment))
-    tails, heads = place[view.rows[near][rows]], place[view.rows[far][rows]]
-    flow = view.rows["step"][rows] & Step.FLOW != 0
+    place = np.full(view.vertices, -1, np.int32)
+    place[vertices] = np.arange(len(vertices), dtype=np.int32)
+    tails, heads = (
+        place[view.rows[end][rows]] for end in (("source", "target") if downstream else ("target", "source"))
+    )
     followed = heads >= 0
     if depth is not None:
-        followed &= ~flow | (hops[tails] < depth)
-    rows, tails, heads, flow = rows[followed], tails[followed], heads[followed], flow[followed]
-    assets = view.vertex_asset[vertices]
+        followed &= (view.rows["step"][rows] & Step.FLOW == 0) | (hops[tails] < depth)
+    return _made(
+        view, moment, int(place[start]), vertices, hops, rows[followed], tails[followed], heads[followed], downstream
+    )
+
+
+def of_rows(view: View, start: int, moment: Moment, vertices: Ints, hops: Ints, rows: Ints) -> Subgraph:
+    """Of these rows between these vertices (ascending), downstream from `start`; costs nothing for the rest of the graph."""
+    tails, heads = (np.searchsorted(vertices, view.rows[end][rows]) for end in ("source", "target"))
+    return _made(view, moment, int(np.searchsorted(vertices, start)), vertices, hops, rows, tails, heads, True)
+
+
+def _made(
+    view: View,
+    moment: Moment,
+    start: int,
+    vertices: Ints,
+    hops: Ints,
+    rows: Ints,
+    tails: Ints,
+    heads: Ints,
+    downstream: bool,
+) -> Subgraph:
+    leaves = view.rows["source"][rows]
     whole = Subgraph(
         view,
         moment,
-        int(place[start]),
+        start,
         vertices,
-        assets,
+        view.vertex_asset[vertices],
         hops,
         tails,
         heads,
-        flow,
-        np.where(view.vertex_port[view.rows["source"][rows]] == Port.REQUESTS, _INFERRED, view.rows["strength"][rows]),
+        view.rows["step"][rows] & Step.FLOW != 0,
+        np.where(view.vertex_port[leaves] == Port.REQUESTS, _INFERRED, view.rows["strength"][rows]),
         view.rows["via"][rows],
-        view.vertex_asset[view.rows["source"][rows]],
+        view.vertex_asset[leaves],
     )
     return _resolved(whole, downstream)
 

@@ -25,7 +25,7 @@ from graph.networks import (
     lost_without_pairs,
     spread,
 )
-from graph.subgraph import Subgraph, walked
+from graph.subgraph import walked
 from graph.topology import Bools, Ints
 from graph.walk import Direction, FlowFilter, Lineage, first_vertex
 
@@ -53,11 +53,10 @@ class Nearest(StrEnum):
 
 
 class Member(NamedTuple):
-    """An asset to remove, or the flow from `source` to `asset`. `cuts_off`: how many targets it would cut off alone."""
+    """An asset to remove, or all that flows straight from `source` to it."""
 
     asset: AssetKey
-    source: AssetKey | None
-    cuts_off: int
+    source: AssetKey | None = None
 
 
 class Cut(NamedTuple):
@@ -82,14 +81,14 @@ class Why:
         self.lineage = lineage
         self.graph = graph = walked(view, first, lineage.direction, lineage.moment, lineage.follow, flows, depth)
         begins = np.concatenate([[True], graph.assets[1:] != graph.assets[:-1]])
-        self._one = np.nonzero(begins)[0]
+        self.first = np.nonzero(begins)[0]
         """The first port reached of each asset; assets are known by their place here."""
-        self._place = np.cumsum(begins) - 1
+        self.place = np.cumsum(begins) - 1
         """The asset of each vertex."""
-        self._assets = graph.assets[self._one]
-        self._ports = np.diff(np.append(self._one, len(graph.assets)))
+        self.assets = graph.assets[self.first]
+        self.ports = np.diff(np.append(self.first, len(graph.assets)))
         own = {start, int(view.container[start]), *view.parts_of(start)}
-        self._own = np.isin(self._assets, np.array(sorted(own), np.int64))
+        self.own = np.isin(self.assets, np.array(sorted(own), np.int64))
 
     # Dominators
 
@@ -97,7 +96,7 @@ class Why:
         """The assets through which alone some of the targets are reached: those that cut off most first, then by key."""
         (counts,) = self._cut_off(self._weights(targets)[None])
         found = np.nonzero(counts)[0]
-        return Passages(self.lineage, self._assets[found], counts[found])
+        return Passages(self.lineage, self.assets[found], counts[found])
 
     def chain(self, row: int) -> list[AssetKey]:
         """The assets that every path to this row's asset goes through, in the order in which they cut off: the one
@@ -105,31 +104,31 @@ class Why:
         one, every = self._weights(np.array([row])), self._weights(np.arange(len(self.lineage)))
         reached, counts = self._cut_off(np.stack([one, every]))
         found = np.nonzero(reached)[0]
-        keys = [self.lineage.view.key(asset) for asset in self._assets[found].tolist()]
+        keys = [self.lineage.view.key(asset) for asset in self.assets[found].tolist()]
         ranked = sorted(zip((-counts[found]).tolist(), keys, strict=True), key=lambda each: (each[0], str(each[1])))
         return [key for _, key in ranked]
 
     def _weights(self, rows: Ints) -> Ints:
-        weights = np.zeros(len(self._assets), np.int64)
-        weights[np.searchsorted(self._assets, self.lineage.assets[rows])] = 1
+        weights = np.zeros(len(self.assets), np.int64)
+        weights[np.searchsorted(self.assets, self.lineage.assets[rows])] = 1
         return weights
 
     @cached_property
     def _tree(self) -> tuple[Tree, Ints, Ints, Ints]:
         """The dominator tree of the ports, with a vertex more for each asset of two that both lead to, and its arcs."""
-        graph, two = self.graph, np.nonzero(self._ports == 2)[0]
+        graph, two = self.graph, np.nonzero(self.ports == 2)[0]
         added = len(graph.vertices) + np.arange(len(two))
-        tails = np.concatenate([graph.tails, self._one[two], self._one[two] + 1]).astype(np.int32)
+        tails = np.concatenate([graph.tails, self.first[two], self.first[two] + 1]).astype(np.int32)
         heads = np.concatenate([graph.heads, added, added]).astype(np.int32)
         offsets, ends, _ = adjacency(tails, heads, len(graph.vertices) + len(two))
         return dominator_tree(graph.start, offsets, ends), tails, heads, two
 
     @cached_property
-    def _over(self) -> Ints:
+    def gate(self) -> Ints:
         """The port of each asset that the other is only reached through; -1 where each is reached without the other."""
         tree, _, _, two = self._tree
-        one = self._one[two]
-        over = self._one.copy()
+        one = self.first[two]
+        over = self.first.copy()
         over[two] = np.where(
             (tree.first[one] <= tree.first[one + 1]) & (tree.first[one + 1] < tree.last[one]),
             one,
@@ -140,42 +139,76 @@ class Why:
     def _cut_off(self, weights: Ints) -> Ints:
         """How much of each row of `weights` (by asset) each asset cuts off, itself not counted."""
         tree, tails, heads, two = self._tree
-        nodes = self._one.copy()
+        nodes = self.first.copy()
         nodes[two] = len(self.graph.vertices) + np.arange(len(two))
         spots = tree.first[nodes]
         below = np.zeros((len(weights), len(tree.order) + 1), np.int64)
         for kind, each in enumerate(weights):
             below[kind, 1:] = np.cumsum(np.bincount(spots, each, len(tree.order)).astype(np.int64))
-        over = self._over
+        over = self.gate
         counts = below[:, tree.last[over]] - below[:, tree.first[over]]
-        split = np.nonzero((over < 0) & ~self._own)[0]
+        split = np.nonzero((over < 0) & ~self.own)[0]
         if len(split):
             before, sources, _ = adjacency(heads, tails, len(tree.parent))
             by_vertex = np.zeros((len(weights), len(tree.parent)), np.int64)
             by_vertex[:, nodes] = weights
-            pairs = np.stack([self._one[split], self._one[split] + 1], axis=1)
+            pairs = np.stack([self.first[split], self.first[split] + 1], axis=1)
             lost = np.zeros((len(split), len(weights)), np.int64)
             lost_without_pairs(self.graph.start, tree.topological, tree.cyclic, before, sources, pairs, by_vertex, lost)
             counts[:, split] = lost.T
         counts -= weights
-        counts[:, self._own] = 0
+        counts[:, self.own] = 0
         return counts
 
     # Cuts
 
     def cut(self, targets: Ints, remove: Remove = Remove.ASSETS, nearest: Nearest = Nearest.START) -> Cut:
         """The fewest assets, or flows, without which none of the targets is reached. Targets themselves never go."""
-        goal = np.zeros(len(self._assets), np.bool_)
-        goal[np.searchsorted(self._assets, self.lineage.assets[targets])] = True
-        problem = _Problem(self, goal, remove)
-        if not goal.any():
+        if not len(targets):
             return Cut((), 0, ())
+        problem = _Problem(self, self._weights(targets) > 0, remove)
         direct = problem.uncuttable()
         if len(direct):
-            keys = (self.lineage.view.key(asset) for asset in self._assets[direct].tolist())
+            keys = (self.lineage.view.key(asset) for asset in self.assets[direct].tolist())
             return Cut((), 0, tuple(sorted(keys, key=str)))
         groups, at_least = problem.smallest(nearest)
         return Cut(tuple(problem.members(groups)), at_least, ())
+
+    def alone(self, members: Sequence[Member], targets: Ints) -> list[int]:
+        """How many of the targets each member would cut off by itself; an asset does not count itself."""
+        number, weights = self.lineage.view.number, self._weights(targets)
+        of_assets = self._cut_off(weights[None])[0] if any(each.source is None for each in members) else None
+        lost = []
+        for member in members:
+            asset = int(np.searchsorted(self.assets, number(member.asset)))
+            if member.source is None:
+                assert of_assets is not None
+                lost.append(int(of_assets[asset]))
+            else:
+                source = int(np.searchsorted(self.assets, number(member.source)))
+                ends = (source, asset) if self.lineage.direction is Direction.DOWNSTREAM else (asset, source)
+                lost.append(self._lost_without_flow(*ends, weights))
+        return lost
+
+    def _lost_without_flow(self, near: int, far: int, weights: Ints) -> int:
+        """What is reached only through the flow from one asset to another."""
+        graph, (tree, _, _, _) = self.graph, self._tree
+        closed = graph.flow & (self.place[graph.tails] == near) & (self.place[graph.heads] == far)
+        ends = np.unique(graph.heads[closed])
+        if len(ends) == 1:
+            # It is the only way to where it ends when all else that leads there has passed there before.
+            others = graph.tails[(graph.heads == ends[0]) & ~closed]
+            before = (tree.first[ends[0]] <= tree.first[others]) & (tree.first[others] < tree.last[ends[0]])
+            if not before.all():
+                return 0
+        offsets, heads, arcs = self._around
+        seen = spread(np.array([graph.start]), offsets, heads, arcs, closed)
+        left = np.unique(self.place[seen])
+        return int(weights.sum() - weights[left].sum())
+
+    @cached_property
+    def _around(self) -> tuple[Ints, Ints, Ints]:
+        return adjacency(self.graph.tails, self.graph.heads, len(self.graph.vertices))
 
 
 class Passages:
@@ -220,7 +253,7 @@ class _Problem:
     def __init__(self, why: Why, goal: Bools, remove: Remove) -> None:
         self._why, self._goal, self._remove = why, goal, remove
         graph = why.graph
-        ends = goal[why._place]  # noqa: SLF001
+        ends = goal[why.place]
         onward = ~ends[graph.tails]  # what lies behind a target does not matter
         none = np.zeros(len(graph.tails), np.bool_)
         back_offsets, back_heads, back_arcs = adjacency(graph.heads[onward], graph.tails[onward], len(graph.vertices))
@@ -236,10 +269,10 @@ class _Problem:
 
     def _vertex_items(self, between: Bools) -> None:
         why = self._why
-        free = between & ~why._own[why._place]  # noqa: SLF001
-        over = why._over[why._place]  # noqa: SLF001
+        free = between & ~why.own[why.place]
+        over = why.gate[why.place]
         items = np.nonzero(free & ((over < 0) | (over == np.arange(len(over)))))[0]
-        self.group_of = why._place[items]  # noqa: SLF001
+        self.group_of = why.place[items]
         self._item_tails, self._item_heads = items, self._vertices + items
         leaves = np.arange(self._vertices)
         leaves[items] += self._vertices
@@ -247,13 +280,15 @@ class _Problem:
         self.names: list[tuple[int, int]] = []
 
     def _arc_items(self) -> None:
-        why, size = self._why, len(self._why._assets)  # noqa: SLF001
+        why, size = self._why, len(self._why.assets)
         flows = np.nonzero(self._flow)[0]
         ends = np.unique(self._tails[flows].astype(np.int64) * self._vertices + self._heads[flows])
         self._item_tails, self._item_heads = ends // self._vertices, ends % self._vertices
-        pairs = why._place[self._item_tails] * size + why._place[self._item_heads]  # noqa: SLF001
+        pairs = why.place[self._item_tails] * size + why.place[self._item_heads]
         distinct, self.group_of = np.unique(pairs, return_inverse=True)
-        self.names = [(int(pair) // size, int(pair) % size) for pair in distinct.tolist()]
+        self.names = [divmod(pair, size) for pair in distinct.tolist()]
+        if why.lineage.direction is Direction.UPSTREAM:
+            self.names = [(source, target) for target, source in self.names]
         self._open_tails, self._open_heads = self._tails[~self._flow], self._heads[~self._flow]
 
     def uncuttable(self) -> Ints:
@@ -261,7 +296,7 @@ class _Problem:
         closed = np.zeros(len(self._open_tails), np.bool_)
         offsets, heads, arcs = adjacency(self._open_tails, self._open_heads, 2 * self._vertices)
         seen = spread(np.array([self._why.graph.start]), offsets, heads, arcs, closed)[: self._vertices]
-        found: Ints = np.unique(self._why._place[self._ends[seen[self._ends]]])  # noqa: SLF001
+        found: Ints = np.unique(self._why.place[self._ends[seen[self._ends]]])
         return found
 
     def smallest(self, nearest: Nearest) -> tuple[list[int], int]:
@@ -314,7 +349,7 @@ class _Problem:
     def _name(self, group: int) -> tuple[str, ...]:
         why = self._why
         ends = self.names[group] if self.names else (group,)
-        return tuple(why.lineage.view.keys[int(why._assets[end])] for end in ends)  # noqa: SLF001
+        return tuple(why.lineage.view.keys[int(why.assets[end])] for end in ends)
 
     def _even(self, removed: Sequence[int], kept: Sequence[int]) -> Ints:
         prices: Ints = _SHARES // np.bincount(self.group_of)[self.group_of]
@@ -334,21 +369,8 @@ class _Problem:
         return total, np.nonzero(side[self._item_tails] & ~side[self._item_heads])[0]
 
     def members(self, groups: Sequence[int]) -> Iterator[Member]:
-        why, view = self._why, self._why.lineage.view
-        if self._remove is Remove.ASSETS:
-            (counts,) = why._cut_off(self._goal.astype(np.int64)[None])  # noqa: SLF001
-            for group in sorted(groups, key=self._name):
-                yield Member(view.key(int(why._assets[group])), None, int(counts[group]))  # noqa: SLF001
-            return
-        graph = why.graph
-        offsets, heads, arcs = adjacency(graph.tails, graph.heads, self._vertices)
-        place = why._place  # noqa: SLF001
+        why, key = self._why, self._why.lineage.view.key
         for group in sorted(groups, key=self._name):
-            source, target = self.names[group]
-            closed = graph.flow & (place[graph.tails] == source) & (place[graph.heads] == target)
-            seen = spread(np.array([graph.start]), offsets, heads, arcs, closed)
-            left = len(np.unique(place[self._ends[seen[self._ends]]]))
-            ends = [view.key(int(why._assets[end])) for end in (source, target)]  # noqa: SLF001
-            if why.lineage.direction is Direction.UPSTREAM:
-                ends.reverse()
-            yield Member(ends[1], ends[0], int(self._goal.sum()) - left)
+            ends = self.names[group] if self.names else (group,)
+            asset, *source = (key(int(why.assets[end])) for end in reversed(ends))
+            yield Member(asset, *source)

@@ -11,7 +11,7 @@ from graph.keys import AssetKey
 from graph.stores.sqlite import SqliteStore
 from graph.walk import Direction, selected, walk
 from graph.why import Nearest, Remove, Why
-from tests.graph.oracle import Edge, Oracle, Vertex, distances, facts, first_of
+from tests.graph.oracle import Oracle, distances, facts, first_of
 from tests.graph.test_index_equals_oracle import (
     ALIASES,
     ASSETS,
@@ -129,11 +129,11 @@ def test_the_smallest_cut_is_as_small_as_trying_all_finds(
                 names = [each.asset if each.source is None else (each.source, each.asset) for each in cut.members]
                 left = removing.reached(assets=names) if remove is Remove.ASSETS else removing.reached(flows=names)
                 assert not left & targets
-                for each, name in zip(cut.members, names, strict=True):
+                for each, name, alone in zip(cut.members, names, why.alone(cut.members, rows), strict=True):
                     if remove is Remove.ASSETS:
-                        assert each.cuts_off == lost.get(each.asset, 0)
+                        assert alone == lost.get(each.asset, 0)
                     else:
-                        assert each.cuts_off == len(targets - removing.reached(flows=[name]))
+                        assert alone == len(targets - removing.reached(flows=[name]))
             if len(near.members) <= 3:
                 smallest = removing.smallest(targets, remove)
                 assert smallest is not None
