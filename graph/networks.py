@@ -4,7 +4,7 @@ A graph is `offsets` and `heads`: the arcs out of vertex v end at heads[offsets[
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numba import njit
@@ -15,8 +15,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _compiled(function: _F) -> _F:
-    compiled: _F = njit(cache=True, nogil=True)(function)
-    return compiled
+    return cast("_F", njit(cache=True, nogil=True)(function))
 
 
 def adjacency(tails: Ints, heads: Ints, vertices: int) -> tuple[Ints, Ints, Ints]:

@@ -53,7 +53,10 @@ class Subgraph:
             self.hops[keep],
             place[self.tails[arcs]],
             place[self.heads[arcs]],
-            *(column[arcs] for column in (self.flow, self.strength, self.via, self.stored)),
+            self.flow[arcs],
+            self.strength[arcs],
+            self.via[arcs],
+            self.stored[arcs],
         )
 
 
@@ -129,9 +132,9 @@ def _reach(
     depth: int | None,
 ) -> tuple[Ints, Ints]:
     """The vertices reached, ascending, and the hops to each."""
-    hops = reached(view, np.array([start]), direction, moment, follow, flows, depth).hops
-    vertices = np.nonzero(hops >= 0)[0]
-    return vertices, hops[vertices]
+    reach = reached(view, np.array([start]), direction, moment, follow, flows, depth)
+    order = np.argsort(reach.vertices)
+    return reach.vertices[order], reach.hops[order]
 
 
 def _resolved(graph: Subgraph, downstream: bool) -> Subgraph:
@@ -168,6 +171,9 @@ def _resolved(graph: Subgraph, downstream: bool) -> Subgraph:
         graph.hops,
         tails,
         heads,
-        *(column[chosen] for column in (graph.flow, graph.strength, graph.via, graph.stored)),
+        graph.flow[chosen],
+        graph.strength[chosen],
+        graph.via[chosen],
+        graph.stored[chosen],
     )
     return resolved.within(~stands)
