@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numpy as np
 from numba import njit
 
+from graph.errors import InvalidInput
 from graph.topology import Ints
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -409,15 +410,26 @@ def topological(starts: Any, offsets: Any, heads: Any) -> tuple[Any, bool]:
     return done[:finished][::-1].copy(), cyclic
 
 
+MOST_BITS = 1 << 17
+"""Of a number of paths: some 39,000 digits."""
+_LIMBS = 16
+"""How many of 32 bits are counted at a time, for all vertices."""
+
+
 def count_paths(starts: Ints, ends: Ints, order: Ints, before: Ints, tails: Ints) -> int:
     """How many paths lead from `starts` to `ends`, one of no arc included, in a graph without cycles in topological `order`.
 
-    The arcs into vertex v leave tails[before[v]:before[v + 1]].
+    The arcs into vertex v leave tails[before[v]:before[v + 1]]. Raises InvalidInput for a number of more than MOST_BITS.
     """
-    bits = _bits(starts, order, before, tails)
-    limbs = int(max(bits[ends], default=0) // 32) + 2
-    counts = _counts(starts, order, before, tails, limbs)[ends]
-    return sum(int.from_bytes(row.astype("<u4").tobytes(), "little") for row in counts)
+    bits = max(_bits(starts, order, before, tails)[ends], default=0.0)
+    if bits > MOST_BITS:
+        raise InvalidInput(f"there are more than 2 to the power of {MOST_BITS} paths: too many to count", int(bits))
+    carry = np.zeros(len(before) - 1, np.uint64)
+    carry[starts] = 1
+    parts: list[Ints] = []
+    while len(parts) * 32 * _LIMBS < bits + 2:
+        parts.append(_counts(order, before, tails, carry, _LIMBS)[ends])
+    return sum(int.from_bytes(row.astype("<u4").tobytes(), "little") for row in np.concatenate(parts, axis=1))
 
 
 @_compiled
@@ -441,19 +453,18 @@ def _bits(starts: Any, order: Any, before: Any, tails: Any) -> Any:
 
 
 @_compiled
-def _counts(starts: Any, order: Any, before: Any, tails: Any, limbs: int) -> Any:
-    """The number of paths to each vertex in limbs of 32 bits, the least first."""
+def _counts(order: Any, before: Any, tails: Any, carry: Any, limbs: int) -> Any:
+    """The next limbs (of 32 bits, the least first) of the number of paths to each vertex; `carry` is what went before."""
     counts = np.zeros((len(before) - 1, limbs), np.uint64)
     mask, width = np.uint64(0xFFFFFFFF), np.uint64(32)
-    for start in starts:
-        counts[start, 0] = 1
     for vertex in order:
         for arc in range(before[vertex], before[vertex + 1]):
             for limb in range(limbs):
                 counts[vertex, limb] += counts[tails[arc], limb]
-        carry = np.uint64(0)
+        over = carry[vertex]
         for limb in range(limbs):
-            carry += counts[vertex, limb]
-            counts[vertex, limb] = carry & mask
-            carry >>= width
+            over += counts[vertex, limb]
+            counts[vertex, limb] = over & mask
+            over >>= width
+        carry[vertex] = over
     return counts

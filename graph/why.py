@@ -250,6 +250,14 @@ class _Problem:
     decided both ways.
     """
 
+    group_of: Ints
+    """The group of each item."""
+    names: list[tuple[int, int]]
+    """The ends of each group of flows."""
+    _open_tails: Ints
+    _open_heads: Ints
+    """The arcs that are never cut."""
+
     def __init__(self, why: Why, goal: Bools, remove: Remove) -> None:
         self._why, self._goal, self._remove = why, goal, remove
         graph = why.graph
@@ -277,7 +285,7 @@ class _Problem:
         leaves = np.arange(self._vertices)
         leaves[items] += self._vertices
         self._open_tails, self._open_heads = leaves[self._tails], self._heads
-        self.names: list[tuple[int, int]] = []
+        self.names = []
 
     def _arc_items(self) -> None:
         why, size = self._why, len(self._why.assets)
@@ -309,11 +317,11 @@ class _Problem:
             np.stack([tails, heads], axis=1).ravel(), np.stack([heads, tails], axis=1).ravel(), sink + 1
         )
         self._sink, self._steps = sink, len(tails) - len(self._item_tails)
-        self._best: list[int] | None = None
+        self._found: list[list[int]] = []
         self._left = _BRANCHES
         least = self._search([], [])
-        assert self._best is not None
-        return self._best, min(least, len(self._best))
+        best = self._found[-1]
+        return best, min(least, len(best))
 
     def _search(self, removed: list[int], kept: list[int]) -> int:
         """How many members a cut needs that removes these groups and keeps those. Remembers the smallest found."""
@@ -326,10 +334,10 @@ class _Problem:
                 return UNCUTTABLE
             groups = np.unique(self.group_of[items])
             chosen = sorted({*removed, *groups.tolist()})
-            if self._best is None or len(chosen) < len(self._best):
-                self._best = chosen
+            if not self._found or len(chosen) < len(self._found[-1]):
+                self._found.append(chosen)
             least = max(least, len(removed) + ceil(total / _SHARES))
-            if least >= len(self._best):
+            if least >= len(self._found[-1]):
                 return least
             paid = np.bincount(self.group_of[items], prices[items], int(self.group_of.max()) + 1)
             partly = groups[paid[groups] < _SHARES]

@@ -13,7 +13,7 @@ from graph.stores.contract import Store
 from graph.time import FOREVER
 from graph.walk import AssetFilter, Direction, FlowFilter, Follow
 
-_GRAINED = {AssetKind.DATASET, AssetKind.FEATURE_VIEW, AssetKind.MODEL, AssetKind.JOB, AssetKind.RUN}
+GRAINED = {AssetKind.DATASET, AssetKind.FEATURE_VIEW, AssetKind.MODEL, AssetKind.JOB, AssetKind.RUN}
 _FAILING = {AssetKind.JOB, AssetKind.RUN, AssetKind.FEATURE_VIEW}
 _AGEING = {AssetKind.RUN, AssetKind.MODEL_VERSION}
 _BOTH = frozenset(Follow)
@@ -315,7 +315,7 @@ class Oracle:
 def _steps(key: AssetKey) -> Iterator[Edge]:
     whole, some = Vertex(key, "whole"), Vertex(key, "any")
     yield Edge(whole, some, _BOTH, False)
-    if key.kind not in _GRAINED:
+    if key.kind not in GRAINED:
         yield Edge(some, whole, _BOTH, False)
     if key.kind in _FAILING:
         yield Edge(some, whole, frozenset({Follow.LOSS}), False)
