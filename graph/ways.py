@@ -84,6 +84,8 @@ class Ways:
         self._left: Ints = distances(np.nonzero(ends)[0], offsets, below, arcs, self._cost)
         """The fewest flows from each to the end."""
         self._known: dict[int, list[_Onward]] = {}
+        self._passing: dict[tuple[int, Step], tuple[tuple[int, ...], int]] = {}
+        self._free_way: dict[int, dict[int, int]] = {}
 
     def _flows(self) -> tuple[Ints, Ints, Ints]:
         """Of all departures, each once for each asset that a flow leads to: departure, that asset, and the arrival."""
@@ -137,7 +139,7 @@ class Ways:
     # Listing
 
     def listed(self) -> Iterator[tuple[Step, ...]]:
-        """All ways, the shortest first, then in the order of the keys along them. No port is reached or left twice."""
+        """All ways, the shortest first, then in the order of the keys along them. None passes a port twice."""
         if self.shortest < 0:
             return
         first = _Prefix((), self._start, frozenset((self.graph.start,)), self.graph.start)
@@ -191,12 +193,6 @@ class Ways:
             self._known[arrival] = sorted(found)
         return self._known[arrival]
 
-    def _ports_of(self, step: Step) -> tuple[int, int]:
-        """Which port such a step leaves and which it reaches: `any` where that will do, and `whole` where it is reached."""
-        arcs = self.rows(step)
-        tails, heads = self.graph.tails[arcs], self.graph.heads[arcs]
-        return int(tails.max()), int(heads.min())
-
     def rows(self, step: Step) -> Ints:
         """The arcs of the graph that it stands for."""
         offsets, _, arcs = self._leaving
@@ -219,22 +215,48 @@ class Ways:
     def _free_of(self, prefix: "_Prefix", onward: "_Onward") -> bool:
         if not self.cyclic:
             return True
-        leaves, reaches = self._ports_of(onward.step)
-        if self._last in (prefix.at, leaves):  # a way ends where it comes to the end
-            return False
-        again = prefix.met - {prefix.at}
-        return again.isdisjoint((onward.step.leaves, leaves)) and reaches not in prefix.met
+        passed, reaches = self._passed(prefix.at, onward.step)
+        # A way ends where it first comes to the end.
+        return prefix.at != self._last not in passed and prefix.met.isdisjoint((*passed, reaches))
 
     def _after(self, prefix: "_Prefix", onward: "_Onward") -> "_Prefix":
         steps = (*prefix.steps, onward.step)
         if not self.cyclic:
             return _Prefix(steps, onward.arrival, prefix.met, prefix.at)
-        leaves, reaches = self._ports_of(onward.step)
+        passed, reaches = self._passed(prefix.at, onward.step)
         circle = self._circles[reaches]
-        met = frozenset(
-            port for port in (*prefix.met, onward.step.leaves, leaves, reaches) if self._circles[port] == circle
-        )
+        met = frozenset(port for port in (*prefix.met, *passed, reaches) if self._circles[port] == circle)
         return _Prefix(steps, onward.arrival, met, reaches)
+
+    def _passed(self, at: int, step: Step) -> tuple[tuple[int, ...], int]:
+        """The ports on the shortest free way from one to where such a step leaves, and the port that it reaches."""
+        if (at, step) not in self._passing:
+            before = self._free_ways(at)
+            arcs = self.rows(step)
+            reaches = int(self.graph.heads[arcs].min())
+            ways = []
+            for tail in np.unique(self.graph.tails[arcs[self.graph.heads[arcs] == reaches]]).tolist():
+                way, port = [], tail
+                while port != at:
+                    way.append(port)
+                    port = before[port]
+                ways.append(tuple(way))
+            self._passing[at, step] = min(ways, key=lambda way: (len(way), way)), reaches
+        return self._passing[at, step]
+
+    def _free_ways(self, at: int) -> dict[int, int]:
+        """Of each port to which steps lead from `at`, the one before it."""
+        if at not in self._free_way:
+            offsets, heads, arcs = self._leaving
+            before, reached = {at: at}, [at]
+            for port in reached:
+                around = slice(offsets[port], offsets[port + 1])
+                for head, arc in zip(heads[around].tolist(), arcs[around].tolist(), strict=True):
+                    if head not in before and not self.graph.flow[arc]:
+                        before[head] = port
+                        reached.append(head)
+            self._free_way[at] = before
+        return self._free_way[at]
 
     def _left_without(self, prefix: "_Prefix") -> int | None:
         """The fewest flows on to the end that come nowhere twice; None when there are none."""
@@ -252,7 +274,7 @@ class Ways:
             seen.add(arrival)
             for onward in self._onward(arrival):
                 if onward.arrival not in seen and self._free_of(prefix._replace(at=at), onward):
-                    reaches = self._ports_of(onward.step)[1]
+                    reaches = self._passed(at, onward.step)[1]
                     heapq.heappush(nearest, (far + 1 + onward.left, far + 1, onward.arrival, reaches))
         return None
 
@@ -279,7 +301,7 @@ class _Onward(NamedTuple):
 
 
 class _Prefix(NamedTuple):
-    """`met` are the ports reached and left so far, within the circle that it is in; `at` the one reached last."""
+    """`met` are the ports passed so far, within the circle that it is in; `at` the one reached last."""
 
     steps: tuple[Step, ...]
     arrival: int

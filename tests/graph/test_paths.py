@@ -156,7 +156,7 @@ def test_what_belongs_to_the_start_is_no_path_away(world: World) -> None:
     assert count(world, A, "column:w/a#x") == count(world, B, A) == Count(0, 0, 0, False)
 
 
-@given(histories, st.lists(questions, min_size=2, max_size=4))
+@given(histories, st.lists(questions, min_size=1, max_size=2))
 def test_all_paths_are_those_that_trying_every_way_finds(
     said: list[tuple[Registration, int]], asked: list[Question]
 ) -> None:
@@ -210,7 +210,7 @@ def tried(oracle: Oracle, source: AssetKey, target: AssetKey, question: Question
         if before != after:
             told = (edge.source.key, edge.target.key) if edge.told else None
             onward.setdefault(before, set()).add((after, told))
-    end, found, left = port(Vertex(target, "any")), set[_Told](), 2_000
+    end, found, left = port(Vertex(target, "any")), set[_Told](), 500
 
     def go(vertex: Vertex, seen: frozenset[Vertex], path: _Told) -> None:
         nonlocal left
