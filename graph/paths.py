@@ -143,17 +143,17 @@ def _ways(graph: Subgraph, last: int) -> Ways:
 
 
 class _Side:
-    """What was reached from one end: `levels[i]` after i flows, with the rows taken within it and on from it."""
+    """What was reached from one end: `levels[i]` after i flows; with the rows taken on the way."""
 
     def __init__(self, view: View, start: int, direction: Direction, may: Allowed, moment: Moment) -> None:
         self._view, self._may, self._moment = view, may, moment
         downstream = direction is Direction.DOWNSTREAM
         self._around = view.down if downstream else view.up
-        self._near, self._far = ("source", "target") if downstream else ("target", "source")
+        self._far = "target" if downstream else "source"
         self.hops: dict[int, int] = {}
         self.levels: list[Ints] = []
         self.rows: list[Ints] = []
-        self._ahead = np.empty(0, np.int64)
+        self._flows = np.empty(0, np.int64)
         self._enter(np.array([start]))
 
     def _enter(self, vertices: Ints) -> None:
@@ -166,19 +166,20 @@ class _Side:
             level.append(vertices)
             rows = self._may.of(view, view.holding(self._around.of_many(vertices), self._moment))
             flow = view.rows["step"][rows] & Step.FLOW != 0
-            self.rows.append(rows)
-            flows.append(view.rows[self._far][rows[flow]])
+            self.rows.append(rows[~flow])
+            flows.append(rows[flow])
             vertices = view.rows[self._far][rows[~flow]]
         self.levels.append(np.concatenate([np.empty(0, np.int64), *level]))
-        self._ahead = np.concatenate([np.empty(0, np.int64), *flows])
+        self._flows = np.concatenate([np.empty(0, np.int64), *flows])
 
     @property
     def size(self) -> int:
         """How many flows lead on from the last level: what the next will cost."""
-        return len(self._ahead)
+        return len(self._flows)
 
     def go_on(self) -> None:
-        self._enter(self._ahead)
+        self.rows.append(self._flows)
+        self._enter(self._view.rows[self._far][self._flows])
 
     def meets(self, other: "_Side") -> list[int]:
         return [vertex for vertex in self.levels[-1].tolist() if vertex in other.hops]

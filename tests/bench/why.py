@@ -60,7 +60,7 @@ def _bottlenecks(_: World, view: View, lineage: Lineage) -> Iterator[Figure]:
     first = _figure(f"throughAssets of {size}, with its subgraph", lambda: Why(lineage).passages(consumers).page(0, 10))
     yield first
     other = _figure(
-        f"immediate dominators of the same in networkx, subgraph at hand",
+        "immediate dominators of the same in networkx, subgraph at hand",
         lambda: nx.immediate_dominators(graph, why.graph.start),
         THEIRS,
     )
