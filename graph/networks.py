@@ -21,7 +21,7 @@ def _compiled(function: _F) -> _F:
 
 def adjacency(tails: Ints, heads: Ints, vertices: int) -> tuple[Ints, Ints, Ints]:
     """Offsets, heads, and which arc each entry is, in the order given."""
-    made: tuple[Ints, Ints, Ints] = _adjacency(tails, heads, vertices)
+    made: tuple[Ints, Ints, Ints] = _adjacency(tails.astype(np.int32), heads.astype(np.int32), vertices)
     return made
 
 

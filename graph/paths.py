@@ -7,11 +7,9 @@ import numpy as np
 
 from graph.keys import AssetKey
 from graph.model import REFINES_FIRST, Basis, Flow
-from graph.networks import adjacency, spread
-from graph.ports import Step
-from graph.subgraph import Subgraph, of_rows, walked
+from graph.subgraph import among
 from graph.topology import Ints, Moment, View
-from graph.walk import Allowed, Direction, FlowFilter, Follow, allowed, located
+from graph.walk import Direction, FlowFilter, Follow, located, reached, walking
 from graph.ways import Step as Leg
 from graph.ways import Ways
 
@@ -95,138 +93,73 @@ def _ends(view: View, source: AssetKey, target: AssetKey, moment: Moment) -> tup
 def _between(
     view: View, first: int, last: int, moment: Moment, follow: Follow, flows: FlowFilter | None
 ) -> Ways | None:
-    """All that lies on some path."""
-    graph = _around(view, first, last, moment, follow, flows)
-    if graph is None:
+    """All that lies on some path: walked from the end that is sooner done, then back within what was met."""
+    ahead, behind = (
+        _Side(view, first, Direction.DOWNSTREAM, moment, follow, flows),
+        _Side(view, last, Direction.UPSTREAM, moment, follow, flows),
+    )
+    while not (ahead.done or behind.done):
+        side = ahead if len(ahead.vertices) <= len(behind.vertices) else behind
+        side.go_on(2 * side.depth + 1)
+    side, other = (ahead, behind) if ahead.done else (behind, ahead)
+    if other.start not in side.vertices:
         return None
-    size, (end, found) = len(graph.vertices), np.searchsorted(graph.vertices, [last, last + 1])
-    if end == found:
-        return None
-    open_to_all = np.zeros(len(graph.tails), np.bool_)
-    between = np.ones(size, np.bool_)
-    for starts, tails, heads in (([graph.start], graph.tails, graph.heads), ([end], graph.heads, graph.tails)):
-        between &= spread(np.array(starts), *adjacency(tails, heads, size), open_to_all)
-    return _ways(graph.within(between), last) if between[end] else None
-
-
-def _around(
-    view: View, first: int, last: int, moment: Moment, follow: Follow, flows: FlowFilter | None
-) -> Subgraph | None:
-    """All that is downstream of the first, or all that is upstream of the last: whichever is soon done."""
-    may = allowed(view, follow, flows)
-    ahead = _Side(view, first, Direction.DOWNSTREAM, may, moment)
-    behind = _Side(view, last, Direction.UPSTREAM, may, moment)
-    while ahead.size and behind.size:
-        if len(ahead.hops) + len(behind.hops) > _LARGE:
-            return walked(view, first, Direction.DOWNSTREAM, moment, follow, flows)
-        min(ahead, behind, key=lambda side: side.size).go_on()
-    met = behind.hops if not behind.size else ahead.hops
-    if first not in met or last not in met:
-        return None
-    vertices = np.array(sorted(met), np.int64)
-    rows = (behind if not behind.size else ahead).all_rows()
-    inside = np.ones(len(rows), np.bool_)
-    for end in ("source", "target"):
-        inside &= np.isin(view.rows[end][rows], vertices)
-    return of_rows(view, first, moment, vertices, np.zeros(len(vertices), np.int32), rows[inside])
-
-
-_LARGE = 20_000
-"""From so many vertices on one walk over all that is downstream is faster than two in small steps."""
-
-
-def _ways(graph: Subgraph, last: int) -> Ways:
-    return Ways(graph, int(np.searchsorted(graph.vertices, last)))
+    vertices, _ = other.within(np.array([other.start]), side.vertices)
+    return _ways(view, first, last, vertices, moment, follow, flows)
 
 
 # The shortest one, searched from both ends: costs nothing for what lies elsewhere, however large the graph
 
 
 class _Side:
-    """What was reached from one end: `levels[i]` after i flows; with the rows taken on the way."""
+    """What was reached from one end, and how far; so far to `depth`, or to the end (`done`)."""
 
-    def __init__(self, view: View, start: int, direction: Direction, may: Allowed, moment: Moment) -> None:
-        self._view, self._may, self._moment = view, may, moment
-        downstream = direction is Direction.DOWNSTREAM
-        self._around = view.down if downstream else view.up
-        self._far = "target" if downstream else "source"
-        self.hops: dict[int, int] = {}
-        self.levels: list[Ints] = []
-        self.rows: list[Ints] = []
-        self._flows = np.empty(0, np.int64)
-        self._enter(np.array([start]))
+    def __init__(
+        self, view: View, start: int, direction: Direction, moment: Moment, follow: Follow, flows: FlowFilter | None
+    ) -> None:
+        self.start, self._about = start, (direction, moment, follow, flows)
+        self._view = view
+        self.go_on(0)
 
-    def _enter(self, vertices: Ints) -> None:
-        """The next level: these, and what steps lead to from them."""
-        view, level, flows = self._view, [], []
-        while len(vertices):
-            fresh = [vertex for vertex in dict.fromkeys(vertices.tolist()) if vertex not in self.hops]
-            self.hops |= dict.fromkeys(fresh, len(self.levels))
-            vertices = np.array(fresh, np.int64)
-            level.append(vertices)
-            rows = self._may.of(view, view.holding(self._around.of_many(vertices), self._moment))
-            flow = view.rows["step"][rows] & Step.FLOW != 0
-            self.rows.append(rows[~flow])
-            flows.append(rows[flow])
-            vertices = view.rows[self._far][rows[~flow]]
-        self.levels.append(np.concatenate([np.empty(0, np.int64), *level]))
-        self._flows = np.concatenate([np.empty(0, np.int64), *flows])
+    def go_on(self, depth: int) -> None:
+        """Walks again, farther: levels grow so fast that all the walks cost little more than the last."""
+        self.depth = depth
+        self.vertices, self.hops = reached(self._view, np.array([self.start]), *self._about, depth)
+        self.done = len(self.hops) == 0 or int(self.hops[-1]) < depth
 
-    @property
-    def size(self) -> int:
-        """How many flows lead on from the last level: what the next will cost."""
-        return len(self._flows)
-
-    def go_on(self) -> None:
-        self.rows.append(self._flows)
-        self._enter(self._view.rows[self._far][self._flows])
-
-    def meets(self, other: "_Side") -> list[int]:
-        return [vertex for vertex in self.levels[-1].tolist() if vertex in other.hops]
-
-    def all_rows(self) -> Ints:
-        return np.unique(np.concatenate(self.rows))
+    def within(self, starts: Ints, among: Ints) -> tuple[Ints, Ints]:
+        """What is reached from `starts` in the same direction, entering nothing but `among`; nearest first."""
+        with walking(self._view, starts, *self._about, within=among) as walked:
+            return walked.reach()
 
 
 def _shortest(
     view: View, first: int, last: int, moment: Moment, follow: Follow, flows: FlowFilter | None
 ) -> Ways | None:
     """All that lies on some shortest path."""
-    may = allowed(view, follow, flows)
-    ahead = _Side(view, first, Direction.DOWNSTREAM, may, moment)
-    behind = _Side(view, last, Direction.UPSTREAM, may, moment)
-    met = ahead.meets(behind)
-    while not met:
-        if not ahead.size or not behind.size:
+    ahead = _Side(view, first, Direction.DOWNSTREAM, moment, follow, flows)
+    behind = _Side(view, last, Direction.UPSTREAM, moment, follow, flows)
+    while not len(met := np.intersect1d(ahead.vertices, behind.vertices)):
+        if ahead.done or behind.done:
             return None
-        side, other = (ahead, behind) if ahead.size <= behind.size else (behind, ahead)
-        side.go_on()
-        met = side.meets(other)
-    # Each shortest path passes what met after as many flows; from there it is followed back to both ends.
-    length = len(ahead.levels) + len(behind.levels) - 2
-    place = {vertex: ahead.hops[vertex] for vertex in met}
-    rows: list[int] = []
-    for side, near, far, sign in ((ahead, "source", "target", -1), (behind, "target", "source", 1)):
-        taken = side.all_rows()
-        columns = [view.rows[name][taken].tolist() for name in (near, far, "step")]
-        into: dict[int, list[tuple[int, int, int]]] = {}
-        for row, before, after, step in zip(taken.tolist(), *columns, strict=True):
-            into.setdefault(after, []).append((row, before, 1 if step & Step.FLOW else 0))
-        onward = list(met)
-        while onward:
-            after = onward.pop()
-            for row, before, cost in into.get(after, ()):
-                if side.hops[before] + cost == side.hops[after]:
-                    rows.append(row)
-                    if before not in place:
-                        place[before] = place[after] + sign * cost
-                        onward.append(before)
-    vertices = np.array(sorted(place), np.int64)
-    hops = np.array([place[vertex] for vertex in vertices.tolist()])
-    graph = of_rows(view, first, moment, vertices, hops, np.array(sorted(set(rows)), np.int64))
-    ways = _ways(graph, last)
-    assert ways.shortest == length, f"searched from both ends {length} flows, along what was found {ways.shortest}"
-    return ways
+        side = ahead if len(ahead.vertices) <= len(behind.vertices) else behind
+        side.go_on(side.depth + 1)
+    # Each shortest path passes what met, after as many flows; from there it leads back to both ends by the shortest way.
+    found = [met]
+    for side, other in ((ahead, behind), (behind, ahead)):
+        order = np.argsort(side.vertices)
+        vertices, hops = other.within(met, side.vertices)
+        found.append(
+            vertices[side.hops[order][np.searchsorted(side.vertices, vertices, sorter=order)] + hops == side.depth]
+        )
+    return _ways(view, first, last, np.concatenate(found), moment, follow, flows)
+
+
+def _ways(
+    view: View, first: int, last: int, vertices: Ints, moment: Moment, follow: Follow, flows: FlowFilter | None
+) -> Ways:
+    graph = among(view, first, np.unique(vertices), moment, follow, flows)
+    return Ways(graph, int(np.searchsorted(graph.vertices, last)))
 
 
 def _path(ways: Ways, legs: tuple[Leg, ...]) -> Path:

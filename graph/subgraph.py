@@ -87,9 +87,24 @@ def walked(
     )
 
 
-def of_rows(view: View, start: int, moment: Moment, vertices: Ints, hops: Ints, rows: Ints) -> Subgraph:
-    """Of these rows between these vertices (ascending), downstream from `start`; costs nothing for the rest of the graph."""
+def among(
+    view: View,
+    start: int,
+    vertices: Ints,
+    moment: Moment,
+    follow: Follow = Follow.VALUES,
+    flows: FlowFilter | None = None,
+) -> Subgraph:
+    """These vertices (ascending), and all between them downstream; costs nothing for the rest of the graph.
+
+    It does not tell hops: they are 0.
+    """
+    rows = allowed(view, follow, flows).of(view, view.holding(view.down.of_many(vertices), moment))
     tails, heads = (np.searchsorted(vertices, view.rows[end][rows]) for end in ("source", "target"))
+    heads[heads == len(vertices)] = 0
+    inside = vertices[heads] == view.rows["target"][rows]
+    rows, tails, heads = rows[inside], tails[inside], heads[inside]
+    hops = np.zeros(len(vertices), np.int32)
     return _made(view, moment, int(np.searchsorted(vertices, start)), vertices, hops, rows, tails, heads, True)
 
 
