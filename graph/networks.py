@@ -41,6 +41,13 @@ def _adjacency(tails: Any, heads: Any, vertices: int) -> tuple[Any, Any, Any]:
     return offsets, ends, arcs
 
 
+def distinct(values: Ints) -> Ints:
+    """Each value once, ascending. numpy's `unique` hashes integers, which takes ten times as long for such as these."""
+    ordered = np.sort(values)
+    once: Ints = ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
+    return once
+
+
 class Tree(NamedTuple):
     """The dominator tree: `parent` of each vertex (-1 at the root and where nothing leads).
 
@@ -412,8 +419,8 @@ def topological(starts: Any, offsets: Any, heads: Any) -> tuple[Any, bool]:
 
 MOST_BITS = 1 << 17
 """Of a number of paths: some 39,000 digits."""
-_LIMBS = 16
-"""How many of 32 bits are counted at a time, for all vertices."""
+_LIMBS, _BITS = 8, 56
+"""So many limbs of so many bits are counted at a time, for all vertices: a cache line each."""
 
 
 def count_paths(starts: Ints, ends: Ints, order: Ints, before: Ints, tails: Ints) -> int:
@@ -421,25 +428,45 @@ def count_paths(starts: Ints, ends: Ints, order: Ints, before: Ints, tails: Ints
 
     The arcs into vertex v leave tails[before[v]:before[v + 1]]. Raises InvalidInput for a number of more than MOST_BITS.
     """
-    bits = max(_bits(starts, order, before, tails)[ends], default=0.0)
+    rank, before, tails = _in_order(order, before, tails)
+    starts, ends = rank[starts], rank[ends]
+    starts, ends = starts[starts >= 0], ends[ends >= 0]
+    bits = max(_bits(starts, before, tails)[ends], default=0.0)
     if bits > MOST_BITS:
         raise InvalidInput(f"there are more than 2 to the power of {MOST_BITS} paths: too many to count", int(bits))
-    carry = np.zeros(len(before) - 1, np.uint64)
+    carry = np.zeros(len(order), np.uint64)
     carry[starts] = 1
     parts: list[Ints] = []
-    while len(parts) * 32 * _LIMBS < bits + 2:
-        parts.append(_counts(order, before, tails, carry, _LIMBS)[ends])
-    return sum(int.from_bytes(row.astype("<u4").tobytes(), "little") for row in np.concatenate(parts, axis=1))
+    while len(parts) * _BITS * _LIMBS < bits + 2:
+        parts.append(_counts(before, tails, carry, _LIMBS)[ends])
+    limbs = np.concatenate(parts, axis=1).astype("<u8").view(np.uint8).reshape(len(ends), -1, 8)[:, :, : _BITS // 8]
+    return sum(int.from_bytes(row.tobytes(), "little") for row in limbs)
 
 
 @_compiled
-def _bits(starts: Any, order: Any, before: Any, tails: Any) -> Any:
+def _in_order(order: Any, before: Any, tails: Any) -> tuple[Any, Any, Any]:
+    """Vertices by their place in `order` (-1: none), and the arcs in these numbers: neighbours are near in memory."""
+    rank = np.full(len(before) - 1, -1, np.int32)
+    for place in range(len(order)):
+        rank[order[place]] = place
+    offsets, found, count = np.zeros(len(order) + 1, np.int32), np.empty(len(tails), np.int32), 0
+    for place in range(len(order)):
+        for arc in range(before[order[place]], before[order[place] + 1]):
+            if rank[tails[arc]] >= 0:
+                found[count] = rank[tails[arc]]
+                count += 1
+        offsets[place + 1] = count
+    return rank, offsets, found[:count]
+
+
+@_compiled
+def _bits(starts: Any, before: Any, tails: Any) -> Any:
     """The logarithm to base 2 of the number of paths to each vertex, near enough to know how much room they take."""
-    logarithm = np.full(len(before) - 1, -np.inf)
-    starting = np.zeros(len(before) - 1, np.bool_)
+    vertices = len(before) - 1
+    logarithm, starting = np.full(vertices, -np.inf), np.zeros(vertices, np.bool_)
     for start in starts:
         starting[start] = True
-    for vertex in order:
+    for vertex in range(vertices):
         most = 0.0 if starting[vertex] else -np.inf
         for arc in range(before[vertex], before[vertex + 1]):
             most = max(most, logarithm[tails[arc]])
@@ -453,18 +480,28 @@ def _bits(starts: Any, order: Any, before: Any, tails: Any) -> Any:
 
 
 @_compiled
-def _counts(order: Any, before: Any, tails: Any, carry: Any, limbs: int) -> Any:
-    """The next limbs (of 32 bits, the least first) of the number of paths to each vertex; `carry` is what went before."""
-    counts = np.zeros((len(before) - 1, limbs), np.uint64)
-    mask, width = np.uint64(0xFFFFFFFF), np.uint64(32)
-    for vertex in order:
+def _counts(before: Any, tails: Any, carry: Any, limbs: int) -> Any:
+    """The next limbs (the least first) of the number of paths to each vertex; `carry` is what went before."""
+    vertices = len(before) - 1
+    counts = np.zeros((vertices, limbs), np.uint64)
+    width, most = np.uint64(_BITS), np.uint64((1 << _BITS) - 1)
+    for vertex in range(vertices):
+        added, out = 0, np.uint64(0)
         for arc in range(before[vertex], before[vertex + 1]):
             for limb in range(limbs):
                 counts[vertex, limb] += counts[tails[arc], limb]
+            added += 1
+            if added == 200:  # 256 numbers of 56 bits fit into 64
+                added, over = 1, np.uint64(0)
+                for limb in range(limbs):
+                    over += counts[vertex, limb]
+                    counts[vertex, limb] = over & most
+                    over >>= width
+                out += over
         over = carry[vertex]
         for limb in range(limbs):
             over += counts[vertex, limb]
-            counts[vertex, limb] = over & mask
+            counts[vertex, limb] = over & most
             over >>= width
-        carry[vertex] = over
+        carry[vertex] = out + over
     return counts

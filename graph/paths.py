@@ -7,6 +7,7 @@ import numpy as np
 
 from graph.keys import AssetKey
 from graph.model import REFINES_FIRST, Basis, Flow
+from graph.networks import distinct
 from graph.subgraph import among
 from graph.topology import Ints, Moment, View
 from graph.walk import Direction, FlowFilter, Follow, located, reached, walking
@@ -139,7 +140,7 @@ def _shortest(
     """All that lies on some shortest path."""
     ahead = _Side(view, first, Direction.DOWNSTREAM, moment, follow, flows)
     behind = _Side(view, last, Direction.UPSTREAM, moment, follow, flows)
-    while not len(met := np.intersect1d(ahead.vertices, behind.vertices)):
+    while not len(met := _common(ahead.vertices, behind.vertices)):
         if ahead.done or behind.done:
             return None
         side = ahead if len(ahead.vertices) <= len(behind.vertices) else behind
@@ -155,10 +156,17 @@ def _shortest(
     return _ways(view, first, last, np.concatenate(found), moment, follow, flows)
 
 
+def _common(some: Ints, others: Ints) -> Ints:
+    """What is in both, each of which holds nothing twice."""
+    ordered = np.sort(np.concatenate([some, others]))
+    both: Ints = ordered[1:][ordered[1:] == ordered[:-1]]
+    return both
+
+
 def _ways(
     view: View, first: int, last: int, vertices: Ints, moment: Moment, follow: Follow, flows: FlowFilter | None
 ) -> Ways:
-    graph = among(view, first, np.unique(vertices), moment, follow, flows)
+    graph = among(view, first, distinct(vertices), moment, follow, flows)
     return Ways(graph, int(np.searchsorted(graph.vertices, last)))
 
 

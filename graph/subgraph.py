@@ -100,12 +100,22 @@ def among(
     It does not tell hops: they are 0.
     """
     rows = allowed(view, follow, flows).of(view, view.holding(view.down.of_many(vertices), moment))
-    tails, heads = (np.searchsorted(vertices, view.rows[end][rows]) for end in ("source", "target"))
-    heads[heads == len(vertices)] = 0
-    inside = vertices[heads] == view.rows["target"][rows]
+    tails, heads = (_places(view, vertices, view.rows[end][rows]) for end in ("source", "target"))
+    inside = heads >= 0
     rows, tails, heads = rows[inside], tails[inside], heads[inside]
     hops = np.zeros(len(vertices), np.int32)
     return _made(view, moment, int(np.searchsorted(vertices, start)), vertices, hops, rows, tails, heads, True)
+
+
+def _places(view: View, vertices: Ints, ends: Ints) -> Ints:
+    """Of each end its place among the vertices (ascending); -1 for none."""
+    if len(ends) * 64 > view.vertices:
+        place = np.full(view.vertices, -1, np.int32)
+        place[vertices] = np.arange(len(vertices), dtype=np.int32)
+        return place[ends]
+    places = np.minimum(np.searchsorted(vertices, ends), len(vertices) - 1)
+    found: Ints = np.where(vertices[places] == ends, places, -1)
+    return found
 
 
 def _made(

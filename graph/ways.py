@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from graph.networks import adjacency, count_paths, distances, topological
+from graph.networks import adjacency, count_paths, distances, distinct, topological
 from graph.subgraph import Subgraph
 from graph.topology import Ints
 
@@ -97,7 +97,7 @@ class Ways:
         also = whole_of[tails] >= 0
         tails, heads = np.concatenate([tails, whole_of[tails[also]]]), np.concatenate([heads, heads[also]])
         second = heads != self._one[self._asset[heads]]
-        told = np.unique((tails * count + self._asset[heads]) * 2 + second)
+        told = distinct((tails * count + self._asset[heads]) * 2 + second)
         told = told[np.concatenate([[True], told[1:] // 2 != told[:-1] // 2])] if len(told) else told
         targets = told // 2 % count
         return told // 2 // count, targets, self._one[targets] + told % 2

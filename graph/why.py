@@ -20,6 +20,7 @@ from graph.networks import (
     UNCUTTABLE,
     Tree,
     adjacency,
+    distinct,
     dominator_tree,
     greatest_flow,
     lost_without_pairs,
@@ -203,7 +204,7 @@ class Why:
                 return 0
         offsets, heads, arcs = self._around
         seen = spread(np.array([graph.start]), offsets, heads, arcs, closed)
-        left = np.unique(self.place[seen])
+        left = distinct(self.place[seen])
         return int(weights.sum() - weights[left].sum())
 
     @cached_property
@@ -254,6 +255,8 @@ class _Problem:
     """The group of each item."""
     names: list[tuple[int, int]]
     """The ends of each group of flows."""
+    _item_tails: Ints
+    _item_heads: Ints
     _open_tails: Ints
     _open_heads: Ints
     """The arcs that are never cut."""
@@ -290,11 +293,12 @@ class _Problem:
     def _arc_items(self) -> None:
         why, size = self._why, len(self._why.assets)
         flows = np.nonzero(self._flow)[0]
-        ends = np.unique(self._tails[flows].astype(np.int64) * self._vertices + self._heads[flows])
+        ends = distinct(self._tails[flows].astype(np.int64) * self._vertices + self._heads[flows])
         self._item_tails, self._item_heads = ends // self._vertices, ends % self._vertices
         pairs = why.place[self._item_tails] * size + why.place[self._item_heads]
-        distinct, self.group_of = np.unique(pairs, return_inverse=True)
-        self.names = [divmod(pair, size) for pair in distinct.tolist()]
+        joined, groups = np.unique(pairs, return_inverse=True)
+        self.group_of = groups
+        self.names = [divmod(pair, size) for pair in joined.tolist()]
         if why.lineage.direction is Direction.UPSTREAM:
             self.names = [(source, target) for target, source in self.names]
         self._open_tails, self._open_heads = self._tails[~self._flow], self._heads[~self._flow]
@@ -332,7 +336,7 @@ class _Problem:
             total, items = self._separate(prices)
             if total >= UNCUTTABLE:
                 return UNCUTTABLE
-            groups = np.unique(self.group_of[items])
+            groups = distinct(self.group_of[items])
             chosen = sorted({*removed, *groups.tolist()})
             if not self._found or len(chosen) < len(self._found[-1]):
                 self._found.append(chosen)
