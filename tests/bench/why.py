@@ -51,7 +51,7 @@ def _bottlenecks(_: World, view: View, lineage: Lineage) -> Iterator[Figure]:
     why = Why(lineage)
     passages = why.passages(consumers)
     ours = {passage.asset: passage.cuts_off for passage in passages.page(0, len(passages))}
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[int] = nx.DiGraph()
     graph.add_edges_from(zip(why.graph.tails.tolist(), why.graph.heads.tolist(), strict=True))
     theirs = _through_ports(why, consumers, nx.immediate_dominators(graph, why.graph.start))
     assert all(ours.get(asset, 0) >= count for asset, count in theirs.items()), "one port cuts off what both do not"
@@ -120,7 +120,7 @@ def _paths(made: World, view: View, lineage: Lineage) -> Iterator[Figure]:
     number = {key: place for place, key in enumerate(made.keys)}
     consumers = [lineage.key(row) for row in selected(lineage, AssetFilter(kinds=(AssetKind.CONSUMER,))).tolist()]
     target = max(consumers, key=lambda key: (int(upstream[number[key]]), str(key)))
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[int] = nx.DiGraph()
     graph.add_edges_from(zip(made.source.tolist(), made.target.tolist(), strict=True))
     ends = number[source], number[target]
     between = graph.subgraph(({ends[0]} | nx.descendants(graph, ends[0])) & ({ends[1]} | nx.ancestors(graph, ends[1])))
