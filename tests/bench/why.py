@@ -123,7 +123,8 @@ def _paths(made: World, view: View, lineage: Lineage) -> Iterator[Figure]:
     graph: nx.DiGraph[int] = nx.DiGraph()
     graph.add_edges_from(zip(made.source.tolist(), made.target.tolist(), strict=True))
     ends = number[source], number[target]
-    between = graph.subgraph(({ends[0]} | nx.descendants(graph, ends[0])) & ({ends[1]} | nx.ancestors(graph, ends[1])))
+    after, before = nx.descendants(graph, ends[0]), nx.ancestors(graph, ends[1])
+    between = nx.DiGraph(graph.subgraph((after | {ends[0]}) & (before | {ends[1]})))
 
     def theirs() -> list[list[int]]:
         chosen = []
