@@ -1,19 +1,18 @@
 """Paths between two assets: which flows lead from one to the other, shortest first."""
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
 from graph.keys import AssetKey
 from graph.model import REFINES_FIRST, Basis, Flow
-from graph.ports import Port, Step
+from graph.networks import distinct
+from graph.subgraph import among
 from graph.topology import Ints, Moment, View
-from graph.walk import Direction, FlowFilter, Follow, Reach, allowed, located, reached
-
-if TYPE_CHECKING:  # it takes a tenth of the service's start, and only paths need it
-    import networkx as nx
+from graph.walk import Direction, FlowFilter, Follow, located, reached, walking
+from graph.ways import Step as Leg
+from graph.ways import Ways
 
 
 class Hop(NamedTuple):
@@ -33,8 +32,17 @@ class Path(NamedTuple):
     hops: tuple[Hop, ...]
 
 
-_Vertex = tuple[str, int]
-"""A key's text and a port: names that do not depend on the order in which a store numbered things."""
+class Count(NamedTuple):
+    """How many paths there are. Two are the same when they pass from asset to asset in the same way, whatever the jobs.
+
+    `every` is None when some flows lead round (`cyclic`): counting those that come nowhere twice takes longer than
+    anybody waits. Of the shortest, of `length` flows, the number is exact all the same.
+    """
+
+    every: int | None
+    shortest: int
+    length: int
+    cyclic: bool
 
 
 def paths(
@@ -51,90 +59,131 @@ def paths(
     Shortest first, then in the order of the keys. No path: an empty list; none leads to a start's own parts or container.
     Raises NotFound for either end.
     """
+    ends = _ends(view, source, target, moment)
+    if ends is None:
+        return []
+    between = _shortest if at_most == 1 else _between
+    ways = between(view, *ends, moment, follow, flows)
+    return [] if ways is None else [_path(ways, legs) for legs in islice(ways.listed(), at_most)]
+
+
+def count_paths(
+    view: View,
+    source: AssetKey,
+    target: AssetKey,
+    moment: Moment,
+    follow: Follow = Follow.VALUES,
+    flows: FlowFilter | None = None,
+) -> Count:
+    """How many paths `paths` could list. Raises NotFound for either end."""
+    ends = _ends(view, source, target, moment)
+    ways = None if ends is None else _between(view, *ends, moment, follow, flows)
+    if ways is None:
+        return Count(0, 0, 0, False)
+    return Count(ways.count(), ways.count_shortest(), ways.shortest, ways.cyclic)
+
+
+def _ends(view: View, source: AssetKey, target: AssetKey, moment: Moment) -> tuple[int, int] | None:
+    """The vertices between which to look; None when the target belongs to the source."""
     first, last = located(view, source, moment), located(view, target, moment)
     if last in {first, view.container[first], *view.parts_of(first)}:
-        return []
-    down = _hops(view, reached(view, view.whole[[first]], Direction.DOWNSTREAM, moment, follow, flows))
-    up = _hops(view, reached(view, view.any[[last]], Direction.UPSTREAM, moment, follow, flows))
-    between = (down >= 0) & (up >= 0)
-    if at_most == 1:  # only what lies on some shortest path
-        between &= down + up == down[view.any[last]]
-    if not between[view.any[last]]:
-        return []
-    graph, hops = _subgraph(view, between, moment, follow, flows)
-    ends = _name(view, int(view.whole[first])), _name(view, int(view.any[last]))
-    found: dict[Path, None] = {}
-    for vertices in _shortest_first(graph, *ends, at_most):
-        found.setdefault(_path(view, vertices, hops))
-        if len(found) == at_most:
-            break
-    return sorted(found, key=lambda path: (len(path.hops), [str(hop.flow) for hop in path.hops]))
+        return None
+    return int(view.whole[first]), int(view.any[last])
 
 
-def _hops(view: View, reach: Reach) -> Ints:
-    hops = np.full(view.vertices, -1, np.int32)
-    hops[reach.vertices] = reach.hops
-    return hops
+def _between(
+    view: View, first: int, last: int, moment: Moment, follow: Follow, flows: FlowFilter | None
+) -> Ways | None:
+    """All that lies on some path: walked from the end that is sooner done, then back within what was met."""
+    ahead, behind = (
+        _Side(view, first, Direction.DOWNSTREAM, moment, follow, flows),
+        _Side(view, last, Direction.UPSTREAM, moment, follow, flows),
+    )
+    while not (ahead.done or behind.done):
+        side = ahead if len(ahead.vertices) <= len(behind.vertices) else behind
+        side.go_on(2 * side.depth + 1)
+    side, other = (ahead, behind) if ahead.done else (behind, ahead)
+    if other.start not in side.vertices:
+        return None
+    vertices, _ = other.within(np.array([other.start]), side.vertices)
+    return _ways(view, first, last, vertices, moment, follow, flows)
 
 
-def _shortest_first(
-    graph: "nx.DiGraph[_Vertex]", source: _Vertex, target: _Vertex, at_most: int
-) -> Iterator[list[_Vertex]]:
-    import networkx as nx  # noqa: PLC0415
-
-    if at_most == 1:
-        yield nx.dijkstra_path(graph, source, target)
-    else:
-        yield from nx.shortest_simple_paths(graph, source, target, weight="weight")
+# The shortest one, searched from both ends: costs nothing for what lies elsewhere, however large the graph
 
 
-class _Crossing(NamedTuple):
-    via: int
-    strength: int
+class _Side:
+    """What was reached from one end, and how far; so far to `depth`, or to the end (`done`)."""
+
+    def __init__(
+        self, view: View, start: int, direction: Direction, moment: Moment, follow: Follow, flows: FlowFilter | None
+    ) -> None:
+        self.start, self._about = start, (direction, moment, follow, flows)
+        self._view = view
+        self.go_on(0)
+
+    def go_on(self, depth: int) -> None:
+        """Walks again, farther: levels grow so fast that all the walks cost little more than the last."""
+        self.depth = depth
+        self.vertices, self.hops = reached(self._view, np.array([self.start]), *self._about, depth)
+        self.done = len(self.hops) == 0 or int(self.hops[-1]) < depth
+
+    def within(self, starts: Ints, among: Ints) -> tuple[Ints, Ints]:
+        """What is reached from `starts` in the same direction, entering nothing but `among`; nearest first."""
+        with walking(self._view, starts, *self._about, within=among) as walked:
+            return walked.reach()
 
 
-def _subgraph(
-    view: View,
-    between: "np.ndarray[tuple[int], np.dtype[np.bool_]]",
-    moment: Moment,
-    follow: Follow,
-    flows: FlowFilter | None,
-) -> "tuple[nx.DiGraph[_Vertex], dict[tuple[_Vertex, _Vertex], _Crossing]]":
-    rows = view.holding(view.down.of_many(np.nonzero(between)[0]), moment)
-    rows = allowed(view, follow, flows).of(view, rows)
-    rows = rows[between[view.rows["target"][rows]]]
-    columns = [view.rows[name][rows].tolist() for name in ("source", "target", "via", "strength", "step")]
-    edges: dict[tuple[_Vertex, _Vertex], int] = {}
-    hops: dict[tuple[_Vertex, _Vertex], _Crossing] = {}
-    for source, target, via, strength, step in zip(*columns, strict=True):
-        pair = _name(view, source), _name(view, target)
-        edges[pair] = min(edges.get(pair, 1), 1 if step & Step.FLOW else 0)
-        if step & Step.FLOW:
-            crossing = _Crossing(via, strength)
-            best = hops.get(pair)
-            hops[pair] = crossing if best is None else min(crossing, best, key=lambda c: (c.strength, view.keys[c.via]))
-    import networkx as nx  # noqa: PLC0415
-
-    graph: nx.DiGraph[_Vertex] = nx.DiGraph()
-    graph.add_weighted_edges_from((source, target, edges[source, target]) for source, target in sorted(edges))
-    return graph, {pair: crossing for pair, crossing in hops.items() if edges[pair]}
+def _shortest(
+    view: View, first: int, last: int, moment: Moment, follow: Follow, flows: FlowFilter | None
+) -> Ways | None:
+    """All that lies on some shortest path."""
+    ahead = _Side(view, first, Direction.DOWNSTREAM, moment, follow, flows)
+    behind = _Side(view, last, Direction.UPSTREAM, moment, follow, flows)
+    while not len(met := _common(ahead.vertices, behind.vertices)):
+        if ahead.done or behind.done:
+            return None
+        side = ahead if len(ahead.vertices) <= len(behind.vertices) else behind
+        side.go_on(side.depth + 1)
+    # Each shortest path passes what met, after as many flows; from there it leads back to both ends by the shortest way.
+    found = [met]
+    for side, other in ((ahead, behind), (behind, ahead)):
+        order = np.argsort(side.vertices)
+        vertices, hops = other.within(met, side.vertices)
+        found.append(
+            vertices[side.hops[order][np.searchsorted(side.vertices, vertices, sorter=order)] + hops == side.depth]
+        )
+    return _ways(view, first, last, np.concatenate(found), moment, follow, flows)
 
 
-def _name(view: View, vertex: int) -> _Vertex:
-    return view.keys[int(view.vertex_asset[vertex])], int(view.vertex_port[vertex])
+def _common(some: Ints, others: Ints) -> Ints:
+    """What is in both, each of which holds nothing twice."""
+    ordered = np.sort(np.concatenate([some, others]))
+    both: Ints = ordered[1:][ordered[1:] == ordered[:-1]]
+    return both
 
 
-def _path(view: View, vertices: Sequence[_Vertex], hops: "dict[tuple[_Vertex, _Vertex], _Crossing]") -> Path:
-    """The flows crossed; one from an alias is told as leaving from its version, one of requests from the feature carried."""
-    path: list[Hop] = []
-    leaving = AssetKey.parse(vertices[0][0])
-    for source, target in pairwise(vertices):
-        key = AssetKey.parse(source[0])
-        if source[1] != Port.REQUESTS and not key.is_alias:
-            leaving = key
-        crossing = hops.get((source, target))
-        if crossing is not None:
-            stored = Flow(key, AssetKey.parse(target[0]), view.key(crossing.via) if crossing.via else None)
-            basis = Basis.INFERRED if source[1] == Port.REQUESTS else REFINES_FIRST[crossing.strength]
-            path.append(Hop(Flow(leaving, stored.target, stored.via), basis, stored))
-    return Path(tuple(path))
+def _ways(
+    view: View, first: int, last: int, vertices: Ints, moment: Moment, follow: Follow, flows: FlowFilter | None
+) -> Ways:
+    graph = among(view, first, distinct(vertices), moment, follow, flows)
+    return Ways(graph, int(np.searchsorted(graph.vertices, last)))
+
+
+def _path(ways: Ways, legs: tuple[Leg, ...]) -> Path:
+    return Path(tuple(_hop(ways, leg) for leg in legs))
+
+
+def _hop(ways: Ways, leg: Leg) -> Hop:
+    """The flow with its best evidence: the strongest, then straight before by alias, then by the keys."""
+    graph, view = ways.graph, ways.graph.view
+    source, target = (int(ways.assets[end]) for end in (leg.source, leg.target))
+
+    def rank(arc: int) -> tuple[int, bool, str, str]:
+        stored = int(graph.stored[arc])
+        return int(graph.strength[arc]), stored != source, view.keys[int(graph.via[arc])], view.keys[stored]
+
+    best = min(ways.rows(leg).tolist(), key=rank)
+    via = int(graph.via[best])
+    stored = Flow(view.key(int(graph.stored[best])), view.key(target), view.key(via) if via else None)
+    return Hop(Flow(view.key(source), stored.target, stored.via), REFINES_FIRST[int(graph.strength[best])], stored)

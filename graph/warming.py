@@ -2,39 +2,55 @@
 
 from contextlib import nullcontext
 
+import numpy as np
+
 from graph.impact import when_felt
 from graph.keys import AssetKey
-from graph.model import Assertion, Basis, Flow, Known, StoredAssertion
+from graph.model import Assertion, Basis, Flow, Known, StoredAssertion, Subject
+from graph.paths import count_paths, paths
 from graph.retelling import retell
 from graph.stores.contract import Revision
 from graph.tables import Tables
 from graph.time import Interval
 from graph.topology import Moment
 from graph.walk import Direction, FlowFilter, walk
+from graph.why import Remove, Why
 
 
 def warm() -> None:
     """Asks a graph of a few assets all that makes a loop run. The first time ever takes seconds."""
+    table, column, job, result, derived, *readers = (AssetKey.parse(text) for text in _KEYS)
+    now, reader = Moment(1, 1), readers[0]
     tables = Tables()
-    keys = [AssetKey.parse(text) for text in _KEYS]
-    table, column, readers = keys[0], keys[1], keys[2:]
-    flows = [Flow(source, reader) for source in (table, column) for reader in readers]
-    told = [Assertion(subject, "warm", Basis.OBSERVED, Interval(1)) for subject in (table, column, *flows)]
-    opened = tuple(StoredAssertion(number, said, Known(1)) for number, said in enumerate(told))
-    retell(tables, Revision(1, 1, None, "", opened, (), {table: (told[0],), column: (told[1],)}))
+    retell(tables, _told([table, column], [Flow(table, job), Flow(job, result), Flow(column, derived)], readers))
     for _ in range(2):
         view = tables.view()
-        for at in (Moment(1, 1), Moment(0, 1)):
-            for direction in Direction:
-                for key in (table, readers[0]):
-                    if at.at:
-                        when_felt(walk(view, key, direction, at, flows=FlowFilter(bases=[*Basis])))
-            view.remember(at)
+        for direction in Direction:
+            for key in (table, reader):
+                when_felt(walk(view, key, direction, now, flows=FlowFilter(bases=[*Basis])))
+        view.remember(Moment(0, 1))
         tables.compact(nullcontext())
+    lineage = walk(view, table, Direction.DOWNSTREAM, now)
+    why, every = Why(lineage), np.arange(len(lineage))
+    why.passages(every)
+    for remove in Remove:
+        why.alone(why.cut(every[-1:], remove).members, every)
+    for at_most in (1, 2):
+        paths(view, table, reader, now, at_most=at_most)
+    count_paths(view, table, reader, now)
 
 
-_RUN = "00000000-0000-0000-0000-000000000000"
-_KEYS = ("dataset:w/a", "column:w/a#b", *(f"consumer:w/{name}" for name in "abcde"), "job:w/j", f"run:w/j#{_RUN}")
+def _told(assets: list[AssetKey], flows: list[Flow], readers: list[AssetKey]) -> Revision:
+    subjects: list[Subject] = [*assets, *flows, *(Flow(source, reader) for source in assets for reader in readers)]
+    said = [Assertion(subject, "warm", Basis.OBSERVED, Interval(1)) for subject in subjects]
+    opened = tuple(StoredAssertion(number, each, Known(1)) for number, each in enumerate(said))
+    return Revision(1, 1, None, "", opened, (), dict(zip(assets, zip(said, strict=False), strict=False)))
+
+
+_KEYS = (
+    *("dataset:w/a", "column:w/a#b", "job:w/j", "dataset:w/e", "column:w/e#x"),  # both ports of e are reached
+    *(f"consumer:w/{name}" for name in "abcdefgh"),
+)
 
 
 if __name__ == "__main__":

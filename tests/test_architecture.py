@@ -62,6 +62,7 @@ def test_the_graph_knows_neither_web_nor_environment_nor_clock() -> None:
         "json",
         "operator",
         "bisect",
+        "heapq",
         "mmap",
         "struct",
         "zlib",

@@ -19,6 +19,7 @@ from app.graphql.paging import decode_cursor, encode_cursor, page_info, page_siz
 from app.graphql.problems import InvalidInputProblem, RevisionUnavailableProblem, UnknownAssetProblem
 from app.graphql.types import Asset, AtHand, FlowNode, asset, assets_at, flow_node
 from app.graphql.usage import Usage, usage_of
+from app.graphql.why import Explained, PathCount, WhyNode, path_count
 from app.http.tables import json_columns
 from app.service import When
 from graph.impact import When as Felt
@@ -28,8 +29,8 @@ from graph.neighbours import HeldFlow, arrows_walked
 from graph.paths import Path
 from graph.summary import count_by_kind, count_by_owner, count_by_when
 from graph.time import instant, moment
-from graph.topology import KIND_CODE, Label, Moment
-from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage
+from graph.topology import KIND_CODE, Ints, Label, Moment, View
+from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected
 
 strawberry.enum(Direction, name="Direction")
 strawberry.enum(Follow, name="Follow", description="What a walk follows: differing content, or loss.")
@@ -276,6 +277,15 @@ class LineageNode:
             },
         )
 
+    @strawberry.field(description="What the answer passes through, and what would cut it off.")
+    def why(self) -> WhyNode:
+        lineage, rows, question = self.answered.lineage, self.answered.rows, self.answered.question
+
+        def chosen(targets: AssetFilterInput | None) -> Ints:
+            return rows if targets is None else selected(lineage, asset_filter(targets))
+
+        return WhyNode(answered=Explained(lineage, rows, question.flows, question.depth), chosen=chosen)
+
 
 def _edges(answered: Answer, start: int, size: int) -> list[LineageEdge]:
     """A page of rows."""
@@ -305,9 +315,14 @@ class PathNode:
 
 @strawberry.type(description="The shortest paths, shortest first. None: there is no path at this moment.")
 class Paths:
+    asked: strawberry.Private[tuple[View, tuple[AssetKey, AssetKey], Moment, Follow, FlowFilter]]
     revision: int
     at: datetime
     paths: list[PathNode]
+
+    @strawberry.field(description="How many paths there are in all, not only those listed.")
+    async def count(self, info: Info) -> PathCount:
+        return await path_count(info.context, *self.asked)
 
 
 LineageResult = Annotated[

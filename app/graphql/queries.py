@@ -151,12 +151,18 @@ class Query(AlertQuery, BulkQuery, CheckQuery):
             view, then = await headwater.moment(when(at, known_at, at_least_revision))
             ends = key_of(source), key_of(target)
             count = max(1, min(first, 50))
-            found = await headwater.in_thread(paths, view, *ends, then, follow, flow_filter(flows), count)
+            wanted = flow_filter(flows)
+            found = await headwater.in_thread(paths, view, *ends, then, follow, wanted, count)
         except GraphError as error:
             return problem(error)  # type: ignore[return-value]  # asking meets only these
         asked = moment(then.at)
         assert asked is not None
-        return Paths(revision=then.revision, at=asked, paths=[path_node(path, then) for path in found])
+        return Paths(
+            asked=(view, ends, then, follow, wanted),
+            revision=then.revision,
+            at=asked,
+            paths=[path_node(path, then) for path in found],
+        )
 
     @strawberry.field(description="The commits after a revision, in order.")
     async def revisions(self, info: Info, since: int = 0, first: int = 50) -> list[RevisionNode]:

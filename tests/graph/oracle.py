@@ -13,7 +13,7 @@ from graph.stores.contract import Store
 from graph.time import FOREVER
 from graph.walk import AssetFilter, Direction, FlowFilter, Follow
 
-_GRAINED = {AssetKind.DATASET, AssetKind.FEATURE_VIEW, AssetKind.MODEL, AssetKind.JOB, AssetKind.RUN}
+GRAINED = {AssetKind.DATASET, AssetKind.FEATURE_VIEW, AssetKind.MODEL, AssetKind.JOB, AssetKind.RUN}
 _FAILING = {AssetKind.JOB, AssetKind.RUN, AssetKind.FEATURE_VIEW}
 _AGEING = {AssetKind.RUN, AssetKind.MODEL_VERSION}
 _BOTH = frozenset(Follow)
@@ -209,8 +209,8 @@ class Oracle:
     ) -> Answer:
         asset = self.version_of(start)
         assert asset is not None
-        edges = self._walkable(follow, flows)
-        hops = _distances(edges, _first(asset, direction), direction, depth)
+        edges = self.walkable(follow, flows)
+        hops = distances(edges, first_of(asset, direction), direction, depth)
         uncounted = {asset, asset.container, *self.parts(asset)}
         answer = {}
         for key in sorted({vertex.key for vertex in hops}):
@@ -232,14 +232,14 @@ class Oracle:
     ) -> dict[AssetKey, When]:
         asset = self.version_of(start)
         assert asset is not None
-        first = _first(asset, direction)
-        edges = self._walkable(follow, flows)
-        reached = {vertex.key for vertex in _distances(edges, first, direction, depth)}
+        first = first_of(asset, direction)
+        edges = self.walkable(follow, flows)
+        reached = {vertex.key for vertex in distances(edges, first, direction, depth)}
         history = {key for key in reached - {asset} if key.kind in _AGEING and not self._is_of_use(key)}
         spared = [edge for edge in edges if edge.source.key not in history and edge.target.key not in history]
-        soon = {vertex.key for vertex in _distances(spared, first, direction, depth)}
+        soon = {vertex.key for vertex in distances(spared, first, direction, depth)}
         live = [edge for edge in spared if not edge.built]
-        now = {vertex.key for vertex in _distances(live, first, direction, depth)}
+        now = {vertex.key for vertex in distances(live, first, direction, depth)}
         return {
             key: When.NOW if key in now else When.NEXT_TRAINING if key in soon else When.HISTORIC
             for key in self.walk(start, direction, follow, flows, depth).assets
@@ -250,8 +250,8 @@ class Oracle:
     ) -> set[tuple[tuple[AssetKey, AssetKey], ...]]:
         """All shortest ones, each as the ends of its flows."""
         first, last = Vertex(source, "whole"), Vertex(target, "any")
-        edges = self._walkable(follow, flows)
-        hops = _distances(edges, first, Direction.DOWNSTREAM, None)
+        edges = self.walkable(follow, flows)
+        hops = distances(edges, first, Direction.DOWNSTREAM, None)
         if last not in hops:
             return set()
         found: set[tuple[tuple[AssetKey, AssetKey], ...]] = set()
@@ -276,7 +276,7 @@ class Oracle:
         bases = [e.told.basis for e in self.edges if e.told and (e.source.key, e.target.key) == (source, target)]
         return min(bases, key=REFINES_FIRST.index)
 
-    def _walkable(self, follow: Follow, flows: FlowFilter | None) -> list[Edge]:
+    def walkable(self, follow: Follow, flows: FlowFilter | None) -> list[Edge]:
         wanted = flows or FlowFilter()
         return [
             edge
@@ -294,8 +294,8 @@ class Oracle:
 
     def _is_of_use(self, key: AssetKey) -> bool:
         """Current, or an ancestor of what is."""
-        below = _distances(
-            self._walkable(Follow.VALUES, None), _first(key, Direction.DOWNSTREAM), Direction.DOWNSTREAM, None
+        below = distances(
+            self.walkable(Follow.VALUES, None), first_of(key, Direction.DOWNSTREAM), Direction.DOWNSTREAM, None
         )
         return any(vertex.key.kind in _AGEING and self._is_current(vertex.key) for vertex in below)
 
@@ -315,7 +315,7 @@ class Oracle:
 def _steps(key: AssetKey) -> Iterator[Edge]:
     whole, some = Vertex(key, "whole"), Vertex(key, "any")
     yield Edge(whole, some, _BOTH, False)
-    if key.kind not in _GRAINED:
+    if key.kind not in GRAINED:
         yield Edge(some, whole, _BOTH, False)
     if key.kind in _FAILING:
         yield Edge(some, whole, frozenset({Follow.LOSS}), False)
@@ -324,11 +324,11 @@ def _steps(key: AssetKey) -> Iterator[Edge]:
         yield Edge(some, Vertex(key.container, "any"), _BOTH, False)
 
 
-def _first(key: AssetKey, direction: Direction) -> Vertex:
+def first_of(key: AssetKey, direction: Direction) -> Vertex:
     return Vertex(key, "whole" if direction is Direction.DOWNSTREAM else "any")
 
 
-def _distances(edges: Collection[Edge], first: Vertex, direction: Direction, depth: int | None) -> dict[Vertex, int]:
+def distances(edges: Collection[Edge], first: Vertex, direction: Direction, depth: int | None) -> dict[Vertex, int]:
     """Fewest flows from `first` to each vertex, at most `depth`: relaxed until nothing gets shorter."""
     hops, shorter = {first: 0}, True
     while shorter:

@@ -1,0 +1,204 @@
+"""The part of the graph that an answer walked: its ports, numbered from 0, and the arcs between them.
+
+Here aliases and what requests carry are resolved: a flow that leaves from an alias leaves from the version that it names,
+and what a served version needs flows from the feature straight to the deployment, as paths tell it. So every vertex is
+a port of an asset, and every arc is a step (between ports, or part and container) or a flow that can be told.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from graph.model import REFINES_FIRST, Basis
+from graph.ports import Port, Step
+from graph.topology import ALIAS_CODE, Bools, Ints, Moment, View
+from graph.walk import Direction, FlowFilter, Follow, allowed, reached
+
+_INFERRED = REFINES_FIRST.index(Basis.INFERRED)
+
+
+@dataclass(frozen=True, slots=True)
+class Subgraph:
+    """Columns by vertex: `vertices` (their numbers in the view, ascending), `assets`, `hops` from the start.
+
+    Columns by arc: `tails` and `heads` (places in `vertices`) lead away from the start, whatever the direction; `flow`
+    tells flows from steps; and of a flow `strength` (as in REFINES_FIRST), `via` and `stored`, the asset that its assertion
+    leaves from: the upstream end itself, or the alias or version that stands between.
+    """
+
+    view: View
+    moment: Moment
+    start: int
+    """The place of the first vertex."""
+    vertices: Ints
+    assets: Ints
+    hops: Ints
+    tails: Ints
+    heads: Ints
+    flow: Bools
+    strength: Ints
+    via: Ints
+    stored: Ints
+
+    def within(self, keep: Bools) -> "Subgraph":
+        """Only the vertices to keep, the first among them."""
+        place = np.cumsum(keep) - 1
+        arcs = keep[self.tails] & keep[self.heads]
+        return Subgraph(
+            self.view,
+            self.moment,
+            int(place[self.start]),
+            self.vertices[keep],
+            self.assets[keep],
+            self.hops[keep],
+            place[self.tails[arcs]],
+            place[self.heads[arcs]],
+            self.flow[arcs],
+            self.strength[arcs],
+            self.via[arcs],
+            self.stored[arcs],
+        )
+
+
+def walked(
+    view: View,
+    start: int,
+    direction: Direction,
+    moment: Moment,
+    follow: Follow = Follow.VALUES,
+    flows: FlowFilter | None = None,
+    depth: int | None = None,
+) -> Subgraph:
+    """What a walk from the vertex `start` meets, with all that it followed."""
+    vertices, hops = _reach(view, start, direction, moment, follow, flows, depth)
+    downstream = direction is Direction.DOWNSTREAM
+    rows = (view.down if downstream else view.up).of_many(vertices)
+    rows = allowed(view, follow, flows).of(view, view.holding(rows, moment))
+    place = np.full(view.vertices, -1, np.int32)
+    place[vertices] = np.arange(len(vertices), dtype=np.int32)
+    tails, heads = (
+        place[view.rows[end][rows]] for end in (("source", "target") if downstream else ("target", "source"))
+    )
+    followed = heads >= 0
+    if depth is not None:
+        followed &= (view.rows["step"][rows] & Step.FLOW == 0) | (hops[tails] < depth)
+    return _made(
+        view, moment, int(place[start]), vertices, hops, rows[followed], tails[followed], heads[followed], downstream
+    )
+
+
+def among(
+    view: View,
+    start: int,
+    vertices: Ints,
+    moment: Moment,
+    follow: Follow = Follow.VALUES,
+    flows: FlowFilter | None = None,
+) -> Subgraph:
+    """These vertices (ascending), and all between them downstream; costs nothing for the rest of the graph.
+
+    It does not tell hops: they are 0.
+    """
+    rows = allowed(view, follow, flows).of(view, view.holding(view.down.of_many(vertices), moment))
+    tails, heads = (_places(view, vertices, view.rows[end][rows]) for end in ("source", "target"))
+    inside = heads >= 0
+    rows, tails, heads = rows[inside], tails[inside], heads[inside]
+    hops = np.zeros(len(vertices), np.int32)
+    return _made(view, moment, int(np.searchsorted(vertices, start)), vertices, hops, rows, tails, heads, True)
+
+
+def _places(view: View, vertices: Ints, ends: Ints) -> Ints:
+    """Of each end its place among the vertices (ascending); -1 for none."""
+    if len(ends) * 64 > view.vertices:
+        place = np.full(view.vertices, -1, np.int32)
+        place[vertices] = np.arange(len(vertices), dtype=np.int32)
+        return place[ends]
+    places = np.minimum(np.searchsorted(vertices, ends), len(vertices) - 1)
+    found: Ints = np.where(vertices[places] == ends, places, -1)
+    return found
+
+
+def _made(
+    view: View,
+    moment: Moment,
+    start: int,
+    vertices: Ints,
+    hops: Ints,
+    rows: Ints,
+    tails: Ints,
+    heads: Ints,
+    downstream: bool,
+) -> Subgraph:
+    leaves = view.rows["source"][rows]
+    whole = Subgraph(
+        view,
+        moment,
+        start,
+        vertices,
+        view.vertex_asset[vertices],
+        hops,
+        tails,
+        heads,
+        view.rows["step"][rows] & Step.FLOW != 0,
+        np.where(view.vertex_port[leaves] == Port.REQUESTS, _INFERRED, view.rows["strength"][rows]),
+        view.rows["via"][rows],
+        view.vertex_asset[leaves],
+    )
+    return _resolved(whole, downstream)
+
+
+def _reach(
+    view: View,
+    start: int,
+    direction: Direction,
+    moment: Moment,
+    follow: Follow,
+    flows: FlowFilter | None,
+    depth: int | None,
+) -> tuple[Ints, Ints]:
+    """The vertices reached, ascending, and the hops to each."""
+    reach = reached(view, np.array([start]), direction, moment, follow, flows, depth)
+    order = np.argsort(reach.vertices)
+    return reach.vertices[order], reach.hops[order]
+
+
+def _resolved(graph: Subgraph, downstream: bool) -> Subgraph:
+    """Without aliases and what requests carry: each flow out of one leaves from what leads there."""
+    view = graph.view
+    stands = (view.kind[graph.assets] == ALIAS_CODE) | (view.vertex_port[graph.vertices] == Port.REQUESTS)
+    if not stands.any():
+        return graph
+    upper, lower = (graph.tails, graph.heads) if downstream else (graph.heads, graph.tails)
+    into: dict[int, list[int]] = {}
+    for arc in np.nonzero(stands[lower])[0].tolist():
+        into.setdefault(int(lower[arc]), []).append(int(upper[arc]))
+
+    def leading_to(vertex: int) -> list[int]:
+        found: list[int] = []
+        for before in into.get(vertex, ()):
+            found += leading_to(before) if stands[before] else [before]
+        return list(dict.fromkeys(found))
+
+    out = np.nonzero(stands[upper] & ~stands[lower])[0]
+    sources = {vertex: leading_to(vertex) for vertex in np.unique(upper[out]).tolist()}
+    arcs = [(arc, source) for arc in out.tolist() for source in sources[int(upper[arc])]]
+    kept = np.nonzero(~stands[upper] & ~stands[lower])[0]
+    chosen = np.concatenate([kept, np.array([arc for arc, _ in arcs], np.int64)])
+    upper = np.concatenate([upper[kept], np.array([source for _, source in arcs], np.int64)])
+    lower = lower[chosen]
+    tails, heads = (upper, lower) if downstream else (lower, upper)
+    resolved = Subgraph(
+        view,
+        graph.moment,
+        graph.start,
+        graph.vertices,
+        graph.assets,
+        graph.hops,
+        tails,
+        heads,
+        graph.flow[chosen],
+        graph.strength[chosen],
+        graph.via[chosen],
+        graph.stored[chosen],
+    )
+    return resolved.within(~stands)
