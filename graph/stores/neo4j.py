@@ -47,12 +47,16 @@ T = TypeVar("T")
 
 Commit: TypeAlias = tuple[Changes, Operation, Instant]
 
+Answer: TypeAlias = tuple[str, Receipt]
+"""The digest of an operation, and the receipt that it was given."""
+
 _BACKGROUND_SECONDS = 120.0
 _ROWS_PER_SECOND = 1000
 _EXPORT_CHUNK = 50_000
 _SETTLE_CHUNK = 2_000
 _FORGET_CHUNK = 10_000
 _FOLLOW_CHUNK = 50_000
+_SMALL = 100
 
 
 class Neo4jStore:
@@ -75,6 +79,10 @@ class Neo4jStore:
             raise
         self._whole = 0
         self._recent = RecentRevisions()
+        self._answers: GroupCommit[str, Mapping[str, Answer]] = GroupCommit(self._read_answers)
+        self._beliefs: GroupCommit[Collection[Subject], Mapping[Subject, tuple[Assertion, ...]]] = GroupCommit(
+            self._read_beliefs
+        )
         self._commits: GroupCommit[Commit, Receipt] = GroupCommit(self._commit_group)
 
     # Writing
@@ -148,8 +156,13 @@ class Neo4jStore:
         return self._db.read(self._head)
 
     def believed(self, subjects: Collection[Subject]) -> Mapping[Subject, tuple[Assertion, ...]]:
-        found = self._db.read(lambda run: _said_of(run, subjects, "x.known_last IS NULL"))
-        return {subject: tuple(row.assertion for row in rows) for subject, rows in found.items()}
+        return self._beliefs.submit(subjects) if len(subjects) <= _SMALL else self._read_beliefs([subjects])[0]
+
+    def _read_beliefs(self, group: Sequence[Collection[Subject]]) -> list[Mapping[Subject, tuple[Assertion, ...]]]:
+        subjects = {subject: None for asked in group for subject in asked}
+        rows = self._db.read(lambda run: _said_of(run, subjects, "x.known_last IS NULL"))
+        found = {subject: tuple(row.assertion for row in said) for subject, said in rows.items()}
+        return [{subject: found[subject] for subject in asked if subject in found} for asked in group]
 
     def believed_at(
         self, subjects: Collection[Subject], revision: int
@@ -173,7 +186,11 @@ class Neo4jStore:
     def receipt_of(self, operation: Operation) -> Receipt | None:
         if operation.id is None:
             return None
-        return self._db.read(lambda run: _answered(operation, _operations(value(run, _OPERATIONS, ids=[operation.id]))))
+        return _answered(operation, self._answers.submit(operation.id))
+
+    def _read_answers(self, group: Sequence[str]) -> list[Mapping[str, Answer]]:
+        answers = self._db.read(lambda run: _operations(value(run, _OPERATIONS, ids=[*group])))
+        return [answers] * len(group)
 
     def changes_since(self, revision: int, limit: int = 1000) -> list[Revision]:
         def read(run: Run) -> list[Revision]:
@@ -320,7 +337,7 @@ class _Draft:
     latest: Instant
     last_asset: int
     last_assertion: int
-    answers: dict[str, tuple[str, Receipt]]
+    answers: dict[str, Answer]
     believed: dict[Subject, list[StoredAssertion]]
     numbers: dict[AssetKey, int]
     versions: dict[AssetKey, int]
@@ -642,11 +659,11 @@ def _revisions(run: Run, rows: Sequence[Sequence[Any]], about: AssetKey | None) 
     ]
 
 
-def _operations(rows: Iterable[Sequence[Any]]) -> dict[str, tuple[str, Receipt]]:
+def _operations(rows: Iterable[Sequence[Any]]) -> dict[str, Answer]:
     return {id_: (digest, Receipt(*answer)) for id_, digest, *answer in rows}
 
 
-def _answered(operation: Operation, answers: Mapping[str, tuple[str, Receipt]]) -> Receipt | None:
+def _answered(operation: Operation, answers: Mapping[str, Answer]) -> Receipt | None:
     if operation.id is None or operation.id not in answers:
         return None
     digest, answer = answers[operation.id]
