@@ -201,7 +201,7 @@ class _Look(NamedTuple):
 
 def _look(flow: Flow, holding: Sequence[Assertion]) -> _Look:
     second, microsecond = divmod(min(span.valid.start for span in holding), 1_000_000)
-    basis = min((span.basis for span in holding), key=SHOWN_FIRST.index)
+    basis = min((span.basis for span in holding), key=SHOWN_FIRST.index) if len(holding) > 1 else holding[0].basis
     origins = tuple(sorted({span.origin for span in holding}))
     via = str(flow.via) if flow.via else None
     return _Look(basis.value, flow.type.timing.value, origins, second, microsecond * 1000, via)
@@ -297,15 +297,26 @@ CREATE (k)-[:PART_OF]->(c)
 
 _FLOWS = """
 UNWIND $groups AS look
-WITH look, datetime({{epochSeconds: look.since_second, nanosecond: look.since_nanosecond}}) AS since
+WITH look, datetime({epochSeconds: look.since_second, nanosecond: look.since_nanosecond}) AS since
 UNWIND look.flows AS flow
-MATCH (s:Key {{number: flow[0]}}) MATCH (t:Key {{number: flow[1]}})
-{} (s)-[f:{} {{id: flow[2]}}]->(t)
-SET f.basis = look.basis, f.timing = look.timing, f.origins = look.origins, f.since = since, f.via = look.via
+MATCH (s:Key {number: flow[0]}) MATCH (t:Key {number: flow[1]})
 """
 
-_NEW_FLOWS = {relationship: _FLOWS.format("CREATE", relationship) for relationship in Relationship}
-_DRAW_FLOWS = {relationship: _FLOWS.format("MERGE", relationship) for relationship in Relationship}
+_NEW_FLOWS = {
+    relationship: f"""{_FLOWS}
+CREATE (s)-[f:{relationship} {{id: flow[2], basis: look.basis, timing: look.timing, origins: look.origins, since: since,
+  via: look.via}}]->(t)
+"""
+    for relationship in Relationship
+}
+
+_DRAW_FLOWS = {
+    relationship: f"""{_FLOWS}
+MERGE (s)-[f:{relationship} {{id: flow[2]}}]->(t)
+SET f.basis = look.basis, f.timing = look.timing, f.origins = look.origins, f.since = since, f.via = look.via
+"""
+    for relationship in Relationship
+}
 
 _ERASE_FLOWS = f"""
 UNWIND $flows AS flow
