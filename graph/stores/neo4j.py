@@ -401,6 +401,7 @@ class _Draft:
                 self.versions[change.subject] = revision
                 said[change.subject] = tuple(row.assertion for row in _in_order(kept))
         self.messages += neo4j_messages.properties(changes.messages, revision, now)
+        closed.sort(key=lambda row: row.number)
         told = Revision(revision, self.latest, operation.id, operation.actor, tuple(opened), tuple(closed), said)
         self.told.append(told)
 
