@@ -64,8 +64,8 @@ class Neo4jStore:
 
     Creating it brings the schema up to date. Raises InvalidInput for the URL, StoreIncompatible for a schema that is
     newer or was changed by hand, StoreUnavailable. A call answers within `request_deadline` seconds or raises
-    StoreUnavailable, but large commits have a second more for each thousand assertions, and `export`, `settle` and
-    `check` take as long as they need, step by step.
+    StoreUnavailable, but large commits, and what they must read before, have a second more for each thousand assertions,
+    and `export`, `settle` and `check` take as long as they need, step by step.
     """
 
     def __init__(self, url: str, *, request_deadline: float = 5.0) -> None:
@@ -160,7 +160,10 @@ class Neo4jStore:
 
     def _read_beliefs(self, group: Sequence[Collection[Subject]]) -> list[Mapping[Subject, tuple[Assertion, ...]]]:
         subjects = {subject: None for asked in group for subject in asked}
-        rows = self._db.read(lambda run: _said_of(run, subjects, "x.known_last IS NULL"))
+        rows = self._db.read(
+            lambda run: _said_of(run, subjects, "x.known_last IS NULL"),
+            self._seconds + len(subjects) / _ROWS_PER_SECOND,
+        )
         found = {subject: tuple(row.assertion for row in said) for subject, said in rows.items()}
         return [{subject: found[subject] for subject in asked if subject in found} for asked in group]
 

@@ -8,7 +8,7 @@ from itertools import islice
 from graph.model import StoredAssertion
 from graph.stores.contract import Revision
 
-MOST_ASSERTIONS = 100_000
+MOST_ASSERTIONS = 20_000
 
 
 class RecentRevisions:
