@@ -624,6 +624,8 @@ def _changes(run: Run, after: int, head: int, limit: int) -> list[Revision]:
     sizes = accumulate(opened + closed for *_, opened, closed in rows)
     fitting = sum(1 for size in sizes if size <= _FOLLOW_CHUNK)
     revisions = _revisions(run, [row[:4] for row in rows[: max(fitting, 1)]], None)
+    if not revisions:
+        return []
     own = {revision.number: _told_of_itself(revision) for revision in revisions}
     where = "x.known_first <= $high AND coalesce(x.known_last > $low, true)"
     bounds = {"low": revisions[0].number, "high": revisions[-1].number}

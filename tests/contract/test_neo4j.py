@@ -133,6 +133,7 @@ class TestReplicas:
         self, neo4j: Neo4jStore, neo4j_url: str
     ) -> None:
         with closing(Neo4jStore(neo4j_url, request_deadline=PATIENCE)) as other:
+            assert other.changes_since(-1) == []
             say(neo4j, asset(str(ORDERS), since=100, tier=1), READS, now=100, by=operation("1"))
             say(other, asset(str(ORDERS), tier=2), now=200, origin="b")
             say(neo4j, asset(str(ORDERS), since=100, tier=3), AMOUNT, now=300)
