@@ -42,6 +42,8 @@ def compose(settings: Settings) -> Starlette:
     rooms = furnish(settings, now, metrics)
 
     def host(store: Store) -> Headwater:
+        with suppress(OSError):  # a folder that cannot be made is told of when the snapshot is written
+            settings.snapshot_path.parent.mkdir(parents=True, exist_ok=True)
         return MeteredHeadwater(store, LineageIndex(store), now, metrics, settings.snapshot_path)
 
     upkeep = Upkeep(

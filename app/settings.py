@@ -6,6 +6,7 @@
 import base64
 import binascii
 import difflib
+import hashlib
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -183,9 +184,12 @@ class Settings(BaseSettings):
         return Path("headwater-data") if self.sqlite_path is None else self.sqlite_path.with_suffix(".data")
 
     @property
-    def snapshot_path(self) -> Path | None:
-        """Where the lineage index is kept between starts: beside a SQLite file. None: it is not kept."""
-        return self.sqlite_path and self.sqlite_path.with_name(self.sqlite_path.name + "-index")
+    def snapshot_path(self) -> Path:
+        """Where the lineage index is kept between starts: beside a SQLite file, else in the data folder by its store."""
+        if self.sqlite_path is not None:
+            return self.sqlite_path.with_name(self.sqlite_path.name + "-index")
+        store = hashlib.sha256(self.store_redacted.encode()).hexdigest()
+        return self.data_path / f"lineage-{store[:16]}-index"
 
     @property
     def webhook_key(self) -> bytes:

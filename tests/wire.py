@@ -9,7 +9,8 @@ _COMMIT = bytes.fromhex("0002b012")  # Bolt: a chunk of two bytes, the message C
 
 
 class Wire:
-    """`mute` swallows everything both ways; `cut_commits` hangs up that many times instead of passing COMMIT's answer."""
+    """`mute` swallows everything both ways, and `mute_before_commit` begins with the next COMMIT; `cut_commits` hangs up that
+    many times instead of passing COMMIT's answer."""
 
     def __init__(self, host: str, port: int) -> None:
         self._server = host, port
@@ -17,6 +18,7 @@ class Wire:
         self.port: int = self._listener.getsockname()[1]
         self._sockets: list[socket.socket] = []
         self.mute = False
+        self.mute_before_commit = False
         self.cut_commits = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -41,6 +43,8 @@ class Wire:
     def _pass_on(self, source: socket.socket, target: socket.socket, upward: bool, doomed: threading.Event) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
+                if upward and self.mute_before_commit and _COMMIT in data:
+                    self.mute, self.mute_before_commit = True, False
                 if self.mute:
                     continue
                 if upward and self.cut_commits and _COMMIT in data:

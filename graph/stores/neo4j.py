@@ -15,9 +15,10 @@ counts what it holds and names the one before until all is there; whatever is re
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from typing import Any, TypeAlias, TypeVar
+from itertools import accumulate
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import orjson
@@ -36,7 +37,8 @@ from graph.stores.neo4j_check import check
 from graph.stores.neo4j_connection import Neo4jAddress, Neo4jConnection, Run, counters, value
 from graph.stores.neo4j_migrate import migrate
 from graph.stores.neo4j_names import subject_id
-from graph.stores.neo4j_view import next_change, own_properties, plan_view, show, version_key
+from graph.stores.neo4j_recent import RecentRevisions
+from graph.stores.neo4j_view import Nodes, next_change, plan_view, show, version_key
 from graph.stores.words import query_words
 from graph.time import FOREVER, Instant, Interval
 from graph.usage import KEPT_DAYS, Day, Usage, day_of
@@ -45,11 +47,16 @@ T = TypeVar("T")
 
 Commit: TypeAlias = tuple[Changes, Operation, Instant]
 
+Answer: TypeAlias = tuple[str, Receipt]
+"""The digest of an operation, and the receipt that it was given."""
+
 _BACKGROUND_SECONDS = 120.0
 _ROWS_PER_SECOND = 1000
 _EXPORT_CHUNK = 50_000
 _SETTLE_CHUNK = 2_000
 _FORGET_CHUNK = 10_000
+_FOLLOW_CHUNK = 50_000
+_SMALL = 100
 
 
 class Neo4jStore:
@@ -57,8 +64,8 @@ class Neo4jStore:
 
     Creating it brings the schema up to date. Raises InvalidInput for the URL, StoreIncompatible for a schema that is
     newer or was changed by hand, StoreUnavailable. A call answers within `request_deadline` seconds or raises
-    StoreUnavailable, but large commits have a second more for each thousand assertions, and `export`, `settle` and
-    `check` take as long as they need, step by step.
+    StoreUnavailable, but large commits, and what they must read before, have a second more for each thousand assertions,
+    and `export`, `settle` and `check` take as long as they need, step by step.
     """
 
     def __init__(self, url: str, *, request_deadline: float = 5.0) -> None:
@@ -71,6 +78,11 @@ class Neo4jStore:
             self._db.close()
             raise
         self._whole = 0
+        self._recent = RecentRevisions()
+        self._answers: GroupCommit[str, Mapping[str, Answer]] = GroupCommit(self._read_answers)
+        self._beliefs: GroupCommit[Collection[Subject], Mapping[Subject, tuple[Assertion, ...]]] = GroupCommit(
+            self._read_beliefs
+        )
         self._commits: GroupCommit[Commit, Receipt] = GroupCommit(self._commit_group)
 
     # Writing
@@ -80,11 +92,15 @@ class Neo4jStore:
 
     def _commit_group(self, group: Sequence[Commit]) -> list[Receipt | Exception]:
         size = sum(len(change.before) + len(change.after) for changes, _, _ in group for change in changes.changes)
-        return self._db.write(
+        draft, outcomes = self._db.write(
             lambda run: _apply(run, group),
             self._seconds + size / _ROWS_PER_SECOND,
             after_doubt=lambda run: _apply(run, group, in_doubt=True),
         )
+        for revision in draft.told:
+            self._recent.add(revision)
+        self._whole = max(self._whole, draft.revision)  # a commit that has returned can be seen whole
+        return outcomes
 
     def settle(self, now: Instant) -> int:
         moved = 0
@@ -140,8 +156,16 @@ class Neo4jStore:
         return self._db.read(self._head)
 
     def believed(self, subjects: Collection[Subject]) -> Mapping[Subject, tuple[Assertion, ...]]:
-        found = self._db.read(lambda run: _said_of(run, subjects, "x.known_last IS NULL"))
-        return {subject: tuple(row.assertion for row in rows) for subject, rows in found.items()}
+        return self._beliefs.submit(subjects) if len(subjects) <= _SMALL else self._read_beliefs([subjects])[0]
+
+    def _read_beliefs(self, group: Sequence[Collection[Subject]]) -> list[Mapping[Subject, tuple[Assertion, ...]]]:
+        subjects = {subject: None for asked in group for subject in asked}
+        rows = self._db.read(
+            lambda run: _said_of(run, subjects, "x.known_last IS NULL"),
+            self._seconds + len(subjects) / _ROWS_PER_SECOND,
+        )
+        found = {subject: tuple(row.assertion for row in said) for subject, said in rows.items()}
+        return [{subject: found[subject] for subject in asked if subject in found} for asked in group]
 
     def believed_at(
         self, subjects: Collection[Subject], revision: int
@@ -160,19 +184,29 @@ class Neo4jStore:
         return {*map(_key, parts), *(Flow(_key(s), _key(t), _key(v) if v else None) for s, t, v in flows)}
 
     def versions(self, keys: Collection[AssetKey]) -> Mapping[AssetKey, int]:
-        return self._db.read(lambda run: {key: version for key, (_, version) in _nodes(run, keys).items() if version})
+        return self._db.read(lambda run: _nodes(run, keys).versions)
 
     def receipt_of(self, operation: Operation) -> Receipt | None:
         if operation.id is None:
             return None
-        return self._db.read(lambda run: _answered(operation, _operations(value(run, _OPERATIONS, ids=[operation.id]))))
+        return _answered(operation, self._answers.submit(operation.id))
+
+    def _read_answers(self, group: Sequence[str]) -> list[Mapping[str, Answer]]:
+        answers = self._db.read(lambda run: _operations(value(run, _OPERATIONS, ids=[*group])))
+        return [answers] * len(group)
 
     def changes_since(self, revision: int, limit: int = 1000) -> list[Revision]:
         def read(run: Run) -> list[Revision]:
             head = self._head(run)
-            return _revisions(run, value(run, _REVISIONS_AFTER, after=revision, head=head, limit=limit), None)
+            if revision >= head:
+                return []
+            recent = self._recent.after(revision, head, limit)
+            return _changes(run, revision, head, limit) if recent is None else recent
 
-        return self._db.read(read)
+        found = self._db.read(read)
+        for each in found:
+            self._recent.add(each)
+        return found
 
     def history(self, key: AssetKey, before: int | None = None, limit: int = 50) -> list[Revision]:
         def read(run: Run) -> list[Revision]:
@@ -306,14 +340,16 @@ class _Draft:
     latest: Instant
     last_asset: int
     last_assertion: int
-    answers: dict[str, tuple[str, Receipt]]
+    answers: dict[str, Answer]
     believed: dict[Subject, list[StoredAssertion]]
     numbers: dict[AssetKey, int]
     versions: dict[AssetKey, int]
+    here: set[AssetKey]
+    fresh: set[Subject]
     made: dict[AssetKey, int] = field(default_factory=dict)
     opened: dict[int, StoredAssertion] = field(default_factory=dict)
     closed: dict[int, int] = field(default_factory=dict)
-    revisions: list[dict[str, object]] = field(default_factory=list)
+    told: list[Revision] = field(default_factory=list)
     operations: list[dict[str, object]] = field(default_factory=list)
     messages: list[dict[str, object]] = field(default_factory=list)
     touched: dict[Subject, None] = field(default_factory=dict)
@@ -345,7 +381,9 @@ class _Draft:
             raise PlanOutdated(f"what {change.origin!r} says of {change.subject} has changed since the plan was made")
 
     def _write(self, changes: Changes, operation: Operation, now: Instant, revision: int) -> None:
-        opened = closed = 0
+        opened: list[StoredAssertion] = []
+        closed: list[StoredAssertion] = []
+        said: dict[AssetKey, tuple[Assertion, ...]] = {}
         self.revision, self.latest = revision, max(now, self.latest)
         for change in changes.changes:
             kept = self.believed.setdefault(change.subject, [])
@@ -353,35 +391,30 @@ class _Draft:
             closes = change.closes
             for row in [row for row in kept if row.assertion in closes]:
                 kept.remove(row)
-                self._close(row, revision)
-                closed += 1
+                closed.append(self._close(row, revision))
             for span in change.opens:
                 self.last_assertion += 1
                 row = StoredAssertion(self.last_assertion, span, Known(revision))
                 kept.append(row)
                 self.opened[row.number] = row
-                opened += 1
+                opened.append(row)
             for key in _keys_in(change.subject, change.after):
                 self._number(key)
             if isinstance(change.subject, AssetKey):
                 self.versions[change.subject] = revision
+                said[change.subject] = tuple(row.assertion for row in _in_order(kept))
         self.messages += neo4j_messages.properties(changes.messages, revision, now)
-        self.revisions.append(
-            {
-                "number": revision,
-                "at": self.latest,
-                "operation": operation.id,
-                "actor": operation.actor,
-                "opened": opened,
-                "closed": closed,
-            }
-        )
+        closed.sort(key=lambda row: row.number)
+        told = Revision(revision, self.latest, operation.id, operation.actor, tuple(opened), tuple(closed), said)
+        self.told.append(told)
 
-    def _close(self, row: StoredAssertion, revision: int) -> None:
+    def _close(self, row: StoredAssertion, revision: int) -> StoredAssertion:
+        closed = StoredAssertion(row.number, row.assertion, Known(row.known.first, revision))
         if row.number in self.opened:
-            self.opened[row.number] = StoredAssertion(row.number, row.assertion, Known(row.known.first, revision))
+            self.opened[row.number] = closed
         else:
             self.closed[row.number] = revision
+        return closed
 
     def _number(self, key: AssetKey) -> None:
         if key not in self.numbers:
@@ -389,7 +422,7 @@ class _Draft:
             self.numbers[key] = self.made[key] = self.last_asset
 
 
-def _apply(run: Run, group: Sequence[Commit], in_doubt: bool = False) -> list[Receipt | Exception]:
+def _apply(run: Run, group: Sequence[Commit], in_doubt: bool = False) -> tuple["_Draft", list[Receipt | Exception]]:
     """`in_doubt`: an earlier attempt may have been committed, which only an operation id can tell."""
     draft = _draft(run, group)
     outcomes: list[Receipt | Exception] = []
@@ -402,23 +435,13 @@ def _apply(run: Run, group: Sequence[Commit], in_doubt: bool = False) -> list[Re
         except GraphError as error:
             outcomes.append(error)
     _record(run, draft, max(now for _, _, now in group))
-    return outcomes
+    return draft, outcomes
 
 
 def _warm_up(run: Run) -> None:
     """Has the server plan what a commit runs: on one just started, that takes longer than a request may."""
     _draft(run, [])
-    record: dict[str, object] = {
-        "made": [],
-        "closed": [],
-        "opened": [],
-        "revisions": [],
-        "operations": [],
-        "messages": [],
-        "head": {},
-        "now": 0,
-    }
-    value(run, _RECORD, **record)
+    value(run, _RECORD, closed=[], opened=[], revisions=[], operations=[], messages=[], head={}, now=0)
     plan_view(run)
     neo4j_usage.add(run, [])
 
@@ -429,7 +452,7 @@ def _draft(run: Run, group: Sequence[Commit]) -> _Draft:
     keys = {key: None for change in changed for key in _keys_in(change.subject, (*change.before, *change.after))}
     keys |= {key: None for changes, _, _ in group for key in changes.expected_versions}
     texts = {str(key): key for key in keys}
-    head, assets, assertions, latest, operations, nodes, rows = value(
+    head, assets, assertions, latest, operations, found, rows = value(
         run,
         _DRAFT,
         ids=[operation.id for _, operation, _ in group if operation.id is not None],
@@ -437,25 +460,29 @@ def _draft(run: Run, group: Sequence[Commit]) -> _Draft:
         subjects=[*subjects],
         forever=FOREVER,
     )
+    nodes = _nodes_of(texts, found)
+    believed = _by_subject(_stored(subjects[id_], *row) for id_, *row in rows)
     return _Draft(
         head,
         latest,
         assets,
         assertions,
         _operations(operations),
-        _by_subject(_stored(subjects[id_], *row) for id_, *row in rows),
-        {texts[text]: number for text, number, _ in nodes},
-        {texts[text]: version for text, _, version in nodes if version},
+        believed,
+        dict(nodes.numbers),
+        dict(nodes.versions),
+        {*nodes.here},
+        {*subjects.values()} - believed.keys(),
     )
 
 
 def _record(run: Run, draft: _Draft, now: Instant) -> None:
-    if not draft.revisions and not draft.operations:
+    if not draft.told and not draft.operations:
         return
-    made = [
-        own_properties(key, number, draft.numbers[key.container] if key.container else None)
-        for key, number in sorted(draft.made.items(), key=lambda item: str(item[0]))
-    ]
+    if draft.touched:
+        believed = {subject: [row.assertion for row in draft.believed[subject]] for subject in draft.touched}
+        nodes = Nodes(draft.numbers, draft.versions, draft.here, draft.made)
+        show(run, believed, nodes, now, draft.fresh)
     head = {
         "number": draft.revision,
         "at": draft.latest,
@@ -465,10 +492,9 @@ def _record(run: Run, draft: _Draft, now: Instant) -> None:
     written = value(
         run,
         _RECORD,
-        made=made,
         closed=[[number, revision] for number, revision in draft.closed.items()],
-        opened=[_assertion_properties(row, draft.numbers, now) for row in draft.opened.values()],
-        revisions=draft.revisions,
+        opened=_assertions(draft.opened.values(), draft.numbers, now),
+        revisions=[_revision_properties(revision) for revision in draft.told],
         operations=draft.operations,
         messages=draft.messages,
         head=head,
@@ -476,9 +502,6 @@ def _record(run: Run, draft: _Draft, now: Instant) -> None:
     )
     if written != len(draft.closed):
         raise StoreUnavailable(f"{len(draft.closed) - written} assertions to close have vanished: run check-store")
-    if draft.touched:
-        believed = {subject: [row.assertion for row in draft.believed[subject]] for subject in draft.touched}
-        show(run, believed, draft.numbers, draft.versions, now)
 
 
 def _keys_in(subject: Subject, spans: Iterable[Assertion]) -> list[AssetKey]:
@@ -503,8 +526,7 @@ def _settle(run: Run, now: Instant) -> tuple[int, int]:
     )
     believed = {subject: [row.assertion for row in said] for subject, said in _by_subject(rows).items()}
     nodes = _nodes(run, {key for subject, spans in believed.items() for key in _keys_in(subject, spans)})
-    numbers = {key: number for key, (number, _) in nodes.items()}
-    moved = show(run, believed, numbers, {key: version for key, (_, version) in nodes.items() if version}, now)
+    moved = show(run, believed, nodes, now)
     next_changes = [[row.number, next_change(row.assertion, now)] for row in rows]
     counters(run, _SETTLED, rows=next_changes, now=now)
     return count, moved
@@ -576,11 +598,53 @@ def _by_subject(rows: Iterable[StoredAssertion]) -> dict[Subject, list[StoredAss
     return found
 
 
-def _nodes(run: Run, keys: Iterable[AssetKey]) -> dict[AssetKey, tuple[int, int | None]]:
-    """The numbers and versions of those that are stored."""
+def _nodes(run: Run, keys: Iterable[AssetKey]) -> Nodes:
+    """Of those that are stored."""
     by_text = {str(key): key for key in keys}
-    rows = value(run, _NODES, keys=sorted(by_text)) if by_text else []
-    return {by_text[text]: (number, version) for text, number, version in rows}
+    return _nodes_of(by_text, value(run, _NODES, keys=sorted(by_text)) if by_text else [])
+
+
+def _nodes_of(keys: Mapping[str, AssetKey], rows: Iterable[tuple[str, int, int | None, bool]]) -> Nodes:
+    numbers: dict[AssetKey, int] = {}
+    versions: dict[AssetKey, int] = {}
+    here: set[AssetKey] = set()
+    for text, number, version, is_here in rows:
+        key = keys[text]
+        numbers[key] = number
+        if version:
+            versions[key] = version
+        if is_here:
+            here.add(key)
+    return Nodes(numbers, versions, here)
+
+
+def _changes(run: Run, after: int, head: int, limit: int) -> list[Revision]:
+    """The revisions after `after`: at least one, and more for as long as they are small."""
+    rows = value(run, _REVISIONS_AFTER, after=after, head=head, limit=limit)
+    sizes = accumulate(opened + closed for *_, opened, closed in rows)
+    fitting = sum(1 for size in sizes if size <= _FOLLOW_CHUNK)
+    revisions = _revisions(run, [row[:4] for row in rows[: max(fitting, 1)]], None)
+    if not revisions:
+        return []
+    own = {revision.number: _told_of_itself(revision) for revision in revisions}
+    where = "x.known_first <= $high AND coalesce(x.known_last > $low, true)"
+    bounds = {"low": revisions[0].number, "high": revisions[-1].number}
+    said = _said_of(run, {key: None for keys in own.values() for key in keys}, where, **bounds)
+    return [
+        replace(
+            revision,
+            said={
+                key: tuple(row.assertion for row in said.get(key, ()) if row.known.holds_at(revision.number))
+                for key in own[revision.number]
+            },
+        )
+        for revision in revisions
+    ]
+
+
+def _told_of_itself(revision: Revision) -> dict[AssetKey, None]:
+    subjects = (row.assertion.subject for row in (*revision.opened, *revision.closed))
+    return {subject: None for subject in subjects if isinstance(subject, AssetKey)}
 
 
 def _revisions(run: Run, rows: Sequence[Sequence[Any]], about: AssetKey | None) -> list[Revision]:
@@ -588,34 +652,24 @@ def _revisions(run: Run, rows: Sequence[Sequence[Any]], about: AssetKey | None) 
     numbers = [number for number, *_ in rows]
     if not numbers:
         return []
-    said: dict[str, dict[int, list[StoredAssertion]]] = {}
-    for column in ("known_first", "known_last"):
-        if about is None:
-            match = f"MATCH (x:Assertion) WHERE $low <= x.{column} <= $high"
-        else:
-            match = f"{_ABOUT} AND x.{column} IN $numbers"
-        found = said[column] = {}
-        bounds = {"low": numbers[0], "high": numbers[-1], "numbers": numbers, "key": str(about)}
-        for row in sorted(_stored_rows(run, match, **bounds), key=lambda row: row.number):
-            found.setdefault(row.known.first if column == "known_first" else row.known.last, []).append(row)
+    bounds = {"low": numbers[0], "high": numbers[-1], "numbers": numbers, "key": str(about)}
+    opened: dict[int, list[StoredAssertion]] = {}
+    closed: dict[int, list[StoredAssertion]] = {}
+    found = _stored_rows(run, _MOVED if about is None else _MOVED_ABOUT, **bounds)
+    for row in sorted(found, key=lambda row: row.number):
+        opened.setdefault(row.known.first, []).append(row)
+        closed.setdefault(row.known.last, []).append(row)
     return [
-        Revision(
-            number,
-            at,
-            operation,
-            actor,
-            tuple(said["known_first"].get(number, ())),
-            tuple(said["known_last"].get(number, ())),
-        )
+        Revision(number, at, operation, actor, tuple(opened.get(number, ())), tuple(closed.get(number, ())))
         for number, at, operation, actor in rows
     ]
 
 
-def _operations(rows: Iterable[Sequence[Any]]) -> dict[str, tuple[str, Receipt]]:
+def _operations(rows: Iterable[Sequence[Any]]) -> dict[str, Answer]:
     return {id_: (digest, Receipt(*answer)) for id_, digest, *answer in rows}
 
 
-def _answered(operation: Operation, answers: Mapping[str, tuple[str, Receipt]]) -> Receipt | None:
+def _answered(operation: Operation, answers: Mapping[str, Answer]) -> Receipt | None:
     if operation.id is None or operation.id not in answers:
         return None
     digest, answer = answers[operation.id]
@@ -638,25 +692,51 @@ def _operation_properties(operation: Operation, answer: Receipt, now: Instant) -
     }
 
 
-def _assertion_properties(row: StoredAssertion, numbers: Mapping[AssetKey, int], now: Instant) -> dict[str, object]:
-    said = row.assertion
-    source, target, via = said.subject if isinstance(said.subject, Flow) else (said.subject, None, None)
-    closed = row.known.last != FOREVER
+def _revision_properties(revision: Revision) -> dict[str, object]:
     return {
-        "number": row.number,
-        "subject": subject_id(said.subject),
-        "source": numbers[source],
-        "target": target and numbers[target],
-        "via": via and numbers[via],
-        "origin": said.origin,
-        "basis": said.basis.value,
-        "valid_start": said.valid.start,
-        "valid_end": said.valid.end,
-        "known_first": row.known.first,
-        "known_last": row.known.last if closed else None,
-        "attributes": canonical(said.attributes).decode() if said.attributes else None,
-        "settles_at": None if closed else next_change(said, now),
+        "number": revision.number,
+        "at": revision.at,
+        "operation": revision.operation,
+        "actor": revision.actor,
+        "opened": len(revision.opened),
+        "closed": len(revision.closed),
     }
+
+
+class _Alike(NamedTuple):
+    """What most assertions of a commit share, and is sent once for all that do."""
+
+    origin: str
+    basis: str
+    valid_start: Instant
+    valid_end: Instant
+    known_first: int
+    known_last: int | None
+    settles_at: Instant | None
+
+
+def _assertions(
+    rows: Iterable[StoredAssertion], numbers: Mapping[AssetKey, int], now: Instant
+) -> list[dict[str, object]]:
+    groups: dict[_Alike, list[list[object]]] = {}
+    for row in rows:
+        said, subject = row.assertion, row.assertion.subject
+        source, target, via = subject if isinstance(subject, Flow) else (subject, None, None)
+        last = None if row.known.last == FOREVER else row.known.last
+        settles_at = next_change(said, now) if last is None else None
+        alike = _Alike(said.origin, said.basis.value, *said.valid, row.known.first, last, settles_at)
+        attributes = canonical(said.attributes).decode() if said.attributes else None
+        groups.setdefault(alike, []).append(
+            [
+                row.number,
+                subject_id(subject),
+                numbers[source],
+                target and numbers[target],
+                via and numbers[via],
+                attributes,
+            ]
+        )
+    return [{**alike._asdict(), "rows": rows} for alike, rows in groups.items()]
 
 
 _key = lru_cache(maxsize=65536)(AssetKey.parse)
@@ -679,7 +759,10 @@ RETURN [h.number, h.assets, h.assertions, h.at,
     UNWIND $ids AS id MATCH (o:Operation {{id: id}})
     RETURN [o.id, o.digest, o.revision, o.changed, o.added, o.updated, o.withdrawn]
   }},
-  COLLECT {{ UNWIND $keys AS key MATCH (k:Key {{key: key}}) RETURN [key, k.number, k.asset_version] }},
+  COLLECT {{
+    UNWIND $keys AS key MATCH (k:Key {{key: key}})
+    RETURN [key, k.number, k.asset_version, k:Asset OR k:Alias]
+  }},
   COLLECT {{
     UNWIND $subjects AS id MATCH (x:Assertion {{subject: id}}) WHERE x.known_last IS NULL
     RETURN [id, {_COLUMNS}]
@@ -692,8 +775,13 @@ RETURN collect([o.id, o.digest, o.revision, o.changed, o.added, o.updated, o.wit
 """
 
 _RECORD = """
-CALL { UNWIND $made AS asset CREATE (k:Key) SET k = asset }
-CALL { UNWIND $opened AS assertion CREATE (x:Assertion) SET x = assertion }
+CALL {
+  UNWIND $opened AS alike
+  UNWIND alike.rows AS row
+  CREATE (x:Assertion {number: row[0], subject: row[1], source: row[2], target: row[3], via: row[4], attributes: row[5],
+    origin: alike.origin, basis: alike.basis, valid_start: alike.valid_start, valid_end: alike.valid_end,
+    known_first: alike.known_first, known_last: alike.known_last, settles_at: alike.settles_at})
+}
 CALL { UNWIND $revisions AS revision CREATE (r:Revision) SET r = revision }
 CALL { UNWIND $operations AS operation CREATE (o:Operation) SET o = operation }
 CALL { UNWIND $messages AS message MERGE (m:Message {id: message.id}) ON CREATE SET m = message }
@@ -744,7 +832,9 @@ RETURN [h.number, h.number <= $whole OR coalesce(
   AND COUNT { (x:Assertion) WHERE x.known_last = r.number } = r.closed, false)]
 """
 
-_NODES = "UNWIND $keys AS key MATCH (k:Key {key: key}) RETURN collect([key, k.number, k.asset_version])"
+_NODES = (
+    "UNWIND $keys AS key MATCH (k:Key {key: key}) RETURN collect([key, k.number, k.asset_version, k:Asset OR k:Alias])"
+)
 
 _TOUCHING = """
 MATCH (k:Key) WHERE k.key IN $keys
@@ -769,7 +859,7 @@ RETURN [
 _REVISIONS_AFTER = """
 MATCH (r:Revision) WHERE $after < r.number <= $head
 WITH r ORDER BY r.number LIMIT $limit
-RETURN collect([r.number, r.at, r.operation, r.actor])
+RETURN collect([r.number, r.at, r.operation, r.actor, r.opened, r.closed])
 """
 
 _REVISIONS = """
@@ -778,6 +868,16 @@ MATCH (r:Revision {number: number})
 WITH r ORDER BY r.number
 RETURN collect([r.number, r.at, r.operation, r.actor])
 """
+
+_MOVED = """
+CALL {
+  MATCH (x:Assertion) WHERE $low <= x.known_first <= $high RETURN x
+  UNION
+  MATCH (x:Assertion) WHERE $low <= x.known_last <= $high RETURN x
+}
+"""
+
+_MOVED_ABOUT = f"{_ABOUT} AND (x.known_first IN $numbers OR x.known_last IN $numbers)"
 
 _REVISIONS_ABOUT = f"""
 {_ABOUT}

@@ -126,3 +126,17 @@ def test_every_setting_is_documented_with_its_default_and_nothing_else_is() -> N
 
 def _shown(default: object) -> str:
     return "none" if default in (None, ()) else str(default)
+
+
+def test_each_neo4j_has_a_snapshot_of_its_own_whatever_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    def snapshot(store: str) -> Path:
+        monkeypatch.setenv("HEADWATER_STORE", store)
+        return read_settings().snapshot_path
+
+    monkeypatch.setenv("HEADWATER_DATA", "/data")
+    lineage = snapshot("neo4j://headwater:old%20one@db:7687/lineage")
+    assert lineage.parent == Path("/data")
+    assert lineage == snapshot("neo4j://headwater:new@db:7687/lineage")
+    others = {snapshot(f"neo4j://headwater:new@{place}") for place in ("db:7688/lineage", "db:7687/other", "db2:7687")}
+    assert len({lineage, *others}) == 4
+    assert snapshot("sqlite:////files/lineage.db") == Path("/files/lineage.db-index")

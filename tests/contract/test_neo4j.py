@@ -18,6 +18,7 @@ from graph.stores.migrations import migrations_in
 from graph.stores.neo4j import Neo4jStore
 from graph.stores.neo4j_connection import Neo4jAddress
 from graph.usage import MICROSECONDS_PER_DAY, Usage
+from tests.patience import within
 from tests.saying import asset, flow, key, operation, registration, say
 from tests.stores import cypher
 from tests.wire import Wire, wire_to
@@ -127,6 +128,47 @@ class TestReplicas:
             assert sorted(leased, key=int) == [str(number) for number in range(24)]
             assert neo4j.head() == other.head() == 24
             assert neo4j.check() == []
+
+    def test_what_is_told_from_memory_is_what_is_told_from_the_database(
+        self, neo4j: Neo4jStore, neo4j_url: str
+    ) -> None:
+        with closing(Neo4jStore(neo4j_url, request_deadline=PATIENCE)) as other:
+            assert other.changes_since(-1) == []
+            say(neo4j, asset(str(ORDERS), since=100, tier=1), READS, now=100, by=operation("1"))
+            say(other, asset(str(ORDERS), tier=2), now=200, origin="b")
+            say(neo4j, asset(str(ORDERS), since=100, tier=3), AMOUNT, now=300)
+            say(neo4j, Withdrawal(AMOUNT, at=300), Withdrawal(READS), now=400)
+            say(other, Withdrawal(ORDERS), now=500, origin="b")
+            say(neo4j, Withdrawal(ORDERS, at=100), now=600)
+        with closing(Neo4jStore(neo4j_url, request_deadline=PATIENCE)) as fresh:
+            from_the_database = fresh.changes_since(0)
+            for since in range(7):
+                assert neo4j.changes_since(since) == from_the_database[since:]
+                assert fresh.changes_since(since, 2) == from_the_database[since : since + 2]
+        tiers = [
+            {key: [each.attributes.get("tier") for each in spans] for key, spans in revision.said.items()}
+            for revision in from_the_database
+        ]
+        assert tiers == [
+            {ORDERS: [1]}, {ORDERS: [1, 2]}, {ORDERS: [3, 2], AMOUNT: [None]}, {AMOUNT: []}, {ORDERS: [3, 2]}, {ORDERS: [2]}
+        ]  # fmt: skip
+
+    def test_a_writer_that_stalls_with_the_lock_is_ended_and_others_go_on(
+        self, neo4j: Neo4jStore, wire: Wire, hasty: Neo4jStore
+    ) -> None:
+        say(neo4j, ORDERS, now=100)
+        wire.mute_before_commit = True
+        with ThreadPoolExecutor(1) as pool:
+            stalled = pool.submit(say, hasty, AMOUNT, now=200, by=operation("stalled"))
+            within(DEADLINE, lambda: wire.mute)
+            retried = say(neo4j, AMOUNT, now=300, by=operation("stalled"))
+            with pytest.raises(StoreUnavailable, match="answer"):
+                stalled.result()
+        wire.mute = False
+        assert retried == Receipt(2, changed=True, added=1)
+        assert within(PATIENCE, lambda: say(hasty, AMOUNT, now=400, by=operation("stalled"))) == retried
+        assert neo4j.head() == 2
+        assert neo4j.check() == []
 
 
 class TestWhatPeopleSee:
