@@ -7,7 +7,7 @@ A module of measurements has one function, found by its name and called with a f
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -51,20 +51,31 @@ def ratio(what: str, above: Sequence[float], below: Sequence[float]) -> Figure:
     return Figure(what, [a / b for a, b in zip(above, below, strict=True)], "x")
 
 
-def lines(figures: Iterator[Figure]) -> Iterator[str]:
-    """The table for a terminal, each row as soon as it is known."""
-    yield f"{'':<72} {'minimum':>11} {'median':>11} {'maximum':>11}"
+def lines(figures: Iterable[Figure]) -> Iterator[str]:
+    """The table for a terminal, each row as soon as it is known. `a: b` and `a: c` come under one head, a."""
+    yield f"{'':<64} {'minimum':>11} {'median':>11} {'maximum':>11}"
+    head = ""
     for figure in figures:
+        first, _, rest = figure.what.rpartition(": ")
+        if first != head:
+            head = first
+            yield f"\n{head}"
         numbers = " ".join(f"{_number(value):>11}" for value in (figure.least, figure.median, figure.most))
-        yield f"{figure.what:<72} {numbers}  {figure.unit}"
+        yield f"  {rest:<62} {numbers}  {figure.unit}"
 
 
-def markdown(figures: Iterator[Figure]) -> Iterator[str]:
+def markdown(figures: Iterable[Figure]) -> Iterator[str]:
+    """The table for docs/benchmarks.md."""
     yield "| | minimum | median | maximum | |"
     yield "|---|---:|---:|---:|---|"
+    head = ""
     for figure in figures:
+        first, _, rest = figure.what.rpartition(": ")
+        if first != head:
+            head = first
+            yield f"| **{head}** | | | | |"
         numbers = " | ".join(_number(value) for value in (figure.least, figure.median, figure.most))
-        yield f"| {figure.what} | {numbers} | {figure.unit} |"
+        yield f"| {rest} | {numbers} | {figure.unit} |"
 
 
 def _number(value: float) -> str:

@@ -39,7 +39,9 @@ def write_all(path: Path, world: World) -> None:
     for name, _ in indices:
         db.execute(f"DROP INDEX {name}")
     db.executemany("INSERT INTO revision VALUES (?, ?, NULL, 'bench')", _revisions(world))
-    db.executemany("INSERT INTO origin VALUES (?, ?)", [(1, ORIGIN), (2, FORMER)][: 1 + bool(len(world.history.source))])
+    db.executemany(
+        "INSERT INTO origin VALUES (?, ?)", [(1, ORIGIN), (2, FORMER)][: 1 + bool(len(world.history.source))]
+    )
     db.executemany("INSERT INTO asset (number, key, kind, container, version) VALUES (?, ?, ?, ?, ?)", _assets(world))
     db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", _words(world))
     db.executemany("INSERT INTO flow (number, source, target, via) VALUES (?, ?, ?, 0)", _flows(world))
@@ -134,6 +136,8 @@ def _assertions(world: World) -> Iterator[tuple[object, ...]]:
         yield number, None, flow + 1, 1, imported, since, FOREVER, revisions[target], FOREVER, "{}"
     past = world.history
     columns = (former, past.start, np.where(past.taken_back, FOREVER, past.end))
-    for flow, start, end, said, back in zip(*(each.tolist() for each in columns), *_history_revisions(world), strict=True):
+    for flow, start, end, said, back in zip(
+        *(each.tolist() for each in columns), *_history_revisions(world), strict=True
+    ):
         number += 1
         yield number, None, flow + 1, 2, observed, start, end, said, back, "{}"

@@ -2,7 +2,6 @@
 
 import ctypes
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.ports import Port, Step
-from graph.topology import Bools, Ints, Moment, View
+from graph.topology import Ints, Moment, View
 from graph.walk import Direction
 
 SOURCE = Path(__file__).with_name("limit.c")

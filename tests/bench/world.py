@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from graph.changes import AssetStatement, FlowStatement, Registration, Withdrawal
 from graph.keys import AssetKey, AssetKind
 from graph.model import FLOWS, Attributes, Basis, Flow
-from graph.time import Instant, Interval
+from graph.time import Instant
 
 Numbers = NDArray[np.int64]
 
@@ -300,13 +300,12 @@ class _Making:
         tag = np.where(self.chance.random(len(domain)) < 0.1, self.chance.integers(0, len(_TAGS), len(domain)), -1)
         tier = np.where(self.chance.random(len(domain)) < 0.2, self.chance.integers(1, 5, len(domain)), 0)
         told = [
-            labels.setdefault(each, len(labels)) for each in zip(team.tolist(), tag.tolist(), tier.tolist(), strict=True)
+            labels.setdefault(each, len(labels))
+            for each in zip(team.tolist(), tag.tolist(), tier.tolist(), strict=True)
         ]
         return np.array(told), [_attributes(*each) for each in labels]
 
-    def _history(
-        self, many: int, source: Numbers, target: Numbers, stratum: Numbers, domain: Numbers
-    ) -> History:
+    def _history(self, many: int, source: Numbers, target: Numbers, stratum: Numbers, domain: Numbers) -> History:
         """Flows between others of the same layers and domains, so that the past looks like the present."""
         group = stratum * self.domains + domain[target]
         order = np.argsort(group, kind="stable")
@@ -329,7 +328,11 @@ class _Making:
         )
 
 
-_STANDING_IN = {AssetKind.FEATURE_VIEW: AssetKind.DATASET, AssetKind.JOB: AssetKind.DATASET, AssetKind.MODEL: AssetKind.DATASET}
+_STANDING_IN = {
+    AssetKind.FEATURE_VIEW: AssetKind.DATASET,
+    AssetKind.JOB: AssetKind.DATASET,
+    AssetKind.MODEL: AssetKind.DATASET,
+}
 _TAGS = ("pii", "finance", "deprecated", "gold", "experimental")
 
 
