@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ from graph.attributes import canonical, checked_attributes
 from graph.model import REFINES_FIRST, Basis, Operation
 from graph.plan import register
 from graph.stores.contract import Store
+from graph.stores.neo4j import Neo4jStore
 from graph.stores.sqlite import SqliteStore
 from graph.stores.words import search_text
 from graph.time import FOREVER
 from tests.bench.world import ASSETS_OF_BATCH, BATCH, FORMER, NOW, ORIGIN, START, World
+from tests.neo4j_server import neo4j_server
 
 _INDEX = ("origin", "asset", "flow", "assertion", "revision")
 
@@ -55,6 +58,29 @@ def write_all(path: Path, world: World) -> None:
     db.execute("COMMIT")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
+
+
+def filled_sqlite(folder: Path, world: World) -> Path:
+    """A file with this world and nothing else: the one that is there, or a new one."""
+    path = folder / f"{world.slug}.db"
+    if not path.exists():
+        unfinished = path.with_suffix(".unfinished")
+        write_all(unfinished, world)
+        unfinished.rename(path)
+    return path
+
+
+@contextmanager
+def filled_neo4j(folder: Path, world: World) -> Iterator[str]:
+    """The URL of a server with this world and nothing else."""
+    home = folder / f"{world.slug}.neo4j"
+    filled = home / "filled"
+    with neo4j_server(home, heap="2g", page_cache="1g") as url:
+        if not filled.exists():
+            with closing(Neo4jStore(url, request_deadline=60)) as store:
+                register_all(store, world)
+            filled.touch()
+        yield url
 
 
 def same_content(one: Store, other: Store) -> bool:

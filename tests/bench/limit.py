@@ -4,7 +4,7 @@ import ctypes
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,26 +77,30 @@ class Limit:
     def walk(self, vertex: int, left_out: Ints, walks: Step = Step.VALUES) -> Answer:
         """The assets reached from `vertex`, nearest first; `left_out` are the start, its parts and its container."""
         count = self._library.reach(
-            *map(_pointer, (self._arrays.offsets, self._arrays.far, self._arrays.step)),
+            *_pointers(self._arrays.offsets, self._arrays.far, self._arrays.step),
             ctypes.c_uint8(walks),
             ctypes.c_int32(vertex),
-            *map(_pointer, (self._hops, self._order, self._next)),
+            *_pointers(self._hops, self._order, self._next),
         )
         self._left_out[left_out] = 1
         found = self._library.assets_of(
             _pointer(self._order),
             ctypes.c_int64(count),
-            *map(_pointer, (self._hops, self._asset_of, self._left_out, self._seen, self._assets, self._distances)),
+            *_pointers(self._hops, self._asset_of, self._left_out, self._seen, self._assets, self._distances),
         )
         self._left_out[left_out] = 0
         self._library.forget(_pointer(self._order), ctypes.c_int64(count), _pointer(self._hops))
         return Answer(self._assets[:found], self._distances[:found])
 
-    def counted(self, assets: NDArray[np.int32], code: NDArray[np.int32], codes: int) -> NDArray[np.int64]:
+    def counted(self, assets: Ints, code: Ints, codes: int) -> NDArray[np.int64]:
         counts = np.zeros(codes, np.int64)
         self._library.count_by(_pointer(assets), ctypes.c_int64(len(assets)), _pointer(code), _pointer(counts))
         return counts
 
 
-def _pointer(array: NDArray[Any]) -> ctypes.c_void_p:
+def _pointer(array: Ints) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
+
+
+def _pointers(*arrays: Ints) -> list[ctypes.c_void_p]:
+    return [_pointer(array) for array in arrays]

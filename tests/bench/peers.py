@@ -4,11 +4,10 @@ Raw Cypher runs on the very relationships that Headwater keeps in Neo4j, recursi
 networkx on the same flows. All answers are compared first: the same assets, and the same distances where a peer has them.
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,11 +26,11 @@ from graph.stores.sqlite import SqliteStore
 from graph.topology import Moment
 from graph.walk import Direction, Lineage
 from tests.bench.figures import Figure
-from tests.bench.filling import register_all, write_all
+from tests.bench.filling import filled_neo4j, filled_sqlite
 from tests.bench.limit import built
+from tests.bench.processes import children, cpu_seconds
 from tests.bench.walks import DOWN, SMALL, UP, US, Asked, Work, compared, side_by_side
 from tests.bench.world import DAY, NOW, World, world
-from tests.neo4j_server import neo4j_server
 from tests.stores import cypher
 
 FEW = 5
@@ -81,18 +80,14 @@ class Peer:
 def figures(folder: Path, assets: int, neo4j: bool = True) -> Iterator[Figure]:
     """`neo4j` also asks a Neo4j that is filled with the same graph."""
     made = world(assets, containers=False)
-    path = folder / f"flat-{assets}.db"
-    if not path.exists():
-        write_all(path, made)
+    path = filled_sqlite(folder, made)
     with closing(SqliteStore(path)) as store, ExitStack() as open_:
         asked = _asked(store, folder)
         peers = [_networkx(made), *_sql(open_.enter_context(closing(sqlite3.connect(path, isolation_level=None))))]
         also = None
         if neo4j:
-            url = open_.enter_context(neo4j_server(folder / f"neo4j-{assets}", heap="2g", page_cache="1g"))
+            url = open_.enter_context(filled_neo4j(folder, made))
             with closing(Neo4jStore(url, request_deadline=60)) as server:
-                if server.head() == 0:
-                    register_all(server, made)
                 also = _asked(server, folder)
             peers.append(_cypher(open_.enter_context(cypher(url)), made))
         yield from _beside(made, asked, also, peers)
@@ -258,16 +253,4 @@ def _cypher(driver: Driver, made: World) -> Peer:
 
 def _with_children() -> float:
     """CPU of this process and of those it started; in ticks of 10 ms, so what is measured takes many."""
-    return time.process_time() + sum(map(_cpu_seconds, _children()))
-
-
-def _children() -> Iterator[Path]:
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
-                yield stat
-
-
-def _cpu_seconds(stat: Path) -> float:
-    user, system = stat.read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return time.process_time() + sum(map(cpu_seconds, children()))

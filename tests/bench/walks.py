@@ -19,7 +19,7 @@ from graph.stores.sqlite import SqliteStore
 from graph.topology import KINDS, Ints, Moment, View
 from graph.walk import Direction, Lineage, effective_labels, first_vertex, walk
 from tests.bench.figures import Figure, ratio
-from tests.bench.filling import write_all
+from tests.bench.filling import filled_sqlite
 from tests.bench.limit import Answer, Arrays, Limit, arrays_of, built
 from tests.bench.world import DAY, NOW, World, world
 
@@ -36,10 +36,7 @@ def figures(folder: Path, assets: int) -> Iterator[Figure]:
     library = built(folder)
     for history in (0.0, *HISTORIES):
         made = world(assets, history=history)
-        path = folder / f"ports-{assets}-{history:g}.db"
-        if not path.exists():
-            write_all(path, made)
-        store = SqliteStore(path)
+        store = SqliteStore(filled_sqlite(folder, made))
         index = LineageIndex(store)
         index.load()
         asked = Asked(index.view(), Moment(NOW + DAY, index.revision), library)
@@ -156,7 +153,8 @@ class Asked:
         """The asset that reaches most."""
         degree = np.diff(self.arrays[DOWN].offsets)
         likely = np.unique(self.view.vertex_asset[: len(degree)][np.argsort(-degree)[:300]])
-        return max(likely.tolist(), key=lambda asset: len(self.theirs(asset, DOWN)[0]))
+        found: int = max(likely.tolist(), key=lambda asset: len(self.theirs(asset, DOWN)[0]))
+        return found
 
     def of_size(self, direction: Direction, fits: Callable[[int], bool], kinds: Sequence[AssetKind] = ()) -> list[int]:
         """Some assets whose answer has a size that fits."""

@@ -54,6 +54,8 @@ class World:
     """Assets are numbered from 0, containers before their parts, and flows lead from smaller to greater numbers."""
 
     name: str
+    slug: str
+    """For the names of files."""
     kind: Numbers
     """Code in KINDS."""
     container: Numbers
@@ -71,6 +73,12 @@ class World:
     @property
     def assets(self) -> int:
         return len(self.kind)
+
+    @cached_property
+    def hub(self) -> int:
+        """What most of the domains read most: the first column of the core table, or what stands in for it."""
+        core = self.source[self.domain[self.source] != self.domain[self.target]]
+        return int(np.bincount(core).argmax())
 
     @cached_property
     def keys(self) -> list[AssetKey]:
@@ -170,6 +178,7 @@ class _Making:
         since = START + (self.chance.random(len(source)) ** 3 * 900).astype(np.int64) * DAY
         return World(
             name=f"{self.count:,} assets, {len(source):,} flows",
+            slug=f"{self.count}-{'ports' if self.containers else 'flat'}-{history:g}",
             kind=code,
             container=np.concatenate(self.containing),
             domain=domain,
@@ -285,9 +294,11 @@ class _Making:
         def ends(layer: _Layer, members: Numbers) -> Numbers:
             has_parts = layer.starts[0] != layer.first
             if whole or not has_parts:
-                return layer.starts[members] - has_parts
-            place: Numbers = (layer.counts[members] * self.chance.random(len(members)) ** 1.5).astype(np.int64)
-            return layer.starts[members] + place
+                wholes: Numbers = layer.starts[members] - has_parts
+                return wholes
+            place = (layer.counts[members] * self.chance.random(len(members)) ** 1.5).astype(np.int64)
+            parts: Numbers = layer.starts[members] + place
+            return parts
 
         self.sources.append(ends(above, read))
         self.targets.append(ends(below, reader))
