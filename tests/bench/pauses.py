@@ -63,7 +63,6 @@ def _starts(index: LineageIndex, made: World) -> list[AssetKey]:
 def _reads(
     store: SqliteStore,
     index: LineageIndex,
-    made: World,
     starts: list[AssetKey],
     numbers: Iterator[int],
     compacting: bool,
