@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.ports import Port, Step
-from graph.topology import Ints, Moment, View
+from graph.topology import Moment, View
 from graph.walk import Direction
 
 SOURCE = Path(__file__).with_name("limit.c")
@@ -48,13 +48,25 @@ def arrays_of(view: View, direction: Direction, moment: Moment) -> Arrays:
 _ENDS = {Direction.DOWNSTREAM: ("source", "target"), Direction.UPSTREAM: ("target", "source")}
 
 
+class _Walk(ctypes.Structure):
+    """`struct walk` of limit.c."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_void_p)
+        for name in ("offsets", "far", "step", "asset_of", "hops", "order", "next", "seen", "assets", "distances")
+    )
+
+
 def built(folder: Path) -> ctypes.CDLL:
     """With the system's compiler, for this machine. Raises CalledProcessError with what the compiler says."""
     library = folder / "limit.so"
     command = ["cc", "-O3", "-march=native", "-shared", "-fPIC", "-o", str(library), str(SOURCE)]
     subprocess.run(command, check=True, capture_output=True, text=True)
     loaded = ctypes.CDLL(str(library))
-    loaded.reach.restype = loaded.assets_of.restype = ctypes.c_int64
+    loaded.search.restype = ctypes.c_int64
+    loaded.search.argtypes = [ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint8, ctypes.c_void_p, ctypes.c_int64]
+    loaded.count_by.restype = None
+    loaded.count_by.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p]
     return loaded
 
 
@@ -62,45 +74,33 @@ class Limit:
     """Walks of one direction, in C. Its scratch memory is as large as the graph and made once."""
 
     def __init__(self, library: ctypes.CDLL, view: View, arrays: Arrays) -> None:
-        self._library, self._arrays = library, arrays
-        vertices = len(arrays.offsets) - 1
-        self._hops = np.full(vertices, -1, np.int32)
-        self._order, self._next = np.empty(vertices, np.int32), np.empty(vertices, np.int32)
-        port = view.vertex_port[:vertices]
-        nobody = len(view.keys)  # what requests carry is no asset
-        self._asset_of = np.where(port == Port.REQUESTS, nobody, view.vertex_asset[:vertices]).astype(np.int32)
-        self._left_out = np.zeros(nobody + 1, np.uint8)
-        self._left_out[nobody] = 1
-        self._seen = np.zeros(nobody + 1, np.uint8)
-        self._assets, self._distances = np.empty(nobody + 1, np.int32), np.empty(nobody + 1, np.int32)
+        self._library = library
+        vertices, nobody = len(arrays.offsets) - 1, view.assets
+        is_asset = view.vertex_port[:vertices] != Port.REQUESTS  # what requests carry is none
+        self._assets, self._distances = (np.empty(nobody + 1, np.int32) for _ in range(2))
+        seen = np.zeros(nobody + 1, np.uint8)
+        seen[nobody] = 1
+        self._kept: tuple[Ints, ...] = (
+            arrays.offsets,
+            arrays.far,
+            arrays.step,
+            np.where(is_asset, view.vertex_asset[:vertices], nobody).astype(np.int32),
+            np.full(vertices, -1, np.int32),
+            *(np.empty(vertices, np.int32) for _ in range(2)),
+            seen,
+            self._assets,
+            self._distances,
+        )
+        self._walk = _Walk(*(array.ctypes.data for array in self._kept))
+        self._address = ctypes.addressof(self._walk)
 
-    def walk(self, vertex: int, left_out: Ints, walks: Step = Step.VALUES) -> Answer:
+    def walk(self, vertex: int, left_out: NDArray[np.int32], walks: int = Step.VALUES) -> Answer:
         """The assets reached from `vertex`, nearest first; `left_out` are the start, its parts and its container."""
-        count = self._library.reach(
-            *_pointers(self._arrays.offsets, self._arrays.far, self._arrays.step),
-            ctypes.c_uint8(walks),
-            ctypes.c_int32(vertex),
-            *_pointers(self._hops, self._order, self._next),
-        )
-        self._left_out[left_out] = 1
-        found = self._library.assets_of(
-            _pointer(self._order),
-            ctypes.c_int64(count),
-            *_pointers(self._hops, self._asset_of, self._left_out, self._seen, self._assets, self._distances),
-        )
-        self._left_out[left_out] = 0
-        self._library.forget(_pointer(self._order), ctypes.c_int64(count), _pointer(self._hops))
+        found = self._library.search(self._address, vertex, walks, left_out.ctypes.data, len(left_out))
         return Answer(self._assets[:found], self._distances[:found])
 
-    def counted(self, assets: Ints, code: Ints, codes: int) -> NDArray[np.int64]:
+    def counted(self, assets: NDArray[np.int32], code: NDArray[np.int32], codes: int) -> NDArray[np.int64]:
+        """How many of `assets` have each code; `code` is by asset."""
         counts = np.zeros(codes, np.int64)
-        self._library.count_by(_pointer(assets), ctypes.c_int64(len(assets)), _pointer(code), _pointer(counts))
+        self._library.count_by(assets.ctypes.data, len(assets), code.ctypes.data, counts.ctypes.data)
         return counts
-
-
-def _pointer(array: Ints) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
-
-
-def _pointers(*arrays: Ints) -> list[ctypes.c_void_p]:
-    return [_pointer(array) for array in arrays]
