@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.ports import Port, Step
-from graph.topology import Moment, View
+from graph.topology import Ints, Moment, View
 from graph.walk import Direction
 
 SOURCE = Path(__file__).with_name("limit.c")
