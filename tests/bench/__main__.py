@@ -21,7 +21,7 @@ from tests.bench.figures import Figure, lines, markdown
 
 BY_SIZE = ("walks", "peers", "starts")
 """Measured at every size: `figures(folder, assets)`."""
-ONCE = ("commits", "registry", "bulk", "api", "why", "pauses")
+ONCE = ("writes", "registry", "pauses", "api", "why")
 """Measured once: `figures(folder)`."""
 SIZES, FULL = (10_000, 100_000), (10_000, 100_000, 1_000_000)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from graph.attributes import canonical, checked_attributes
+from graph.index import LineageIndex
 from graph.model import REFINES_FIRST, Basis, Operation
 from graph.plan import register
 from graph.stores.contract import Store
@@ -21,10 +22,12 @@ from tests.neo4j_server import neo4j_server
 _INDEX = ("origin", "asset", "flow", "assertion", "revision")
 
 
-def register_all(store: Store, world: World) -> int:
-    """The flows said, taken back ones too."""
+def register_all(store: Store, world: World, index: LineageIndex | None = None) -> int:
+    """How many flows were told, taken back ones too; `index` follows each revision."""
     for wanted, now in world.registrations():
         register(store, wanted, Operation(None, "", "bench"), now)
+        if index is not None:
+            index.follow()
     return len(world.source) + len(world.history.source)
 
 

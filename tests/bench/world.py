@@ -6,7 +6,7 @@ hub reaches about half of everything while the median asset reaches some hundred
 than others, and ways part and meet again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from uuid import UUID
@@ -93,6 +93,16 @@ class World:
             else:
                 keys.append(AssetKey(kind, f"domain_{domain}", f"{kind.value}.{number}"))
         return keys
+
+    def lines(self) -> Iterator[Mapping[str, object]]:
+        """What holds today, for the bulk intake."""
+        texts = [str(key) for key in self.keys]
+        for text, label in zip(texts, self.label.tolist(), strict=True):
+            told = dict(self.labels[label])
+            tier = told.pop("tier", None)
+            yield {"asset": text, **told, **({} if tier is None else {"attributes": {"tier": tier}})}
+        for source, target in zip(self.source.tolist(), self.target.tolist(), strict=True):
+            yield {"flow": {"from": texts[source], "to": texts[target]}}
 
     def registrations(self) -> Iterator[tuple[Registration, Instant]]:
         """What to register for this graph to be there, in order, and when. A revision each."""
