@@ -31,9 +31,7 @@ class CannotStart(Exception):
 
 
 @contextmanager
-def neo4j_server(
-    home: Path, password: str | None = None, heap: str = "512m", page_cache: str = "64m"
-) -> Iterator[str]:
+def neo4j_server(home: Path, password: str | None = None, heap: str = "512m", page_cache: str = "64m") -> Iterator[str]:
     """A server's URL, `neo4j://neo4j:PASSWORD@127.0.0.1:PORT`; no credentials where `password` is None.
 
     The server that HEADWATER_TEST_NEO4J names is used as it is, with whatever it holds. Otherwise a new one
