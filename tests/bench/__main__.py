@@ -9,6 +9,7 @@ that machine's. A part that needs what is missing here fails before anything is 
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ SIZES, FULL = (10_000, 100_000), (10_000, 100_000, 1_000_000)
 
 
 def main(arguments: Sequence[str]) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))  # and stops the servers it has started
     options = _options(arguments)
     sizes = options.assets or (FULL if options.full else SIZES)
     print(_machine() + "\n", flush=True)

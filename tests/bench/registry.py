@@ -95,7 +95,7 @@ def _model(turn: int, client: HTTPConnection, number: int) -> None:
 
 
 def _version(turn: int, client: HTTPConnection, number: int) -> None:
-    wanted = {"name": f"model-{turn}-{number}", "source": f"mlflow-artifacts:/models/{turn}/{number}"}
+    wanted = {"name": f"model-{turn}-{number}", "source": f"s3://models/{turn}/{number}"}
     told = _post(client, "/api/2.0/mlflow/model-versions/create", wanted)
     assert "model_version" in told, told
 
