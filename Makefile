@@ -47,14 +47,15 @@ test: .venv/installed-dev .neo4j/fetched app/http/static/.built ## the tests, wi
 	$(NPM) run test:browser
 
 .PHONY: interop
-interop: .venv/installed-dev .interop/alibi/installed .neo4j/fetched tests/interop/node/node_modules/.package-lock.json ## tests against clients that others wrote, and the long tests and fault runs
+interop: .venv/installed-dev .interop/alibi/installed .interop/dbt/installed .neo4j/fetched tests/interop/node/node_modules/.package-lock.json ## tests against clients that others wrote, and the long tests and fault runs
 	$(NEED) java
 	HEADWATER_TEST_REQUIRE_ALL=1 $(BIN)/pytest tests/interop $(ARGS)
 	HEADWATER_TEST_REQUIRE_ALL=1 HEADWATER_TEST_CRASHES=8 HYPOTHESIS_PROFILE=deep \
 		$(BIN)/pytest --numprocesses auto --dist loadgroup --ignore tests/interop -m long $(ARGS)
 
 .PHONY: bench
-bench: .venv/installed-dev ## measure
+bench: .venv/installed-dev .interop/mlflow/installed .neo4j/fetched ## measure beside what else there is (ARGS=--help)
+	$(NEED) java compiler
 	$(BIN)/python -m tests.bench $(ARGS)
 
 .PHONY: neo4j
@@ -78,6 +79,8 @@ lock: .venv/bin/uv ## resolve requirements/*.txt anew (ARGS=--upgrade for newer 
 	$(LOCK) pyproject.toml --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
 	$(LOCK) pyproject.toml --extra alibi -o requirements/alibi.txt
+	$(LOCK) requirements/dbt.in -o requirements/dbt.txt
+	$(LOCK) requirements/mlflow.in -o requirements/mlflow.txt
 
 .PHONY: clean
 clean: ## remove everything that make made
@@ -111,10 +114,10 @@ INSTALL_CLIENT = VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-
 	$(INSTALL_CLIENT)
 	@touch $@ .venv/installed-demo .venv/installed-run
 
-# Of its own, since it needs an older numpy: 1.2 GB.
-.interop/alibi/installed: requirements/alibi.txt .venv/bin/uv
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .interop/alibi
-	VIRTUAL_ENV=.interop/alibi $(BIN)/uv pip install --quiet --require-hashes -r requirements/alibi.txt
+# Each of its own: alibi needs an older numpy (1.2 GB), dbt other versions of much, MLflow an older graphql-core.
+.interop/%/installed: requirements/%.txt .venv/bin/uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .interop/$*
+	VIRTUAL_ENV=.interop/$* $(BIN)/uv pip install --quiet --require-hashes -r requirements/$*.txt
 	@touch $@
 
 %/node_modules/.package-lock.json: %/package.json %/package-lock.json

@@ -31,7 +31,7 @@ class CannotStart(Exception):
 
 
 @contextmanager
-def neo4j_server(home: Path, password: str | None = None) -> Iterator[str]:
+def neo4j_server(home: Path, password: str | None = None, heap: str = "512m", page_cache: str = "64m") -> Iterator[str]:
     """A server's URL, `neo4j://neo4j:PASSWORD@127.0.0.1:PORT`; no credentials where `password` is None.
 
     The server that HEADWATER_TEST_NEO4J names is used as it is, with whatever it holds. Otherwise a new one
@@ -45,7 +45,7 @@ def neo4j_server(home: Path, password: str | None = None) -> Iterator[str]:
     log, port = home / "server.log", _free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            _command(home, port),
+            _command(home, port, heap, page_cache),
             env=_environment(password),
             stdin=subprocess.PIPE,
             stdout=output,
@@ -67,10 +67,10 @@ def _require_parts() -> None:
         raise CannotStart("Neo4j's jars are missing: make .neo4j/fetched")
 
 
-def _command(home: Path, port: int) -> list[str]:
-    thrift = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
+def _command(home: Path, port: int, heap: str, page_cache: str) -> list[str]:
+    thrift = [f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
     opened = ["--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/java.lang=ALL-UNNAMED"]
-    return ["java", *thrift, *opened, "-cp", f"{_JARS}/*", str(_LAUNCHER), str(home), str(port)]
+    return ["java", *thrift, *opened, "-cp", f"{_JARS}/*", str(_LAUNCHER), str(home), str(port), page_cache]
 
 
 def _environment(password: str | None) -> dict[str, str]:

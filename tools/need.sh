@@ -26,6 +26,7 @@ for tool in "$@"; do
         [ "$(java_release)" -ge 17 ] 2>/dev/null ||
             missing "a Java development kit, 17 or later" "openjdk-17-jdk-headless"
         ;;
+    compiler) command -v cc >/dev/null || missing "a C compiler" "gcc libc6-dev" ;;
     maven) command -v mvn >/dev/null || missing "Maven" "maven" ;;
     chromium) [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || missing "Chromium; CHROMIUM=... names another one" "chromium" ;;
     compose)

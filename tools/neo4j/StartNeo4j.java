@@ -6,7 +6,7 @@ import org.neo4j.dbms.api.DatabaseManagementServiceBuilder;
 import picocli.CommandLine;
 
 /**
- * A Neo4j for tests: java StartNeo4j.java HOME PORT, on loopback, until standard input ends.
+ * A Neo4j for tests: java StartNeo4j.java HOME PORT PAGE_CACHE, on loopback, until standard input ends.
  * NEO4J_PASSWORD is the first password of the user neo4j in a new HOME; without it, authentication is off.
  */
 class StartNeo4j {
@@ -20,10 +20,10 @@ class StartNeo4j {
                 server.bolt.enabled=true
                 server.bolt.listen_address=%1$s
                 server.bolt.advertised_address=%1$s
-                server.memory.pagecache.size=64m
+                server.memory.pagecache.size=%3$s
                 dbms.security.auth_enabled=%2$s
                 dbms.usage_report.enabled=false
-                """.formatted(address, password != null));
+                """.formatted(address, password != null, args[2]));
         if (password != null) {
             var setPassword = new SetInitialPasswordCommand(new ExecutionContext(home, settings.getParent()));
             if (new CommandLine(setPassword).execute(password) != 0) System.exit(1);

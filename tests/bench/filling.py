@@ -1,0 +1,172 @@
+"""Puts a world into a store: as everybody does, or, where that would take too long to wait for, straight into SQLite."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from graph.attributes import canonical, checked_attributes
+from graph.index import LineageIndex
+from graph.model import REFINES_FIRST, Basis, Operation
+from graph.plan import register
+from graph.stores.contract import Store
+from graph.stores.neo4j import Neo4jStore
+from graph.stores.sqlite import SqliteStore
+from graph.stores.words import search_text
+from graph.time import FOREVER
+from tests.bench.world import ASSETS_OF_BATCH, BATCH, FORMER, NOW, ORIGIN, START, World
+from tests.neo4j_server import neo4j_server
+
+_INDEX = ("origin", "asset", "flow", "assertion", "revision")
+
+
+def register_all(store: Store, world: World, index: LineageIndex | None = None) -> int:
+    """How many flows were told, taken back ones too; `index` follows each revision."""
+    for wanted, now in world.registrations():
+        register(store, wanted, Operation(None, "", "bench"), now)
+        if index is not None:
+            index.follow()
+    return len(world.source) + len(world.history.source)
+
+
+def write_all(path: Path, world: World) -> None:
+    """The rows that `register_all` would have left in a new file, thirty times as fast; `same_content` tells whether."""
+    SqliteStore(path).close()
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA synchronous = OFF")
+    db.execute("PRAGMA cache_size = -524288")
+    indices = db.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN (?, ?, ?, ?, ?)",
+        _INDEX,
+    ).fetchall()
+    db.execute("BEGIN")
+    for name, _ in indices:
+        db.execute(f"DROP INDEX {name}")
+    db.executemany("INSERT INTO revision VALUES (?, ?, NULL, 'bench')", _revisions(world))
+    db.executemany(
+        "INSERT INTO origin VALUES (?, ?)", [(1, ORIGIN), (2, FORMER)][: 1 + bool(len(world.history.source))]
+    )
+    db.executemany("INSERT INTO asset (number, key, kind, container, version) VALUES (?, ?, ?, ?, ?)", _assets(world))
+    db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", _words(world))
+    db.executemany("INSERT INTO flow (number, source, target, via) VALUES (?, ?, ?, 0)", _flows(world))
+    db.executemany(
+        "INSERT INTO assertion (number, asset, flow, origin, basis, valid_start, valid_end, known_first, known_last,"
+        " attributes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        _assertions(world),
+    )
+    for _, sql in indices:
+        db.execute(sql)
+    db.execute("COMMIT")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+
+
+def filled_sqlite(folder: Path, world: World) -> Path:
+    """A file with this world and nothing else: the one that is there, or a new one."""
+    path = folder / f"{world.slug}.db"
+    if not path.exists():
+        unfinished = path.with_suffix(".unfinished")
+        write_all(unfinished, world)
+        unfinished.rename(path)
+    return path
+
+
+@contextmanager
+def filled_neo4j(folder: Path, world: World) -> Iterator[str]:
+    """The URL of a server with this world and nothing else."""
+    home = folder / f"{world.slug}.neo4j"
+    filled = home / "filled"
+    with neo4j_server(home, heap="2g", page_cache="1g") as url:
+        if not filled.exists():
+            with closing(Neo4jStore(url, request_deadline=60)) as store:
+                register_all(store, world)
+            filled.touch()
+        yield url
+
+
+def same_content(one: Store, other: Store) -> bool:
+    """Whether two stores would give an index the same, whatever they number it by."""
+    return sorted(_content(one)) == sorted(_content(other))
+
+
+def _content(store: Store) -> Iterator[tuple[object, ...]]:
+    with store.export() as export:
+        keys = {
+            number: key
+            for chunk in export.assets()
+            for number, key in zip(chunk.number.tolist(), chunk.key, strict=True)
+        }
+        keys[0] = ""
+        for told in export.assertions():
+            ends = ([keys[each] for each in column.tolist()] for column in (told.source, told.target, told.via))
+            origin = [told.origins[each] for each in told.origin.tolist()]
+            rest = (told.basis, told.valid_start, told.valid_end, told.known_first, told.known_last)
+            yield from zip(*ends, origin, *(column.tolist() for column in rest), told.attributes, strict=True)
+
+
+def _asset_revisions(world: World) -> list[int]:
+    return (1 + np.arange(world.assets) // ASSETS_OF_BATCH).tolist()
+
+
+def _last_asset_revision(world: World) -> int:
+    return -(-world.assets // ASSETS_OF_BATCH)
+
+
+def _history_revisions(world: World) -> tuple[list[int], list[int]]:
+    """In which each flow of the past was said, and in which it was taken back."""
+    past, first = world.history, _last_asset_revision(world)
+    said = 1 + first + np.arange(len(past.source)) // BATCH
+    back = 1 + int(said.max(initial=first)) + (np.cumsum(past.taken_back) - 1) // BATCH
+    return said.tolist(), np.where(past.taken_back, back, FOREVER).tolist()
+
+
+def _revisions(world: World) -> Iterator[tuple[int, int]]:
+    said, back = _history_revisions(world)
+    last = max([_last_asset_revision(world), *said, *(each for each in back if each < FOREVER)])
+    yield from ((number, NOW + number) for number in range(1, last + 1))
+
+
+def _assets(world: World) -> Iterator[tuple[int, str, str, int | None, int]]:
+    containers, revisions = world.container.tolist(), _asset_revisions(world)
+    for number, (key, container) in enumerate(zip(world.keys, containers, strict=True)):
+        yield number + 1, str(key), key.kind.value, container + 1 if container >= 0 else None, revisions[number]
+
+
+def _words(world: World) -> Iterator[tuple[int, str]]:
+    for number, (key, label) in enumerate(zip(world.keys, world.label.tolist(), strict=True), 1):
+        yield number, search_text(key, world.labels[label])
+
+
+def _flow_numbers(world: World) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Source and target of each distinct flow, and the place of today's and of former flows among them."""
+    today = world.source * world.assets + world.target
+    former = world.history.source * world.assets + world.history.target
+    distinct, place = np.unique(np.concatenate([today, former]), return_inverse=True)
+    return distinct // world.assets, distinct % world.assets, place[: len(today)], place[len(today) :]
+
+
+def _flows(world: World) -> Iterator[tuple[int, int, int]]:
+    source, target, _, _ = _flow_numbers(world)
+    yield from zip(range(1, len(source) + 1), (source + 1).tolist(), (target + 1).tolist(), strict=True)
+
+
+def _assertions(world: World) -> Iterator[tuple[object, ...]]:
+    texts = [canonical(checked_attributes(label, "bench")).decode() for label in world.labels]
+    imported, observed = REFINES_FIRST.index(Basis.IMPORTED), REFINES_FIRST.index(Basis.OBSERVED)
+    number, revisions = 0, _asset_revisions(world)
+    for asset, label in enumerate(world.label.tolist()):
+        number += 1
+        yield number, asset + 1, None, 1, imported, START, FOREVER, revisions[asset], FOREVER, texts[label]
+    _, _, today, former = _flow_numbers(world)
+    for flow, target, since in zip(today.tolist(), world.target.tolist(), world.since.tolist(), strict=True):
+        number += 1
+        yield number, None, flow + 1, 1, imported, since, FOREVER, revisions[target], FOREVER, "{}"
+    past = world.history
+    columns = (former, past.start, np.where(past.taken_back, FOREVER, past.end))
+    for flow, start, end, said, back in zip(
+        *(each.tolist() for each in columns), *_history_revisions(world), strict=True
+    ):
+        number += 1
+        yield number, None, flow + 1, 2, observed, start, end, said, back, "{}"
