@@ -73,8 +73,10 @@ class RegistrationPlan:
         self._withdrawn = {withdrawal.subject: withdrawal for withdrawal in wanted.withdrawals}
         _refuse_contradictions(assets, flows, self._withdrawn)
         self._stated: dict[Subject, tuple[Interval, Attributes]] = {}
+        frames: dict[tuple[Instant | None, Instant | None], Interval] = {}
         for subject, statement in _each(assets, flows):
-            frame = _frame(statement.since, statement.until, now)
+            times = statement.since, statement.until
+            frame = frames.get(times) or frames.setdefault(times, _frame(*times, now))
             self._stated[subject] = frame, checked_attributes(statement.attributes, subject)
         self._needed: set[AssetKey] = set()
         """What must be registered, unless it is stated here."""
@@ -212,12 +214,13 @@ def _refuse_unknown(
 
 
 def _expected_versions(known: GraphReader, wanted: Registration) -> dict[AssetKey, int]:
-    read = [
-        *((asset.key, asset.expected_version) for asset in wanted.assets),
-        *((withdrawal.subject, withdrawal.expected_version) for withdrawal in wanted.withdrawals),
-    ]
-    expected = {key: version for key, version in read if version is not None and isinstance(key, AssetKey)}
-    current = known.versions(expected) if expected else {}
+    expected = {each.key: each.expected_version for each in wanted.assets if each.expected_version is not None}
+    for each in wanted.withdrawals:
+        if each.expected_version is not None and isinstance(each.subject, AssetKey):
+            expected[each.subject] = each.expected_version
+    if not expected:
+        return expected
+    current = known.versions(expected)
     for key, version in expected.items():
         if current.get(key, 0) != version:
             raise StaleVersion(key, version, current.get(key, 0))

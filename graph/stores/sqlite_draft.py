@@ -118,6 +118,7 @@ class Draft:
         opened: list[StoredAssertion] = []
         closed: list[StoredAssertion] = []
         said: dict[AssetKey, tuple[Assertion, ...]] = {}
+        known = Known(revision)
         for change, contents in zip(changes.changes, texts, strict=True):
             subject = change.subject
             rows = self._said[subject]
@@ -131,7 +132,7 @@ class Draft:
             opens = []
             for span, text in zip(change.opens, contents, strict=True):
                 self._last_assertion += 1
-                row = StoredAssertion(self._last_assertion, span, Known(revision))
+                row = StoredAssertion(self._last_assertion, span, known)
                 self._opened[row.number] = asset, flow, origin, text, row
                 opens.append(row)
             opened += opens
