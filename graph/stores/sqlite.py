@@ -22,6 +22,7 @@ from graph.stores.contract import AssertionColumns, AssetColumns, Plan, Revision
 from graph.stores.group import GroupCommit
 from graph.stores.migrations import migrations_in, pending
 from graph.stores.recent import RecentRevisions
+from graph.stores.sqlite_checkpoints import AT_MOST_PAGES, Checkpoints
 from graph.stores.sqlite_draft import Draft, index_words, words_of
 from graph.stores.words import query_words
 from graph.time import FOREVER, Instant
@@ -61,9 +62,11 @@ class SqliteStore:
         with _translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = self._connect()
+            self._writer.execute(f"PRAGMA wal_autocheckpoint = {AT_MOST_PAGES}")
             _migrate(self._writer)
         self._numbers = reading.Numbers()
         self._recent = RecentRevisions()
+        self._checkpoints = Checkpoints(self._connect)
         self._commits: GroupCommit[_Commit, Receipt] = GroupCommit(self._commit_group)
 
     # Writing
@@ -86,6 +89,7 @@ class SqliteStore:
             draft.write()
         self._numbers.add(draft.made, draft.made_origins)
         self._recent.add(draft.revisions)
+        self._checkpoints.follow()
         return outcomes
 
     def forget_operations(self, before: Instant, now: Instant) -> int:
@@ -317,6 +321,7 @@ class SqliteStore:
         with self._commits.exclusively(), self._lock:
             if not self._closed:
                 self._closed = True
+                self._checkpoints.stop()
                 self._writer.close()
                 while self._idle:
                     self._idle.pop().close()
@@ -391,25 +396,33 @@ class SqliteExport:
         last = self._db.execute("SELECT coalesce(max(number), 0) FROM assertion").fetchone()[0]
         for start in range(1, last + 1, _EXPORT_CHUNK):
             numbers = [start, start + _EXPORT_CHUNK]
-            (flows,) = self._db.execute(_EXPORT_FLOWS, numbers).fetchone()
-            columns = np.fromstring(flows or "", np.int64, sep=",").reshape(-1, 10).T
-            yield _columns(columns, [""] * columns.shape[1], code, origins)
-            rows = self._db.execute(_EXPORT_ASSETS, numbers).fetchall()
-            *plain, attributes = zip(*rows, strict=True) if rows else ([],) * 11
-            yield _columns(np.array(plain, np.int64).reshape(10, -1), list(attributes), code, origins)
+            flows = _numbers(self._db.execute(_EXPORT_FLOWS, numbers).fetchone())
+            yield _columns(flows, [""] * flows.shape[1], code, origins)
+            assets = _numbers(self._db.execute(_EXPORT_ASSETS, numbers).fetchone())
+            attributes = [text for (text,) in self._db.execute(_EXPORT_ATTRIBUTES, numbers)]
+            yield _columns(assets, attributes, code, origins)
 
 
-# One text of numbers is read three times as fast as its numbers one by one.
-_EXPORT_FLOWS = """
-    SELECT group_concat(a.number || ',' || f.source || ',' || f.target || ',' || f.via || ',' || a.origin || ','
-        || a.basis || ',' || a.valid_start || ',' || a.valid_end || ',' || a.known_first || ','
-        || a.known_last)
-    FROM assertion a JOIN flow f ON f.number = a.flow WHERE a.number >= ? AND a.number < ?
-"""
-_EXPORT_ASSETS = """
-    SELECT number, asset, 0, 0, origin, basis, valid_start, valid_end, known_first, known_last, attributes
-    FROM assertion WHERE asset IS NOT NULL AND number >= ? AND number < ?
-"""
+def _export_query(source: str, target: str, via: str, joined: str) -> str:
+    """Each column's numbers as one text, which is read twice as fast as rows of numbers are.
+
+    An open end of known time is written as 0, which no closed one is: a third less to read.
+    """
+    columns = ("a.number", source, target, via, "a.origin", "a.basis", "a.valid_start", "a.valid_end", "a.known_first")
+    texts = ", ".join(f"group_concat({column})" for column in (*columns, f"a.known_last % {FOREVER}"))
+    return f"SELECT {texts} FROM assertion a NOT INDEXED {joined} a.number >= ? AND a.number < ?"
+
+
+_EXPORT_FLOWS = _export_query("f.source", "f.target", "f.via", "CROSS JOIN flow f ON f.number = a.flow WHERE")
+_EXPORT_ASSETS = _export_query("a.asset", "0", "0", "WHERE a.asset IS NOT NULL AND")
+_EXPORT_ATTRIBUTES = "SELECT attributes FROM assertion NOT INDEXED WHERE asset IS NOT NULL AND number >= ? AND number < ? ORDER BY number"
+
+
+def _numbers(texts: Sequence[str | None]) -> NDArray[np.int64]:
+    """A row for each column's text."""
+    rows = np.array([np.fromstring(text or "", np.int64, sep=",") for text in texts])
+    rows[-1, rows[-1] == 0] = FOREVER
+    return rows
 
 
 def _columns(
