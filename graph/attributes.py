@@ -23,10 +23,13 @@ _CONSUMER_TYPES = ("service", "application", "dashboard", "notebook", "batch_job
 _MAX_BYTES = 262_144
 
 
-def canonical(value: object) -> bytes:
-    """The one JSON text of `value`: sorted keys, no spaces. Raises InvalidAttribute for what JSON cannot hold."""
+def canonical(value: object, plain: Callable[[object], object] | None = None) -> bytes:
+    """The one JSON text of `value`: sorted keys, no spaces. Raises InvalidAttribute for what JSON cannot hold.
+
+    `plain` is asked for something simpler in place of what JSON has no form for, or raises TypeError.
+    """
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(value, plain, orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidAttribute(f"{shortened(repr(value))} is not JSON: {error}", repr(value)) from error
 
@@ -37,6 +40,8 @@ def checked_attributes(attributes: Attributes, of: object) -> dict[str, Json]:
     Unknown names are kept as they are. Raises InvalidAttribute, naming the attribute and `of`.
     """
     checked: dict[str, Json] = {}
+    if not attributes:
+        return checked
     for name in sorted(attributes):
         value = attributes[name]
         if not _NAME.fullmatch(name):
@@ -94,6 +99,17 @@ def shown_attributes(assertions: Iterable[Assertion], at: Instant) -> dict[str, 
     return {name: _chosen(name, sorted(claims[name], key=_precedence)) for name in sorted(claims)}
 
 
+def shown_values(assertions: Sequence[Assertion], at: Instant) -> dict[str, Json] | None:
+    """The values alone of `shown_attributes`; None where nothing holds at `at`."""
+    holding = [each for each in assertions if each.valid.holds_at(at)]
+    if not holding:
+        return None
+    if len(holding) > 1:
+        return values(shown_attributes(assertions, at))
+    said = holding[0].attributes
+    return {name: _union([value]) if name in SET_VALUED else value for name, value in said.items()}
+
+
 def values(attributes: dict[str, Shown]) -> dict[str, Json]:
     return {name: shown.value for name, shown in attributes.items()}
 
@@ -129,8 +145,13 @@ def _chosen(name: str, claims: Sequence[Claim]) -> Shown:
         first = claims[0]
         return Shown(first.value, (first,), tuple(claim for claim in claims[1:] if claim.value != first.value))
     strongest = tuple(claim for claim in claims if claim.basis is claims[0].basis)
-    members = {canonical(member): member for claim in strongest for member in _members(claim.value)}
-    return Shown([members[text] for text in sorted(members)], strongest, tuple(claims[len(strongest) :]))
+    union = _union([claim.value for claim in strongest])
+    return Shown(union, strongest, tuple(claims[len(strongest) :]))
+
+
+def _union(sets: Iterable[Json]) -> list[Json]:
+    members = {canonical(member): member for each in sets for member in _members(each)}
+    return [members[text] for text in sorted(members)]
 
 
 def _members(value: Json) -> list[Json]:

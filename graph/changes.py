@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from graph.attributes import canonical
 from graph.errors import InvalidInput, quoted
 from graph.keys import AssetKey
 from graph.messages import Message
-from graph.model import Assertion, Attributes, Basis, Flow, Json, Subject
+from graph.model import Assertion, Attributes, Basis, Flow, Subject
 from graph.time import Instant
 
 MAX_ORIGIN_BYTES = 512
@@ -69,7 +69,7 @@ class Registration:
 
     def digest(self) -> str:
         """SHA-256 of the canonical form: equal for equal requests, whatever the time."""
-        return hashlib.sha256(canonical(_plain(asdict(self)))).hexdigest()
+        return hashlib.sha256(canonical(_fields(self), _plain)).hexdigest()
 
 
 class Verb(StrEnum):
@@ -89,19 +89,24 @@ class Change:
 
     @property
     def closes(self) -> tuple[Assertion, ...]:
-        return tuple(span for span in self.before if span not in self.after)
+        return tuple([span for span in self.before if span not in self.after]) if self.after else self.before
 
     @property
     def opens(self) -> tuple[Assertion, ...]:
-        return tuple(span for span in self.after if span not in self.before)
+        return tuple([span for span in self.after if span not in self.before]) if self.before else self.after
 
     def verb_at(self, now: Instant) -> Verb:
-        def holds(spans: tuple[Assertion, ...]) -> bool:
-            return any(span.valid.holds_at(now) for span in spans)
-
-        if holds(self.after) == holds(self.before):
+        before, after = _holds(self.before, now), _holds(self.after, now)
+        if after == before:
             return Verb.CHANGED
-        return Verb.ADDED if holds(self.after) else Verb.WITHDRAWN
+        return Verb.ADDED if after else Verb.WITHDRAWN
+
+
+def _holds(spans: tuple[Assertion, ...], now: Instant) -> bool:
+    for span in spans:  # noqa: SIM110  a generator would cost more than the question; every change asks it twice
+        if span.valid.holds_at(now):
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +147,16 @@ def checked_origin(origin: str) -> str:
     return origin
 
 
-def _plain(value: object) -> Json:
-    """`asdict` keeps named tuples; the digest wants their text."""
+def _fields(value: "Registration | AssetStatement | FlowStatement | Withdrawal | Message") -> dict[str, object]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _plain(value: object) -> object:
+    """JSON for what has no form of its own there."""
     if isinstance(value, AssetKey | Flow):
         return str(value)
+    if isinstance(value, AssetStatement | FlowStatement | Withdrawal | Message):
+        return _fields(value)
     if isinstance(value, Mapping):
-        return {str(name): _plain(inner) for name, inner in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(inner) for inner in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
+        return dict(value)
     raise TypeError(type(value))

@@ -5,11 +5,9 @@ What it holds is `tables`; what a revision tells is brought in by `retelling`, a
 """
 
 import threading
-from dataclasses import replace
 
 from graph.errors import NotReady
 from graph.loading import load
-from graph.model import Flow
 from graph.retelling import retell
 from graph.stores.contract import Store
 from graph.tables import Tables
@@ -77,15 +75,6 @@ class LineageIndex:
     def _catch_up(self) -> None:
         while revisions := self._store.changes_since(self.tables.revision):
             for revision in revisions:
-                about = dict.fromkeys(
-                    stored.assertion.subject
-                    for stored in (*revision.closed, *revision.opened)
-                    if not isinstance(stored.assertion.subject, Flow)
-                )
-                if about and not revision.said:  # SHIM
-                    found = self._store.believed_at(about, revision.number)
-                    said = {key: tuple(row.assertion for row in found.get(key, ())) for key in about}
-                    revision = replace(revision, said=said)
                 retell(self.tables, revision)
         self._view = self.tables.view()
 

@@ -83,6 +83,13 @@ class AssetKey(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Self:
         """The key that `text` writes. Raises InvalidKey for any but the one canonical form."""
+        plain = _PLAIN.fullmatch(text)
+        if plain is not None and len(text) <= MAX_KEY_BYTES:
+            # Nothing is escaped and nothing needs to be, so this is the canonical form. Most keys are such.
+            of, namespace, name, step = _KINDS[plain[1]], *plain.group(2, 3, 4)
+            path = () if step is None else tuple(step.split(".")) if of is AssetKind.COLUMN else (step,)
+            if (step is not None) is (of in CONTAINER_OF) and of is not AssetKind.RUN and all(path):
+                return cls(of, namespace, name, path)
         match = _FORM.fullmatch(text)
         if match is None:
             raise InvalidKey(
@@ -152,6 +159,7 @@ def refuse_outer_space(*texts: str) -> None:
 
 
 _FORM = re.compile(r"(?P<kind>[^:/#]*):(?P<namespace>[^:/#]*)/(?P<name>[^:/#]*)(?:#(?P<part>[^:/#]*))?", re.DOTALL)
+_PLAIN = re.compile(rf"({'|'.join(_KINDS)}):([A-Za-z0-9._~-]+)/([A-Za-z0-9._~-]+)(?:#([A-Za-z0-9._~-]+))?")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
 
 

@@ -1,6 +1,6 @@
 """Wanted state + stored state → Changes. The one function behind registering, dry runs, checks and idempotence."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from graph.attributes import checked_attributes
 from graph.changes import (
@@ -16,6 +16,7 @@ from graph.changes import (
 )
 from graph.errors import (
     Conflict,
+    GraphError,
     InvalidAttribute,
     InvalidInput,
     InvalidTime,
@@ -25,7 +26,7 @@ from graph.errors import (
     quoted,
 )
 from graph.keys import AssetKey
-from graph.model import Assertion, Attributes, Flow, Operation, Subject, implied_flows
+from graph.model import Assertion, Attributes, Flow, Json, Operation, Subject, implied_flows
 from graph.stores.contract import GraphReader, Store
 from graph.time import Instant, Interval, interval, moment, pieces
 
@@ -41,13 +42,14 @@ def register(store: Store, wanted: Registration, operation: Operation, now: Inst
     Raises what `plan_registration` and `Store.commit` raise, PlanOutdated aside: that only after a hundred attempts.
     """
     for attempt in range(_ATTEMPTS):
-        done = store.receipt_of(operation)
-        if done is not None:
-            return done
         try:
-            return store.commit(plan_registration(store, wanted, now), operation, now)
-        except PlanOutdated:
-            if attempt == _ATTEMPTS - 1:
+            return store.commit(RegistrationPlan(wanted, now), operation, now)
+        except GraphError as error:
+            # What was done once is not judged again: the clock, and what is stored, have moved since.
+            done = store.receipt_of(operation) if operation.id is not None else None
+            if done is not None:
+                return done
+            if not isinstance(error, PlanOutdated) or attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
 
@@ -58,47 +60,67 @@ def plan_registration(known: GraphReader, wanted: Registration, now: Instant) ->
     Raises InvalidInput, NotFound for the end of a flow (or a container) that nobody registered, StaleVersion, and
     Conflict for a withdrawal of what only other origins say.
     """
-    checked_origin(wanted.origin)
-    assets = _by_key(wanted.assets)
-    flows = _by_flow(wanted.flows, now)
-    withdrawn = {withdrawal.subject: withdrawal for withdrawal in wanted.withdrawals}
-    _refuse_contradictions(assets, flows, withdrawn)
-    reach = set(known.believed_by(wanted.origin)) if wanted.complete else set()
-    ends = {end for flow in flows for end in flow if end is not None}
-    containers = {key.container for key in assets} - {None}
-    subjects: set[Subject] = {*assets, *flows, *withdrawn, *reach, *ends, *(key for key in containers if key)}
-    believed = known.believed(subjects)
-    if not wanted.stubs:
-        _refuse_unknown(ends | {key for key in containers if key}, assets, believed, now)
-    expected = _expected_versions(known, wanted)
+    return RegistrationPlan(wanted, now).changes(known)
 
-    mine = {subject: _own(believed.get(subject, ()), wanted.origin) for subject in subjects}
-    after: dict[Subject, tuple[Assertion, ...]] = {}
-    for subject in reach:
-        if subject not in assets and subject not in flows:
+
+class RegistrationPlan:
+    """A `graph.stores.contract.Plan`: all of `plan_registration` that needs no store is done when it is made."""
+
+    def __init__(self, wanted: Registration, now: Instant) -> None:
+        self._wanted, self._now = wanted, now
+        checked_origin(wanted.origin)
+        assets, flows = _by_key(wanted.assets), _by_flow(wanted.flows, now)
+        self._withdrawn = {withdrawal.subject: withdrawal for withdrawal in wanted.withdrawals}
+        _refuse_contradictions(assets, flows, self._withdrawn)
+        self._stated: dict[Subject, tuple[Interval, Attributes]] = {}
+        frames: dict[tuple[Instant | None, Instant | None], Interval] = {}
+        for subject, statement in _each(assets, flows):
+            times = statement.since, statement.until
+            frame = frames.get(times) or frames.setdefault(times, _frame(*times, now))
+            self._stated[subject] = frame, checked_attributes(statement.attributes, subject)
+        self._needed: set[AssetKey] = set()
+        """What must be registered, unless it is stated here."""
+        if not wanted.stubs:
+            self._needed.update(end for flow in flows for end in flow if end is not None)
+            self._needed.update(container for key in assets if (container := key.container) is not None)
+            self._needed -= assets.keys()
+        self.subjects: Collection[Subject] = self._stated.keys() | self._withdrawn.keys() | self._needed
+
+    def changes(self, known: GraphReader) -> Changes:
+        wanted, now, stated, withdrawn = self._wanted, self._now, self._stated, self._withdrawn
+        reach = known.believed_by(wanted.origin).keys() - stated.keys() if wanted.complete else ()
+        believed = known.believed({*self.subjects, *reach} if reach else self.subjects)
+        _refuse_unknown(self._needed, believed, now)
+        expected = _expected_versions(known, wanted)
+
+        def said_of(subject: Subject) -> tuple[Assertion, ...]:
+            return _own(believed.get(subject, ()), wanted.origin)
+
+        mine: dict[Subject, tuple[Assertion, ...]] = {}
+        after: dict[Subject, tuple[Assertion, ...]] = {}
+        for subject in reach:
+            mine[subject] = said_of(subject)
             after[subject] = _cut(mine[subject], now)
-    for subject, withdrawal in withdrawn.items():
-        if not mine[subject]:
-            _refuse_withdrawal(subject, believed.get(subject, ()), wanted.origin)
-        at = now if withdrawal.at is None else _not_ahead(withdrawal.at, now)
-        for gone in (subject, *_cascade(known, subject, mine, wanted.origin)):
-            after[gone] = _cut(after.get(gone, mine[gone]), at)
-    for key, asset in assets.items():
-        frame = _frame(asset.since, asset.until, now)
-        attributes = checked_attributes(asset.attributes, key)
-        if key.is_alias:
-            _refuse_bad_alias(key, attributes, mine[key])
-        after[key] = _stated(key, wanted, mine[key], frame, attributes)
-    for flow, statement in flows.items():
-        frame = _frame(statement.since, statement.until, now)
-        after[flow] = _stated(flow, wanted, mine[flow], frame, checked_attributes(statement.attributes, flow))
+        for subject, withdrawal in withdrawn.items():
+            mine[subject] = said_of(subject)
+            if not mine[subject]:
+                _refuse_withdrawal(subject, believed.get(subject, ()), wanted.origin)
+            at = now if withdrawal.at is None else _not_ahead(withdrawal.at, now)
+            for gone in (subject, *_cascade(known, subject, mine, wanted.origin)):
+                after[gone] = _cut(after.get(gone, mine[gone]), at)
+        for subject, (frame, attributes) in stated.items():
+            mine[subject] = said_of(subject)
+            if isinstance(subject, AssetKey) and subject.is_alias:
+                _refuse_bad_alias(subject, attributes, mine[subject])
+            after[subject] = _restated(subject, wanted, mine[subject], frame, attributes)
 
-    changes = (
-        Change(subject, wanted.origin, mine[subject], spans)
-        for subject, spans in after.items()
-        if spans != mine[subject]
-    )
-    return Changes(tuple(sorted(changes, key=lambda change: str(change.subject))), expected, wanted.messages)
+        changes = [
+            Change(subject, wanted.origin, mine[subject], spans)
+            for subject, spans in after.items()
+            if spans is not mine[subject] and spans != mine[subject]
+        ]
+        changes.sort(key=lambda change: str(change.subject))
+        return Changes(tuple(changes), expected, wanted.messages)
 
 
 def receipt(changes: Changes, revision: int, now: Instant) -> Receipt:
@@ -112,9 +134,9 @@ def receipt(changes: Changes, revision: int, now: Instant) -> Receipt:
 def _by_key(statements: Iterable[AssetStatement]) -> dict[AssetKey, AssetStatement]:
     assets: dict[AssetKey, AssetStatement] = {}
     for statement in statements:
-        if statement.key in assets and assets[statement.key] != statement:
+        first = assets.setdefault(statement.key, statement)
+        if first is not statement and first != statement:
             raise InvalidInput(f"{statement.key} is stated twice, with different content", statement.key)
-        assets[statement.key] = statement
     return assets
 
 
@@ -124,12 +146,20 @@ def _by_flow(statements: Iterable[FlowStatement], now: Instant) -> dict[Flow, Fl
     implied: dict[Flow, FlowStatement] = {}
     for statement in statements:
         flow = statement.flow
-        if flow in flows and flows[flow] != statement:
+        first = flows.setdefault(flow, statement)
+        if first is not statement and first != statement:
             raise InvalidInput(f"{flow} is stated twice, with different content", flow)
-        flows[flow] = statement
-        for also in implied_flows(flow):
-            implied[also] = _spanning_both(implied.get(also, statement), statement, also, now)
-    return implied | flows
+        if flow.via is not None:
+            for also in implied_flows(flow):
+                implied[also] = _spanning_both(implied.get(also, statement), statement, also, now)
+    return implied | flows if implied else flows
+
+
+def _each(
+    assets: Mapping[AssetKey, AssetStatement], flows: Mapping[Flow, FlowStatement]
+) -> Iterator[tuple[Subject, AssetStatement | FlowStatement]]:
+    yield from assets.items()
+    yield from flows.items()
 
 
 def _spanning_both(one: FlowStatement, other: FlowStatement, flow: Flow, now: Instant) -> FlowStatement:
@@ -174,23 +204,23 @@ def _cascade(
 
 
 def _refuse_unknown(
-    ends: Iterable[AssetKey],
-    assets: Mapping[AssetKey, AssetStatement],
+    needed: Collection[AssetKey],
     believed: Mapping[Subject, Sequence[Assertion]],
     now: Instant,
 ) -> None:
-    for key in sorted(ends):
-        if key not in assets and not any(span.valid.holds_at(now) for span in believed.get(key, ())):
-            raise NotFound(key, "is not registered: register it first, or in the same request")
+    unknown = [key for key in needed if not any(span.valid.holds_at(now) for span in believed.get(key, ()))]
+    if unknown:
+        raise NotFound(min(unknown), "is not registered: register it first, or in the same request")
 
 
 def _expected_versions(known: GraphReader, wanted: Registration) -> dict[AssetKey, int]:
-    read = [
-        *((asset.key, asset.expected_version) for asset in wanted.assets),
-        *((withdrawal.subject, withdrawal.expected_version) for withdrawal in wanted.withdrawals),
-    ]
-    expected = {key: version for key, version in read if version is not None and isinstance(key, AssetKey)}
-    current = known.versions(expected) if expected else {}
+    expected = {each.key: each.expected_version for each in wanted.assets if each.expected_version is not None}
+    for each in wanted.withdrawals:
+        if each.expected_version is not None and isinstance(each.subject, AssetKey):
+            expected[each.subject] = each.expected_version
+    if not expected:
+        return expected
+    current = known.versions(expected)
     for key, version in expected.items():
         if current.get(key, 0) != version:
             raise StaleVersion(key, version, current.get(key, 0))
@@ -205,7 +235,8 @@ def _refuse_withdrawal(subject: Subject, said: Sequence[Assertion], origin: str)
 
 
 def _own(said: Sequence[Assertion], origin: str) -> tuple[Assertion, ...]:
-    return tuple(sorted((each for each in said if each.origin == origin), key=lambda each: each.valid))
+    """What `origin` says, which stands in the order of its starts."""
+    return tuple([each for each in said if each.origin == origin]) if said else ()
 
 
 def _not_ahead(at: Instant, now: Instant) -> Instant:
@@ -227,10 +258,14 @@ def _cut(spans: tuple[Assertion, ...], at: Instant) -> tuple[Assertion, ...]:
     )
 
 
-def _stated(
+def _restated(
     subject: Subject, wanted: Registration, spans: tuple[Assertion, ...], frame: Interval, attributes: Attributes
 ) -> tuple[Assertion, ...]:
     """`spans` overwritten within `frame`, equal neighbours joined."""
+    if not spans:
+        return (Assertion(subject, wanted.origin, wanted.basis, frame, _merged({}, attributes)),)
+    if len(spans) == 1 and _says(spans[0], wanted, frame, attributes):
+        return spans
     whole = Interval(
         min([frame.start, *(s.valid.start for s in spans)]), max([frame.end, *(s.valid.end for s in spans)])
     )
@@ -240,9 +275,8 @@ def _stated(
         if not frame.holds_at(piece.start):
             new = old and _spanning(old, piece)
         else:
-            kept = {} if old is None or wanted.complete else dict(old.attributes)
-            merged = {name: value for name, value in sorted({**kept, **attributes}.items()) if value is not None}
-            new = Assertion(subject, wanted.origin, wanted.basis, piece, merged)
+            kept = {} if old is None or wanted.complete else old.attributes
+            new = Assertion(subject, wanted.origin, wanted.basis, piece, _merged(kept, attributes))
         if new is None:
             continue
         last = joined[-1] if joined else None
@@ -251,6 +285,22 @@ def _stated(
         else:
             joined.append(new)
     return tuple(joined)
+
+
+def _says(span: Assertion, wanted: Registration, frame: Interval, attributes: Attributes) -> bool:
+    """Whether `span` says already all that is wanted."""
+    return (
+        span.basis is wanted.basis
+        and span.valid.start <= frame.start
+        and frame.end <= span.valid.end
+        and _merged({} if wanted.complete else span.attributes, attributes) == span.attributes
+    )
+
+
+def _merged(kept: Attributes, attributes: Attributes) -> dict[str, Json]:
+    if not kept and not attributes:
+        return {}
+    return {name: value for name, value in sorted({**kept, **attributes}.items()) if value is not None}
 
 
 def _spanning(span: Assertion, valid: Interval) -> Assertion:

@@ -14,7 +14,7 @@ from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery, Message
 from graph.model import REFINES_FIRST, Assertion, Flow, Known, Operation, StoredAssertion, Subject
 from graph.plan import receipt
-from graph.stores.contract import AssertionColumns, AssetColumns, Revision, SearchHit
+from graph.stores.contract import AssertionColumns, AssetColumns, Plan, Revision, SearchHit
 from graph.stores.words import search_text, words
 from graph.time import FOREVER, Instant
 from graph.usage import KEPT_DAYS, Day, Usage, day_of
@@ -32,11 +32,13 @@ class ModelStore:
         self.lock = threading.RLock()
         self.closed = False
 
-    def commit(self, changes: Changes, operation: Operation, now: Instant) -> Receipt:
+    def commit(self, changes: Changes | Plan, operation: Operation, now: Instant) -> Receipt:
         with self.lock:
             done = self.receipt_of(operation)
             if done is not None:
                 return done
+            if not isinstance(changes, Changes):
+                changes = changes.changes(self)
             for key, version in changes.expected_versions.items():
                 current = self.versions([key]).get(key, 0)
                 if current != version:
@@ -111,14 +113,14 @@ class ModelStore:
         return {key: changed[key] for key in keys if key in changed}
 
     def changes_since(self, revision: int, limit: int = 1000) -> list[Revision]:
-        later = [each for each in self.revisions if each.number > revision][:limit]
-        return [replace(each, opened=tuple(self._current(row) for row in each.opened)) for each in later]
+        later = [each for each in self._revisions() if each.number > revision][:limit]
+        return [replace(each, said=self._said(each)) for each in later]
 
     def history(self, key: AssetKey, before: int | None = None, limit: int = 50) -> list[Revision]:
         def about(rows: Iterable[StoredAssertion]) -> tuple[StoredAssertion, ...]:
             return tuple(row for row in rows if key in _ends(row.assertion.subject))
 
-        cut = [replace(r, opened=about(r.opened), closed=about(r.closed)) for r in self.changes_since(0, FOREVER)]
+        cut = [replace(r, opened=about(r.opened), closed=about(r.closed)) for r in self._revisions()]
         earlier = [r for r in cut if _rows_of(r) and (before is None or r.number < before)]
         return earlier[::-1][:limit]
 
@@ -210,6 +212,14 @@ class ModelStore:
     def _open(self) -> Iterable[StoredAssertion]:
         self._refuse_closed()
         return [row for row in self.rows if row.known.last == FOREVER]
+
+    def _revisions(self) -> list[Revision]:
+        return [replace(each, opened=tuple(self._current(row) for row in each.opened)) for each in self.revisions]
+
+    def _said(self, revision: Revision) -> dict[AssetKey, tuple[Assertion, ...]]:
+        told = {row.assertion.subject for row in _rows_of(revision)}
+        said = self.believed_at(told, revision.number)
+        return {key: tuple(row.assertion for row in said.get(key, ())) for key in told if isinstance(key, AssetKey)}
 
     def _current(self, row: StoredAssertion) -> StoredAssertion:
         return self.rows[row.number - 1]

@@ -45,6 +45,19 @@ class GraphReader(Protocol):
         ...
 
 
+class Plan(Protocol):
+    """Changes yet to be made from what is believed, so that nothing can come between making and committing them."""
+
+    @property
+    def subjects(self) -> Collection[Subject]:
+        """What `changes` asks `believed` for, whatever is stored: a store may read it for several plans at once."""
+        ...
+
+    def changes(self, known: GraphReader) -> Changes:
+        """May be called more than once; the last answer counts. Raises what is wrong with the request."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
     """One commit: what came to be believed in it, and what stopped being."""
@@ -110,8 +123,10 @@ class Export(Protocol):
 
 
 class Store(GraphReader, Protocol):
-    def commit(self, changes: Changes, operation: Operation, now: Instant) -> Receipt:
+    def commit(self, changes: Changes | Plan, operation: Operation, now: Instant) -> Receipt:
         """All of `changes` or nothing, as the next revision; durable once this returns.
+
+        A plan is asked for its changes when they are committed, unless the operation was answered before.
 
         Repeated with the same operation id and digest: the first answer, and no effect. Empty changes take no
         revision. Concurrent commits are serialised; nothing is lost when interrupted half-way.

@@ -31,7 +31,7 @@ from graph.messages import Delivery
 from graph.model import REFINES_FIRST, Assertion, Attributes, Basis, Flow, Known, Operation, StoredAssertion, Subject
 from graph.plan import receipt
 from graph.stores import neo4j_messages, neo4j_usage
-from graph.stores.contract import AssertionColumns, AssetColumns, Revision, SearchHit
+from graph.stores.contract import AssertionColumns, AssetColumns, Plan, Revision, SearchHit
 from graph.stores.group import GroupCommit
 from graph.stores.neo4j_check import check
 from graph.stores.neo4j_connection import Neo4jAddress, Neo4jConnection, Run, counters, value
@@ -87,7 +87,12 @@ class Neo4jStore:
 
     # Writing
 
-    def commit(self, changes: Changes, operation: Operation, now: Instant) -> Receipt:
+    def commit(self, changes: Changes | Plan, operation: Operation, now: Instant) -> Receipt:
+        if not isinstance(changes, Changes):
+            done = self.receipt_of(operation)
+            if done is not None:
+                return done
+            changes = changes.changes(self)
         return self._commits.submit((changes, operation, now))
 
     def _commit_group(self, group: Sequence[Commit]) -> list[Receipt | Exception]:

@@ -101,30 +101,39 @@ def registrations(draw: st.DrawFn) -> Registration:
 
 
 class StoresAgree(RuleBasedStateMachine):
-    """`make` gives the stores to compare; it is set by the test."""
+    """`make` gives the stores to compare, `doors` further openings of the same, in the same order; the test sets both."""
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.model = ModelStore()
         self.stores = self.make(Path(self.folder.name))
+        self.others = self.doors(Path(self.folder.name))
         self.now = 60
 
     def make(self, folder: Path) -> list[Store]:
         raise NotImplementedError
 
+    def doors(self, folder: Path) -> list[Store]:
+        return []
+
     def teardown(self) -> None:
         with self.folder:
-            for store in self.stores:
+            for store in (*self.stores, *self.others):
                 with closing(store):
                     assert store.check() == []
 
-    @rule(wanted=registrations(), name=st.none() | st.sampled_from(("1", "2", "3")), later=st.integers(0, 15))
-    def register(self, wanted: Registration, name: str | None, later: int) -> None:
+    @rule(
+        wanted=registrations(),
+        name=st.none() | st.sampled_from(("1", "2", "3")),
+        later=st.integers(0, 15),
+        elsewhere=st.booleans(),
+    )
+    def register(self, wanted: Registration, name: str | None, later: int, elsewhere: bool) -> None:
         self.now += later
         operation = Operation(name, wanted.digest(), "tests")
         expected = _outcome(self.model, wanted, operation, self.now)
-        for store in self.stores:
+        for store in self.others if elsewhere and self.others else self.stores:
             assert _outcome(store, wanted, operation, self.now) == expected
 
     @rule()
@@ -144,7 +153,7 @@ class StoresAgree(RuleBasedStateMachine):
     @rule(revision=st.integers(0, 20), at=instants, moment=st.integers(50, 200), limit=st.integers(1, 5))
     def look_back(self, revision: int, at: int, moment: int, limit: int) -> None:
         first = self.model
-        for store in self.stores:
+        for store in (*self.stores, *self.others):
             assert _numberless(store.believed_at(SUBJECTS, revision)) == _numberless(
                 first.believed_at(SUBJECTS, revision)
             )
@@ -163,7 +172,9 @@ class StoresAgree(RuleBasedStateMachine):
     @invariant()
     def all_believe_the_same(self) -> None:
         believed, versions = self.model.believed(SUBJECTS), self.model.versions(KEYS)
-        for store in self.stores:
+        latest = _told(self.model.changes_since(self.model.head() - 1))
+        for store in (*self.stores, *self.others):
+            assert _told(store.changes_since(store.head() - 1)) == latest
             assert store.head() == self.model.head()
             assert store.believed(SUBJECTS) == believed
             assert store.versions(KEYS) == versions
@@ -174,6 +185,9 @@ def test_sqlite_agrees_with_the_model() -> None:
     class Agree(StoresAgree):
         def make(self, folder: Path) -> list[Store]:
             return [SqliteStore(folder / "headwater.db")]
+
+        def doors(self, folder: Path) -> list[Store]:
+            return self.make(folder)
 
     run_state_machine_as_test(Agree, settings=_settings(examples=80, steps=20))
 

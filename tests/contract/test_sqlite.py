@@ -11,7 +11,7 @@ from graph.messages import Delivery, Message
 from graph.stores.migrations import migrations_in
 from graph.stores.sqlite import SqliteStore
 from graph.usage import Usage
-from tests.saying import key, say
+from tests.saying import asset, key, say
 
 ORDERS = key("dataset:warehouse/orders")
 
@@ -59,6 +59,20 @@ def test_two_processes_worth_of_stores_see_each_other(tmp_path: Path) -> None:
         list(pool.map(write, range(40)))
     assert one.head() == other.head() == 40
     assert one.check() == other.check() == []
+    one.close()
+    other.close()
+
+
+def test_revisions_are_told_alike_by_whoever_committed_them_and_by_all_others(tmp_path: Path) -> None:
+    one, other = SqliteStore(tmp_path / "lineage.db"), SqliteStore(tmp_path / "lineage.db")
+    for number, store in enumerate((one, one, other, one, other, other, one, one, one), start=1):
+        say(store, asset(str(ORDERS), tier=number % 4 + 1), now=100 * number, origin=f"origin {number % 2}")
+        reader = SqliteStore(tmp_path / "lineage.db")
+        told = reader.changes_since(0)
+        reader.close()
+        assert [revision.number for revision in told] == [*range(1, number + 1)]
+        for since, limit in ((0, 1000), (number - 1, 1000), (number - 2, 1), (number, 1)):
+            assert one.changes_since(since, limit) == other.changes_since(since, limit) == told[since:][:limit]
     one.close()
     other.close()
 

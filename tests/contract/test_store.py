@@ -15,7 +15,7 @@ from graph.errors import Conflict, NotFound, OperationReused, PlanOutdated, Stal
 from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery, Message
 from graph.model import REFINES_FIRST, Assertion, Attributes, Basis, Flow, Known, StoredAssertion
-from graph.plan import plan_registration
+from graph.plan import RegistrationPlan, plan_registration
 from graph.stores.contract import Export, Revision, Store
 from graph.time import FOREVER, Interval
 from graph.usage import KEPT_DAYS, MICROSECONDS_PER_DAY, Usage
@@ -177,6 +177,15 @@ def test_another_origins_commit_does_not_outdate_a_plan(store: Store) -> None:
     assert holding(store, ORDERS, 100) == ["api:alice", "b"]
 
 
+def test_a_plan_is_made_from_what_is_believed_when_it_is_committed(store: Store) -> None:
+    plan = RegistrationPlan(registration(asset("dataset:warehouse/orders", tier=1)), 100)
+    say(store, asset("dataset:warehouse/orders", tier=2, note="kept"), now=100)
+    assert store.commit(plan, operation("1"), 100) == Receipt(2, changed=True, updated=1)
+    assert store.believed([ORDERS])[ORDERS][0].attributes == {"note": "kept", "tier": 1}
+    say(store, asset("dataset:warehouse/orders", tier=3), now=200)
+    assert store.commit(plan, operation("1"), 100).revision == 2, "it was answered before"
+
+
 def test_a_stale_version_is_refused(store: Store) -> None:
     say(store, ORDERS, now=100)
     changes = plan_registration(store, registration(AssetStatement(ORDERS, {"tier": 1}, expected_version=1)), 200)
@@ -311,6 +320,33 @@ def test_changes_since_tells_every_revision_once_and_in_order(store: Store) -> N
     assert store.changes_since(3, 2) == everything[3:5]
     assert store.changes_since(7) == []
     assert store.changes_since(99) == []
+
+
+def test_each_revision_tells_all_that_was_believed_of_the_assets_it_tells_of_itself(store: Store) -> None:
+    say(store, asset("dataset:warehouse/orders", tier=1), AMOUNT, READS, now=100, origin="b")
+    say(store, asset("dataset:warehouse/orders", tier=2), now=200, origin="a", basis=Basis.OBSERVED)
+    say(store, READS, now=250, origin="a")
+    say(store, asset("dataset:warehouse/orders", since=210, tier=3), now=300, origin="b")
+    say(store, Withdrawal(ORDERS, at=100), now=400, origin="b")
+    say(store, Withdrawal(ORDERS, at=200), now=500, origin="a")
+    say(store, asset("dataset:warehouse/orders", tier=4), now=600, origin="a")
+    told = store.changes_since(0)
+    assert [{*revision.said} for revision in told] == [
+        {ORDERS, AMOUNT},
+        {ORDERS},
+        set(),
+        {ORDERS},
+        {ORDERS, AMOUNT},
+        {ORDERS},
+        {ORDERS},
+    ]
+    assert [
+        [(said.origin, said.attributes["tier"]) for said in revision.said.get(ORDERS, ())] for revision in told
+    ] == [[("b", 1)], [("a", 2), ("b", 1)], [], [("a", 2), ("b", 1), ("b", 3)], [("a", 2)], [], [("a", 4)]]
+    assert told[4].said[AMOUNT] == ()
+    _assert_said_as_believed(store, told)
+    assert store.changes_since(3, 2) == told[3:5]
+    assert all(revision.said == {} for revision in store.history(ORDERS))
 
 
 def test_replaying_the_changes_gives_what_the_export_holds(store: Store) -> None:
@@ -597,6 +633,18 @@ def test_writers_on_one_key_lose_nothing(store: Store) -> None:
     _assert_no_gaps(store, WRITERS)
 
 
+def test_a_writer_who_is_refused_harms_no_other(store: Store) -> None:
+    def write(writer: int) -> bool:
+        try:
+            say(store, flow(f"dataset:warehouse/t{writer}", str(REPORT)), now=100, stubs=writer % 2 == 0)
+        except NotFound:
+            return False
+        return True
+
+    assert _at_once(write) == [writer % 2 == 0 for writer in range(WRITERS)]
+    _assert_no_gaps(store, WRITERS // 2)
+
+
 def test_writers_of_one_origin_on_one_key_follow_one_another(store: Store) -> None:
     _at_once(lambda writer: say(store, AssetStatement(ORDERS, {f"from_{writer}": writer}), now=100 + writer))
     assert sorted(_latest(store, ORDERS)) == sorted(f"from_{writer}" for writer in range(WRITERS))
@@ -678,6 +726,14 @@ def test_a_closed_store_answers_nothing_and_may_be_closed_again(store: Store) ->
 
 
 # What the tests above are told with
+
+
+def _assert_said_as_believed(store: Store, told: Iterable[Revision]) -> None:
+    for revision in told:
+        subjects = {row.assertion.subject for row in revision.opened + revision.closed}
+        assets = {subject for subject in subjects if isinstance(subject, AssetKey)}
+        believed = store.believed_at(assets, revision.number)
+        assert revision.said == {key: tuple(row.assertion for row in believed.get(key, ())) for key in assets}
 
 
 def _a_small_history(store: Store) -> None:
