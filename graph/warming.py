@@ -30,6 +30,7 @@ def warm() -> None:
                 when_felt(walk(view, key, direction, now, flows=FlowFilter(bases=[*Basis])))
         view.remember(Moment(0, 1))
         tables.compact(nullcontext())
+    view = tables.view()
     lineage = walk(view, table, Direction.DOWNSTREAM, now)
     why, every = Why(lineage), np.arange(len(lineage))
     why.passages(every)
