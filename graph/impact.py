@@ -2,6 +2,7 @@
 
 import re
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 
@@ -71,31 +72,37 @@ def _current(view: View, assets: Ints, moment: Moment) -> Bools:
 
 def _newest(view: View, assets: Ints, moment: Moment) -> Bools:
     """Which are the newest part of their container: by birth among those asserted then, else by name."""
-    containers = np.unique(view.container[assets])
-    parts = np.array([part for container in containers.tolist() for part in view.parts_of(container)], np.int32)
+    parts = view.parts_of_many(np.flatnonzero(np.bincount(view.container[assets])))
     asserted = view.label_codes(parts, moment) >= 0
-    of_asserted = np.isin(view.container[parts], view.container[parts[asserted]])
-    stubs = ~of_asserted  # where all are stubs, only their names tell which is newer
-    stubs[stubs] = have_flows(view, parts[stubs], moment)
-    parts = parts[asserted | stubs]
-    births = np.where(view.label_codes(parts, moment) >= 0, view.births(parts, moment), 0)
+    by_name = ~np.isin(view.container[parts], view.container[parts[asserted]])  # where all are stubs, only names tell
+    by_name[by_name] = have_flows(view, parts[by_name], moment)
+    births = np.zeros(len(parts), np.int64)
+    births[asserted] = view.births(parts[asserted], moment)
+    parts, births = parts[asserted | by_name], births[asserted | by_name]
     order = np.lexsort((births, view.container[parts]))
-    parts, births = parts[order], births[order]
-    latest = dict(zip(view.container[parts].tolist(), births.tolist(), strict=True))
+    parts, births, containers = parts[order], births[order], view.container[parts[order]]
+    last = np.append(np.flatnonzero(containers[1:] != containers[:-1]), len(parts) - 1) if len(parts) else order
+    latest = births[last][np.searchsorted(containers[last], containers)]
+    newest = np.flatnonzero(births == latest)
+    alone = np.bincount(containers[newest], minlength=1)[containers[newest]] == 1
+    chosen = parts[newest[alone]].tolist()
     tied: dict[int, list[int]] = {}
-    for part, container, birth in zip(parts.tolist(), view.container[parts].tolist(), births.tolist(), strict=True):
-        if birth == latest[container]:
-            tied.setdefault(container, []).append(part)
-    newest = [
-        max(among, key=lambda part: _natural(view.keys[part])) if among[1:] else among[0] for among in tied.values()
-    ]
-    found: Bools = np.isin(assets, newest)
+    for place in newest[~alone].tolist():
+        tied.setdefault(int(containers[place]), []).append(int(parts[place]))
+    chosen += [_last_by_name(view, among) for among in tied.values()]
+    found: Bools = np.isin(assets, chosen)
     return found
 
 
-def _natural(text: str) -> list[tuple[int, str]]:
-    """Sorts `#10` after `#9`: the tie-breaker for versions registered at the same instant."""
-    return [(int(part or 0), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", text)]
+def _last_by_name(view: View, parts: list[int]) -> int:
+    """`parts` are of one container."""
+    return max(parts, key=lambda part: _natural(view.keys[part].rpartition("#")[2]))
+
+
+@lru_cache(maxsize=65_536)
+def _natural(text: str) -> tuple[tuple[int, str], ...]:
+    """Sorts `10` after `9`: the tie-breaker for versions registered at the same instant."""
+    return tuple((int(part or 0), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", text))
 
 
 def _served_or_named(view: View, assets: Ints, moment: Moment) -> Bools:

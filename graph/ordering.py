@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from graph import kernels
 from graph.topology import Bools, Ints
 
+_DENSE = 16
+"""From this share of all assets on it is faster to look at all ranks than to compare those of the answer."""
+
 
 class Ranks:
     """The places of assets in the order of their keys: known for those up to the last `merge`, found for the few since."""
@@ -37,7 +40,9 @@ class Ranks:
     def nearest_first(self, assets: Ints, hops: Ints, partly: Bools) -> tuple[Ints, Ints, Bools]:
         """The same assets by `hops`, then in the order of their keys."""
         rank, order = self._known
-        if not len(assets) or assets.max() < len(rank):
+        if len(assets) and assets.max() < len(rank):
+            if len(assets) > len(rank) // _DENSE and hops[-1] <= len(assets):
+                return kernels.ordered(assets, hops, partly, rank)
             sorted_ = np.sort(hops.astype(np.int64) << 33 | rank[assets].astype(np.int64) << 1 | partly)
             return order[sorted_ >> 1 & 0xFFFFFFFF], (sorted_ >> 33).astype(np.int32), (sorted_ & 1).astype(np.bool_)
         rows = np.lexsort((self._ranked(assets, rank, order), hops))

@@ -160,12 +160,13 @@ class View:
 
     def parts_of(self, number: int) -> list[int]:
         """The numbers of all parts it ever had, in order."""
-        parts = []
-        part = int(self.first_part[number])
-        while 0 < part < self.assets:
-            parts.append(part)
-            part = int(self.next_part[part])
-        return parts
+        found: list[int] = self.parts_of_many(np.array([number])).tolist()
+        return found
+
+    def parts_of_many(self, containers: Ints) -> Ints:
+        containers = containers.astype(np.int32, copy=False)
+        found: Ints = kernels.parts_among(containers, self.first_part, self.next_part, self.assets)
+        return found
 
     def key(self, number: int) -> AssetKey:
         return AssetKey.parse(self.keys[number])

@@ -462,13 +462,12 @@ def _effective(view: View, assets: Ints, codes: Ints, moment: Moment) -> Ints:
         return codes
     parents = view.label_codes(view.container[assets[bare]], moment)
     inherits = owned[parents] & (parents >= 0)
-    bare, parents = bare[inherits], parents[inherits].astype(np.int64)
-    if not len(bare):
-        return codes
-    pairs, places = np.unique(parents << 32 | (codes[bare] + 1), return_inverse=True)
-    merged = [view.inheriting((pair & 0xFFFFFFFF) - 1, pair >> 32) for pair in pairs.tolist()]
+    bare, parents = bare[inherits], parents[inherits]
+    own = codes[bare]
+    new, like = kernels.distinct_pairs(own, parents)
+    merged = [view.inheriting(*pair) for pair in zip(own[new].tolist(), parents[new].tolist(), strict=True)]
     codes = codes.copy()
-    codes[bare] = np.array(merged, codes.dtype)[places]
+    codes[bare] = np.array(merged, codes.dtype)[like]
     return codes
 
 

@@ -158,7 +158,7 @@ def _assertions(world: World) -> Iterator[tuple[object, ...]]:
     number, revisions = 0, _asset_revisions(world)
     for asset, label in enumerate(world.label.tolist()):
         number += 1
-        yield number, asset + 1, None, 1, imported, START, FOREVER, revisions[asset], FOREVER, texts[label]
+        yield number, asset + 1, None, 1, imported, START + asset, FOREVER, revisions[asset], FOREVER, texts[label]
     _, _, today, former = _flow_numbers(world)
     for flow, target, since in zip(today.tolist(), world.target.tolist(), world.since.tolist(), strict=True):
         number += 1

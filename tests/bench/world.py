@@ -112,7 +112,7 @@ class World:
         for first in range(0, self.assets, ASSETS_OF_BATCH):
             last = min(first + ASSETS_OF_BATCH, self.assets)
             assets = tuple(
-                AssetStatement(keys[each], self.labels[label], since=START)
+                AssetStatement(keys[each], self.labels[label], since=START + each)
                 for each, label in enumerate(self.label[first:last].tolist(), first)
             )
             flows = tuple(
