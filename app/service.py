@@ -45,6 +45,8 @@ LONG_WORKERS = max(1, (os.cpu_count() or 1) // 2)
 LARGE = 20_000
 """Assets from which an answer is long work."""
 _REMEMBERED = 10_000
+_AT_ONCE = 4_194_304
+"""Bytes that are made before those made are sent."""
 _A_WHILE = 0.02
 """Seconds of work at a stretch: short beside what a person notices, long beside the way to a thread and back."""
 
@@ -270,10 +272,11 @@ class Headwater:
 
 def made_in_a_while(pieces: Iterator[bytes]) -> bytes:
     """Empty: there are no more."""
-    made, end = [], time.perf_counter() + _A_WHILE
+    made, size, end = [], 0, time.perf_counter() + _A_WHILE
     for piece in pieces:
         made.append(piece)
-        if time.perf_counter() > end:
+        size += len(piece)
+        if size > _AT_ONCE or time.perf_counter() > end:
             break
     return b"".join(made)
 
