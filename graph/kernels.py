@@ -250,6 +250,23 @@ def held_values(
 
 
 @_compiled
+def bare_parts(assets: Any, labels: Any, container: Any, owned: Any) -> tuple[Any, Any, int]:
+    """The places of parts whose labels name no owners, their containers, and how many parts have no label at all."""
+    places = np.empty(len(assets), np.int32)
+    around = np.empty(len(assets), np.int32)
+    n = unsaid = 0
+    for index in range(len(assets)):
+        label = labels[index]
+        whole = container[_at(assets[index])]
+        if whole > 0 and (label < 0 or not owned[_at(label)]):
+            places[n] = index
+            around[n] = whole
+            n += 1
+            unsaid += label < 0
+    return places[:n].copy(), around[:n].copy(), unsaid
+
+
+@_compiled
 def _has_flow(
     vertex: int,
     past: bool,
@@ -545,3 +562,27 @@ def distinct_pairs(first: Any, second: Any) -> tuple[Any, Any]:
             n += 1
         like[index] = table[slot]
     return new[:n].copy(), like
+
+
+@_compiled
+def packed(assets: Any, hops: Any, partly: Any, rank: Any) -> Any:
+    """Hops, rank and `partly` of each, in numbers that order as these do; none if one has no rank."""
+    found = np.empty(len(assets), np.int64)
+    for index in range(len(assets)):
+        if assets[index] >= len(rank):
+            return found[:0]
+        found[index] = np.int64(hops[index]) << 33 | np.int64(rank[_at(assets[index])]) << 1 | np.int64(partly[index])
+    return found
+
+
+@_compiled
+def unpacked(numbers: Any, order: Any) -> tuple[Any, Any, Any]:
+    """What `packed` was told."""
+    assets, hops = np.empty(len(numbers), np.int32), np.empty(len(numbers), np.int32)
+    partly = np.empty(len(numbers), np.bool_)
+    for index in range(len(numbers)):
+        number = numbers[index]
+        assets[index] = order[_at(number >> 1 & 0xFFFFFFFF)]
+        hops[index] = number >> 33
+        partly[index] = number & 1
+    return assets, hops, partly

@@ -40,11 +40,12 @@ class Ranks:
     def nearest_first(self, assets: Ints, hops: Ints, partly: Bools) -> tuple[Ints, Ints, Bools]:
         """The same assets by `hops`, then in the order of their keys."""
         rank, order = self._known
-        if len(assets) and assets.max() < len(rank):
-            if len(assets) > len(rank) // _DENSE and hops[-1] <= len(assets):
-                return kernels.ordered(assets, hops, partly, rank)
-            sorted_ = np.sort(hops.astype(np.int64) << 33 | rank[assets].astype(np.int64) << 1 | partly)
-            return order[sorted_ >> 1 & 0xFFFFFFFF], (sorted_ >> 33).astype(np.int32), (sorted_ & 1).astype(np.bool_)
+        if len(assets) > len(rank) // _DENSE and hops[-1] <= len(assets) and assets.max() < len(rank):
+            return kernels.ordered(assets, hops, partly, rank)
+        numbers = kernels.packed(assets, hops, partly, rank)
+        if len(numbers):
+            numbers.sort()
+            return kernels.unpacked(numbers, order)
         rows = np.lexsort((self._ranked(assets, rank, order), hops))
         return assets[rows], hops[rows], partly[rows]
 

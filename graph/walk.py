@@ -118,12 +118,13 @@ def walk(
         assets, hops, partly = walked.assets(asset)
         stopped = walked.stopped()
     assets, hops, partly = view.nearest_first(assets, hops, partly)
-    codes = view.label_codes(assets, moment)
-    doubtful = (codes < 0) & (view.container[assets] > 0)  # a step leads to each part that ever was
-    if doubtful.any():
-        doubtful[doubtful] = ~have_flows(view, assets[doubtful], moment)
-        sure = ~doubtful
-        assets, hops, partly, codes = assets[sure], hops[sure], partly[sure], codes[sure]
+    own = view.label_codes(assets, moment)
+    bare, around, unsaid = kernels.bare_parts(assets, own, view.container, view.owned())
+    if unsaid:  # a step leads to each part that ever was
+        sure = (own >= 0) | (view.container[assets] <= 0)
+        sure[~sure] = have_flows(view, assets[~sure], moment)
+        assets, hops, partly, own = assets[sure], hops[sure], partly[sure], own[sure]
+        bare, around, _ = kernels.bare_parts(assets, own, view.container, view.owned())
     return Lineage(
         view=view,
         moment=moment,
@@ -133,8 +134,8 @@ def walk(
         assets=assets,
         hops=hops,
         partly=partly,
-        stub=codes < 0,
-        labels=_effective(view, assets, codes, moment),
+        stub=own < 0,
+        labels=_effective(view, own, bare, view.label_codes(around, moment)) if len(bare) else own,
         complete=not len(stopped),
         frontier=tuple(sorted(view.key(each) for each in stopped.tolist())),
     )
@@ -223,17 +224,24 @@ _STOOD_IN_FOR = [KIND_CODE[kind] for kind in (AssetKind.MODEL_VERSION, AssetKind
 
 def allowed(view: View, follow: Follow, flows: FlowFilter | None, live_only: bool = False) -> "Allowed":
     """Which rows such a walk may take, before time is asked."""
-    flows = flows or FlowFilter()
+    if flows is None or flows == _EVERY_FLOW:
+        return _unfiltered(follow, live_only)
     return Allowed(
         follow,
-        frozenset(REFINES_FIRST.index(basis) for basis in flows.bases) or _EVERY_STRENGTH,
+        sum(1 << REFINES_FIRST.index(basis) for basis in {*flows.bases}) or _EVERY_STRENGTH,
         np.array([_counts(name, flows) for name in (*view.origins, "")]) if flows.origins or flows.without else None,
         frozenset(flows.timings) or frozenset(Timing),
         live_only,
     )
 
 
-_EVERY_STRENGTH = frozenset(range(len(REFINES_FIRST)))
+_EVERY_FLOW = FlowFilter()
+_EVERY_STRENGTH = (1 << len(REFINES_FIRST)) - 1
+
+
+@lru_cache
+def _unfiltered(follow: Follow, live_only: bool) -> "Allowed":
+    return Allowed(follow, _EVERY_STRENGTH, None, frozenset(Timing), live_only)
 
 
 def _counts(origin: str, flows: FlowFilter) -> bool:
@@ -243,7 +251,8 @@ def _counts(origin: str, flows: FlowFilter) -> bool:
 @dataclass(frozen=True, slots=True)
 class Allowed:
     follow: Follow
-    strengths: frozenset[int]
+    strengths: int
+    """A bit for each index into REFINES_FIRST."""
     origins: Bools | None
     timings: frozenset[Timing]
     live_only: bool
@@ -265,7 +274,7 @@ class Allowed:
         if self.asks_rows:
             is_implied = view.vertex_port[columns["source"][rows]] == Port.REQUESTS
             strength = np.where(is_implied, REFINES_FIRST.index(Basis.INFERRED), columns["strength"][rows])
-            chosen = np.isin(strength, [*self.strengths])
+            chosen = self.strengths >> strength & 1 != 0
             if self.origins is not None:
                 chosen &= self.origins[columns["origin"][rows]]
             keep &= chosen | (how == kernels.STEP)
@@ -405,7 +414,7 @@ def walking(
         *moment,
         may.take,
         may.asks_rows,
-        sum(1 << strength for strength in may.strengths),
+        may.strengths,
         _EVERY_ORIGIN if may.origins is None else may.origins,
         around.bounds,
         around.far,
@@ -454,19 +463,13 @@ def reached(
         return walked.reach()
 
 
-def _effective(view: View, assets: Ints, codes: Ints, moment: Moment) -> Ints:
-    """Label codes, where a part without owners has its container's. -1: none."""
-    owned = view.owned()
-    bare = np.nonzero((view.container[assets] > 0) & ~(owned[codes] & (codes >= 0)))[0]
-    if not len(bare):
-        return codes
-    parents = view.label_codes(view.container[assets[bare]], moment)
-    inherits = owned[parents] & (parents >= 0)
-    bare, parents = bare[inherits], parents[inherits]
-    own = codes[bare]
-    new, like = kernels.distinct_pairs(own, parents)
-    merged = [view.inheriting(*pair) for pair in zip(own[new].tolist(), parents[new].tolist(), strict=True)]
-    codes = codes.copy()
+def _effective(view: View, own: Ints, bare: Ints, parents: Ints) -> Ints:
+    """The labels `own`; those at the places `bare` have the owners that the labels `parents` name."""
+    heirs = (parents >= 0) & view.owned()[parents]
+    bare, parents = bare[heirs], parents[heirs]
+    new, like = kernels.distinct_pairs(own[bare], parents)
+    merged = [view.inheriting(*pair) for pair in zip(own[bare[new]].tolist(), parents[new].tolist(), strict=True)]
+    codes = own.copy()
     codes[bare] = np.array(merged, codes.dtype)[like]
     return codes
 
