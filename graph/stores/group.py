@@ -1,6 +1,7 @@
 """Group commit: concurrent writers share one durable transaction, because the disk's promise is what costs."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -73,6 +74,9 @@ class GroupCommit(Generic[Item, Result]):
         group: list[_Waiting[Item, Result]] = []
         try:
             with self._running:
+                time.sleep(
+                    0
+                )  # lets those come along who were just answered: one more in a group costs the disk nothing
                 with self._queueing:
                     group, self._queue = self._queue[: self._at_most], self._queue[self._at_most :]
                 self._run_group(group)

@@ -9,7 +9,7 @@ from graph.model import Known, StoredAssertion
 from graph.stores.contract import Revision
 
 _MOST_REVISIONS = 4_096
-_MOST_ROWS = 50_000
+_MOST_ROWS = 10_000
 
 
 class RecentRevisions:

@@ -155,7 +155,7 @@ class SqliteStore:
     # Reading
 
     def head(self) -> int:
-        with self._reading() as db:
+        with self._reading_once() as db:
             return reading.head(db)
 
     def believed(self, subjects: Collection[Subject]) -> Mapping[Subject, tuple[Assertion, ...]]:
@@ -193,10 +193,10 @@ class SqliteStore:
             return reading.answered(operation, reading.answers(db, [operation.id]))
 
     def changes_since(self, revision: int, limit: int = 1000) -> list[Revision]:
+        recent = self._recent.since(revision, self.head(), limit)
+        if recent is not None:
+            return recent
         with self._reading() as db:
-            recent = self._recent.since(revision, reading.head(db), limit)
-            if recent is not None:
-                return recent
             numbers = db.execute(
                 "SELECT number FROM revision WHERE number > ? ORDER BY number LIMIT ?", [revision, limit]
             ).fetchall()
@@ -339,17 +339,25 @@ class SqliteStore:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """A connection within one read transaction: everything read in it is of one revision."""
-        with _translated(self._path):
-            with self._lock:
-                self._refuse_closed()
-                db = self._idle.pop() if self._idle else None
-            db = db or self._connect()
+        with self._reading_once() as db:
             try:
                 db.execute("BEGIN")
                 yield db
             finally:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
+
+    @contextmanager
+    def _reading_once(self) -> Iterator[sqlite3.Connection]:
+        """A connection for a single statement, which is a transaction of its own."""
+        with _translated(self._path):
+            with self._lock:
+                self._refuse_closed()
+                db = self._idle.pop() if self._idle else None
+            db = db or self._connect()
+            try:
+                yield db
+            finally:
                 with self._lock:
                     if self._closed:
                         db.close()

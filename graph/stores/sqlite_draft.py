@@ -112,31 +112,28 @@ class Draft:
 
     def _keep(self, changes: Changes, operation: Operation, now: Instant) -> None:
         revision = self._head + 1
-        texts = [[_text(span) for span in change.opens] for change in changes.changes]
+        moves = [(change, change.closes, [(span, _text(span)) for span in change.opens]) for change in changes.changes]
         messages = [(m.id, m.topic, canonical(m.body).decode(), revision, now) for m in changes.messages]
         self._head, self._latest = revision, max(now, self._latest)
         opened: list[StoredAssertion] = []
         closed: list[StoredAssertion] = []
         said: dict[AssetKey, tuple[Assertion, ...]] = {}
         known = Known(revision)
-        for change, contents in zip(changes.changes, texts, strict=True):
+        for change, closes, opens in moves:
             subject = change.subject
             rows = self._said[subject]
-            closes = change.closes
             if closes:
                 gone = [row for row in rows if row.assertion.origin == change.origin and row.assertion in closes]
                 closed += [StoredAssertion(row.number, row.assertion, Known(row.known.first, revision)) for row in gone]
                 rows = tuple([row for row in rows if row not in gone])
             asset, flow = self._subject_numbers(subject)
             origin = self._origin(change.origin)
-            opens = []
-            for span, text in zip(change.opens, contents, strict=True):
+            for span, text in opens:
                 self._last_assertion += 1
                 row = StoredAssertion(self._last_assertion, span, known)
                 self._opened[row.number] = asset, flow, origin, text, row
-                opens.append(row)
-            opened += opens
-            rows = (*rows, *opens)
+                opened.append(row)
+                rows = (*rows, row)
             self._said[subject] = rows = rows if len(rows) < 2 else tuple(sorted(rows, key=reading.in_order))
             if isinstance(subject, AssetKey):
                 self._versions[subject] = revision

@@ -59,11 +59,10 @@ def registration(nodes: list[tuple[int, list[int]]]) -> Registration:
 def single_registrations(store: Store, numbers: range) -> Rate:
     """One asset with four flows from older ones each, asked for by 16 threads at once, each with an operation id."""
     chance = random.Random(numbers.start)
-    nodes = {number: older(numbers.start, chance) for number in numbers}
+    wanted = {number: registration([(number, older(numbers.start, chance))]) for number in numbers}
 
     def register_one(number: int) -> None:
-        wanted = registration([(number, nodes[number])])
-        register(store, wanted, Operation(f"{number}", "digest", "bench"), START + number)
+        register(store, wanted[number], Operation(f"{number}", "digest", "bench"), START + number)
 
     return _rate(register_one, numbers)
 
@@ -84,16 +83,15 @@ def bare_sqlite(path: Path, numbers: range, known: int) -> Rate:
     )
     db.execute("COMMIT")
     chance = random.Random(numbers.start)
-    nodes = {number: older(numbers.start, chance) for number in numbers}
+    nodes = {number: (number, str(table(number)), '{"owners":[{"name":"team"}]}') for number in numbers}
+    edges = {number: [(source, number) for source in older(numbers.start, chance)] for number in numbers}
     lock = threading.Lock()
 
     def write(number: int) -> None:
-        edges = [(source, number) for source in nodes[number]]
-        row = (number, str(table(number)), '{"owners":[{"name":"team"}]}')
         with lock:
             db.execute("BEGIN IMMEDIATE")
-            db.execute("INSERT INTO node VALUES (?, ?, ?)", row)
-            db.executemany("INSERT INTO edge VALUES (?, ?)", edges)
+            db.execute("INSERT INTO node VALUES (?, ?, ?)", nodes[number])
+            db.executemany("INSERT INTO edge VALUES (?, ?)", edges[number])
             db.execute("COMMIT")
 
     try:
