@@ -154,11 +154,12 @@ def _told_anew(tables: Tables, revision: Revision) -> tuple[list[Told], Revision
             told[stored.assertion.subject] = None
     refined = {flow.via for flow in told if flow.via}
     alone = [each for flow, each in told.items() if each and _stands_alone(tables, flow, each, refined)]
-    if not alone:
+    finer = [each for flow, each in told.items() if each and (pair := _narrowed(flow)) and pair not in told]
+    pairs = [(tables.container(each.source), tables.container(each.target)) for each in finer]
+    alone += [each for each, narrows in zip(finer, _told_already(tables, pairs), strict=True) if not narrows]
+    new = [each for each, is_told in zip(alone, _told_already(tables, alone), strict=True) if not is_told]
+    if not new:
         return [], revision
-    ends = np.array([each[:2] for each in alone], np.int32)
-    already = tables.told_already(np.ascontiguousarray(ends[:, 0]), np.ascontiguousarray(ends[:, 1])).tolist()
-    new = [each for each, is_told in zip(alone, already, strict=True) if not is_told]
     done = {(each.source, each.target) for each in new}
     rest = tuple(
         stored
@@ -184,8 +185,22 @@ def _stands_alone(tables: Tables, flow: Flow, told: Told, refined: Set[AssetKey]
         return key not in refined and not tables.by_via.size([job])
     if _is_direct(source, target):
         return not tables.assets["first_part"][told.target]
+    return _narrowed(flow) is None
+
+
+def _narrowed(flow: Flow) -> Flow | None:
+    """The flow straight from container to container that this one, of parts, may narrow."""
     within, into = flow.source.container, flow.target.container
-    return not (within and into and _is_direct(within.kind, into.kind))
+    return Flow(within, into) if within and into and not flow.via and _is_direct(within.kind, into.kind) else None
+
+
+def _told_already(tables: Tables, pairs: Sequence[Told] | Sequence[tuple[int, int]]) -> list[bool]:
+    """For each pair of assets, which the first two are, whether a flow straight between them is told."""
+    if not pairs:
+        return []
+    sources, targets = (np.array([pair[end] for pair in pairs], np.int32) for end in (0, 1))
+    found: list[bool] = tables.told_already(sources, targets).tolist()
+    return found
 
 
 def _add_coarse(tables: Tables, told: Sequence[Told], revision: int) -> None:

@@ -18,6 +18,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from app.serve import tune_interpreter
 from tests.bench.figures import Figure, lines, markdown
 
 BY_SIZE = ("walks", "peers", "starts")
@@ -29,6 +30,7 @@ SIZES, FULL = (10_000, 100_000), (10_000, 100_000, 1_000_000)
 
 def main(arguments: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))  # and stops the servers it has started
+    tune_interpreter()  # as the service has it
     options = _options(arguments)
     sizes = options.assets or (FULL if options.full else SIZES)
     print(_machine() + "\n", flush=True)

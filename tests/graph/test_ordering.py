@@ -13,7 +13,9 @@ from graph.ordering import Ranks
     chosen=st.sets(st.integers(0, 59), max_size=60),
     data=st.data(),
 )
-def test_assets_come_by_hops_and_then_by_key(names: list[str], known: int, chosen: set[int], data: st.DataObject) -> None:
+def test_assets_come_by_hops_and_then_by_key(
+    names: list[str], known: int, chosen: set[int], data: st.DataObject
+) -> None:
     keys = ["", *names[:known]]
     ranks = Ranks(keys)
     ranks.merge()
