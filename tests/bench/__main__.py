@@ -21,9 +21,9 @@ from pathlib import Path
 from app.serve import tune_interpreter
 from tests.bench.figures import Figure, lines, markdown
 
-BY_SIZE = ("walks", "peers", "starts")
+BY_SIZE = ("walks", "peers", "starts", "api")
 """Measured at every size: `figures(folder, assets)`."""
-ONCE = ("writes", "registry", "pauses", "api", "why")
+ONCE = ("writes", "registry", "pauses", "why")
 """Measured once: `figures(folder)`."""
 SIZES, FULL = (10_000, 100_000), (10_000, 100_000, 1_000_000)
 

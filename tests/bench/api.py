@@ -1,22 +1,17 @@
-"""How long the API takes beside the walk: summaries, columns, streams, lists; and what light questions wait for heavy ones.
-
-    python -m tests.bench.api STORE START
-
-STORE is a SQLite file, START the key of its hub. Each function answers figures, one a run.
-"""
+"""How long the API takes beside the walk: summaries, columns, streams, lists; and what light questions wait for heavy ones."""
 
 import asyncio
 import logging
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import orjson
 import structlog
 from starlette.applications import Starlette
@@ -31,7 +26,6 @@ from app.http.tables import arrow_stream, json_document, json_lines
 from app.identity import OpenTokens
 from app.main import create_app
 from app.metrics import Metrics
-from app.serve import TURN_SECONDS
 from app.service import Headwater, When
 from app.settings import Settings
 from graph.impact import when_felt
@@ -41,6 +35,9 @@ from graph.stores.sqlite import SqliteStore
 from graph.summary import count_by_kind, count_by_owner, count_by_when, table
 from graph.topology import Moment
 from graph.walk import AssetFilter, Direction, Lineage, selected, walk
+from tests.bench.figures import Figure, ratio, scaled
+from tests.bench.filling import filled_sqlite
+from tests.bench.world import world
 from tests.service import in_thread
 
 RUNS = 5
@@ -52,6 +49,30 @@ SUMMARY = """query($start: ID!, $depth: Int) { lineage(start: $start, depth: $de
 PAGE = """query($start: ID!, $first: Int!) { lineage(start: $start) { ... on Lineage { assets(first: $first) {
     edges { hops node { id kind namespace name title tier tags owners { name } } } } } } }"""
 COLUMNS = "query($start: ID!) { lineage(start: $start) { ... on Lineage { columns } } }"
+
+
+def figures(folder: Path, assets: int) -> Iterator[Figure]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    made = world(assets)
+    with closing(SqliteStore(filled_sqlite(folder, made))) as store:
+        headwater, start = headwater_of(store), made.keys[made.hub]
+        lineage, _ = hub_of(headwater, start)
+        head = f"{made.name}: the API, {len(lineage):,} assets downstream of the hub"
+        measured = {
+            **{f"{what}, in the thread": taken for what, taken in shapes(headwater, start).items()},
+            **{f"{what}, over GraphQL": taken for what, taken in asyncio.run(over_graphql(headwater, start)).items()},
+        }
+        for what, taken in measured.items():
+            yield Figure(f"{head}: {what}", scaled(taken, 1000), "ms")
+        listed = asyncio.run(lists(headwater, start))
+        yield Figure(f"{head}: a list of 1,000 assets over HTTP", scaled(listed["GraphQL"], 1000), "ms")
+        without = [whole - walked for whole, walked in zip(listed["GraphQL"], listed["walk"], strict=True)]
+        yield ratio(f"{head}: the same without the walk, over orjson alone", without, listed["raw"])
+        waited = asyncio.run(waits(headwater, start, lineage.key(len(lineage) - 1)))
+        for what, taken in waited.items():
+            p99 = float(np.quantile(taken, 0.99))
+            yield Figure(f"{head}: a light question {what}", [*scaled(taken, 1000)], "ms")
+            yield Figure(f"{head}: a light question {what}, p99", [1000 * p99], "ms")
 
 
 def seconds(work: Callable[[], object], runs: int = RUNS) -> list[float]:
@@ -189,7 +210,7 @@ async def served(app: Starlette) -> AsyncIterator[str]:
 @contextmanager
 def heavy_clients(address: str, start: AssetKey, count: int = 8) -> Iterator[None]:
     """Ask for summaries and columns without pause, in a process of their own."""
-    asking = subprocess.Popen([sys.executable, "-m", "tests.bench.api", "ask", address, str(start), str(count)])
+    asking = subprocess.Popen([sys.executable, "-m", "tests.bench.api", address, str(start), str(count)])
     try:
         yield
     finally:
@@ -210,34 +231,5 @@ async def ask_heavily(address: str, start: str, count: int) -> None:
         await asyncio.gather(*(client(http, number) for number in range(count)))
 
 
-def main() -> None:
-    if sys.argv[1] == "ask":
-        asyncio.run(ask_heavily(sys.argv[2], sys.argv[3], int(sys.argv[4])))
-    sys.setswitchinterval(TURN_SECONDS)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    store = SqliteStore(Path(sys.argv[1]))
-    start = AssetKey.parse(sys.argv[2])
-    headwater = headwater_of(store)
-    lineage, _ = hub_of(headwater, start)
-    print(f"{len(lineage)} assets downstream of {start}")
-    light = lineage.key(len(lineage) - 1)
-
-    def show(figures: dict[str, list[float]]) -> None:
-        for what, taken in figures.items():
-            ordered = sorted(taken)
-            middle, late = ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
-            print(
-                f"{what:<40} {ordered[0] * 1000:>9.2f} {middle * 1000:>9.2f} {late * 1000:>9.2f} {ordered[-1] * 1000:>9.2f}"
-            )
-
-    print(f"{'ms':<40} {'minimum':>9} {'median':>9} {'p99':>9} {'maximum':>9}")
-    show(shapes(headwater, start))
-    show(asyncio.run(over_graphql(headwater, start)))
-    show(asyncio.run(lists(headwater, start)))
-    show(asyncio.run(waits(headwater, start, light)))
-    print(f"largest memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
-    store.close()
-
-
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # a heavy client's process
+    asyncio.run(ask_heavily(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -40,5 +40,6 @@ def test_a_small_answer_of_a_large_graph_is_ordered_as_well() -> None:
     hops = np.array([1, 1, 1, 2, 2], np.int32)
     ordered, their_hops, partly = ranks.nearest_first(assets, hops, np.array([True, False, False, True, False]))
     told = [(each, keys[number]) for each, number in zip(their_hops.tolist(), ordered.tolist(), strict=True)]
-    assert told == sorted(told) and set(ordered.tolist()) == set(assets.tolist())
+    assert told == sorted(told)
+    assert set(ordered.tolist()) == set(assets.tolist())
     assert dict(zip(ordered.tolist(), partly.tolist(), strict=True))[700]
