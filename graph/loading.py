@@ -28,11 +28,13 @@ def load(tables: Tables, export: Export, at: Instant) -> None:
     number_of = _load_assets(tables, export)
     told = _Assertions.of(tables, export, number_of)
     special = _needs_replay(tables, told)
+    tables.rows.reserve(tables.rows.count + len(told.target))
     _load_flows(tables, told, ~special & (told.target > 0))
     _load_labels(tables, told, ~special & (told.target == 0))
+    told = told.only(np.nonzero(special)[0])
     _settle(tables, export.revision, at)
-    if special.any():
-        _replay(tables, told, np.nonzero(special)[0])
+    if len(told.source):
+        _replay(tables, told)
         _settle(tables, export.revision, at)
 
 
@@ -55,13 +57,29 @@ class _Assertions:
     texts: list[bytes]
     """The attributes that matter here, each once."""
 
+    def only(self, rows: Ints) -> "_Assertions":
+        columns = (self.source, self.target, self.via, self.origin, self.strength, self.times, self.text)
+        source, target, via, origin, strength, times, text = (column[rows] for column in columns)
+        return _Assertions(source, target, via, origin, strength, times, text, self.texts)
+
     @classmethod
     def of(cls, tables: Tables, export: Export, number_of: Ints) -> "_Assertions":
         relevant = _Relevant()
-        chunks = [_narrowed(tables, chunk, export.revision, number_of, relevant) for chunk in export.assertions()]
-        columns = (np.concatenate(column) for column in zip(*(chunks or [_NONE]), strict=True))
-        source, target, via, origin, strength, times, text = columns
+        columns: list[list[Ints]] = [[none] for none in _NONE]
+        for chunk in export.assertions():
+            for column, some in zip(
+                columns, _narrowed(tables, chunk, export.revision, number_of, relevant), strict=True
+            ):
+                column.append(some)
+        source, target, via, origin, strength, times, text = (_joined(column) for column in columns)
         return cls(source, target, via, origin, strength, times, text, relevant.texts)
+
+
+def _joined(parts: list[Ints]) -> Ints:
+    """Empties `parts`, so that no more than one column is there twice."""
+    joined = np.concatenate(parts)
+    parts.clear()
+    return joined
 
 
 def _narrowed(
@@ -188,10 +206,20 @@ def _extend(tables: Tables, source: Ints, target: Ints, step: Ints, **columns: I
 
 def _load_flows(tables: Tables, told: _Assertions, chosen: Bools) -> None:
     flows = np.nonzero(chosen)[0]
+    for start in range(0, len(flows), _BLOCK):
+        _load_some_flows(tables, told, flows[start : start + _BLOCK])
+
+
+def _load_some_flows(tables: Tables, told: _Assertions, flows: Ints) -> None:
     source, target = told.source[flows], told.target[flows]
     kind, whole, some, requests = (tables.assets[name] for name in ("kind", "whole", "any", "requests"))
     step = STEP_OF[kind[source], kind[target]].astype(np.uint8)
-    columns = {name: getattr(told, name)[flows] for name in ("via", "origin", "strength", "times")}
+    columns = {
+        "via": told.via[flows],
+        "origin": told.origin[flows],
+        "strength": told.strength[flows],
+        "times": told.times[flows],
+    }
     _extend(tables, some[source], whole[target], step, **columns)
     serving = np.nonzero((requests[source] >= 0) & (kind[target] == KIND_CODE[AssetKind.DEPLOYMENT]))[0]
     _extend(
@@ -247,12 +275,12 @@ def _marks(tables: Tables, assets: Ints) -> Bools:
     return marked
 
 
-def _replay(tables: Tables, told: _Assertions, rows: Ints) -> None:
+def _replay(tables: Tables, told: _Assertions) -> None:
     key = lru_cache(maxsize=None)(lambda number: AssetKey.parse(tables.keys[number]))
     opened: dict[int, list[StoredAssertion]] = {}
     closed: dict[int, list[StoredAssertion]] = {}
     by_asset: dict[AssetKey, list[StoredAssertion]] = {}
-    for row in rows.tolist():
+    for row in range(len(told.source)):
         asset = key(int(told.source[row]))
         subject: Subject = asset
         said: Attributes = {}
@@ -283,6 +311,7 @@ def _replay(tables: Tables, told: _Assertions, rows: Ints) -> None:
 
 _ASKED = ("owners", "tags", "tier", "version", "signature", "features_from")
 _REMEMBERED = 100_000
+_BLOCK = 500_000
 _NONE: tuple[Ints, ...] = (
     *(np.zeros(0, np.int32) for _ in range(4)),
     np.zeros(0, np.int8),

@@ -68,6 +68,10 @@ class Columns:
         """Its arrays as they are now, with more room at the end."""
         return {name: _with_room(old[: self.count], room) for name, old in self.arrays.items()}
 
+    def reserve(self, rows: int) -> None:
+        """Makes room for so many, and what will soon come on top."""
+        self._make_room(rows + rows // 4 + 1024)
+
     def extend(self, rows: Mapping[str, AnyArray]) -> int:
         """Appends rows; the number of the first one."""
         first, size = self.count, len(next(iter(rows.values())))
