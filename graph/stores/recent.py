@@ -8,8 +8,8 @@ from dataclasses import replace
 from graph.model import Known, StoredAssertion
 from graph.stores.contract import Revision
 
-_MOST_REVISIONS = 4_096
-_MOST_ROWS = 10_000
+_MOST_REVISIONS = 256
+_MOST_ROWS = 2_000
 
 
 class RecentRevisions:
