@@ -7,6 +7,8 @@ from functools import lru_cache
 import numpy as np
 
 from graph.keys import AssetKind
+from graph.networks import distinct
+from graph.ports import Step
 from graph.topology import ALIAS_CODE, KIND_CODE, Bools, Ints, Moment, View
 from graph.walk import Direction, FlowFilter, Lineage, first_vertex, have_flows, walking
 
@@ -23,20 +25,61 @@ class When(IntEnum):
 
 def when_felt(lineage: Lineage, flows: FlowFilter | None = None, depth: int | None = None) -> Ints:
     """A `When` for each row of `lineage`; `flows` and `depth` as the walk was asked with."""
-    view, moment = lineage.view, lineage.moment
-    start = view.number(lineage.start)
-    first = np.array([first_vertex(view, start, lineage.direction)])
-    historic = _historic(view, lineage, start)
-    asked = view, first, lineage.direction, moment, lineage.follow, flows, depth
-    blocked = None
-    when = np.full(len(lineage), When.NEXT_TRAINING, np.int8)
-    if len(historic):
-        blocked = np.unique(np.concatenate([view.whole[historic], view.any[historic]]))
-        with walking(*asked, blocked=blocked) as walked:
-            when[~walked.reaches(lineage.assets)] = When.HISTORIC
-    with walking(*asked, blocked=blocked, live_only=True) as walked:
-        when[walked.reaches(lineage.assets)] = When.NOW
-    return when
+    view = lineage.view
+    historic = _historic(view, lineage, view.number(lineage.start))
+    blocked = distinct(np.concatenate([view.whole[historic], view.any[historic]]))
+    when = np.full(view.vertices, _NEVER, np.int8)
+    if depth is None:
+        _felt_beside(when, lineage, blocked, flows)
+    else:
+        _felt_within(when, lineage, blocked, flows, depth)
+    felt: Ints = np.minimum(when[view.whole[lineage.assets]], when[view.any[lineage.assets]])
+    return felt
+
+
+_NEVER = len(When)
+_LATE = np.array([When.NOW, When.NEXT_TRAINING], np.int8)
+
+
+def _felt_beside(when: Ints, lineage: Lineage, blocked: Ints, flows: FlowFilter | None) -> None:
+    """Writes for each vertex reached when it is felt there, of ways that meet no `blocked` one.
+
+    What lies beyond those is looked at again, from where it is entered: of all else the walk has told it.
+    """
+    view, moment, direction = lineage.view, lineage.moment, lineage.direction
+    when[lineage.vertices] = _LATE[lineage.states & 1]
+    if not len(blocked):
+        return
+    with walking(view, blocked, direction, moment, lineage.follow, flows) as beyond:
+        behind = beyond.order.copy()
+        may = beyond.may
+    before = when[behind]
+    when[behind] = _NEVER  # while those outside are told by what they are
+    downstream = direction is Direction.DOWNSTREAM
+    around, near, far = (view.up, "source", "target") if downstream else (view.down, "target", "source")
+    rows = may.of(view, view.holding(around.of_many(behind), moment))
+    entered, by, built = view.rows[far][rows], when[view.rows[near][rows]], view.rows["step"][rows] & Step.BUILT != 0
+    when[behind] = np.where(before == _NEVER, _NEVER, When.HISTORIC)
+    first = first_vertex(view, view.number(lineage.start), direction)
+    inside = behind[~np.isin(behind, blocked)]
+    for felt, enters in ((When.NEXT_TRAINING, by != _NEVER), (When.NOW, (by == When.NOW) & ~built)):
+        starts = np.append(entered[enters], first)
+        starts = distinct(starts[np.isin(starts, inside)])
+        live_only = felt is When.NOW
+        asked = view, starts, direction, moment, lineage.follow, flows
+        with walking(*asked, within=inside, live_only=live_only) as again:
+            when[again.order] = felt
+
+
+def _felt_within(when: Ints, lineage: Lineage, blocked: Ints, flows: FlowFilter | None, depth: int) -> None:
+    """The same where a limit of depth counts on every way."""
+    view = lineage.view
+    first = np.array([first_vertex(view, view.number(lineage.start), lineage.direction)])
+    asked = view, first, lineage.direction, lineage.moment, lineage.follow, flows, depth
+    when[lineage.vertices] = When.HISTORIC
+    for felt in (When.NEXT_TRAINING, When.NOW):
+        with walking(*asked, blocked=blocked, live_only=felt is When.NOW) as walked:
+            when[walked.order] = felt
 
 
 def _historic(view: View, lineage: Lineage, start: int) -> Ints:
@@ -49,13 +92,13 @@ def _historic(view: View, lineage: Lineage, start: int) -> Ints:
     if not len(old):
         return old
     # Of those, an ancestor of a current run or version is not history. Whatever is between them is downstream of the old.
-    with walking(view, np.unique(view.whole[old]), Direction.DOWNSTREAM, moment) as below:
+    with walking(view, distinct(view.whole[old]), Direction.DOWNSTREAM, moment) as below:
         assets, _, _ = below.assets()
         between = below.order.copy()
     candidates = assets[_is_run_or_version(view, assets)]
     current = candidates[_current(view, candidates, moment)]
     if len(current):
-        with walking(view, np.unique(view.any[current]), Direction.UPSTREAM, moment, within=between) as above:
+        with walking(view, distinct(view.any[current]), Direction.UPSTREAM, moment, within=between) as above:
             old = old[~above.reaches(old)]
     history: Ints = old[old != start]
     return history

@@ -78,20 +78,22 @@ def breadth_first(
     port: Any,
     strength: Any,
     origin: Any,
-    hops: Any,
+    state: Any,
     order: Any,
     ahead: Any,
+    again: Any,
 ) -> tuple[int, int]:
     """Zero-one breadth-first search: steps cost nothing, flows one hop. Each vertex is expanded once.
 
-    `hops` holds -1 for every vertex, or -2 for those never to enter; afterwards the fewest hops of those reached, which
-    `order` lists, nearest first. Answers how many these are, and from which place on they are as far as `depth`.
+    `state` holds -1 for every vertex, or -2 for those never to enter; afterwards, for those reached, twice the fewest hops,
+    plus one unless some path (not always a shortest one) is live throughout. `order` lists them, nearest first. Answers how
+    many these are, and from which place on they are farthest.
     """
-    n = waiting = place = level = _at(0)
+    n = waiting = place = level = late = _at(0)
     one = _at(1)
     distance = 0
     for start in starts:
-        hops[start] = 0
+        state[start] = 0
         order[n] = start
         n += one
     while True:
@@ -100,6 +102,7 @@ def breadth_first(
             place += one
             if vertex >= len(bounds):  # it came after the moment that these are of
                 continue
+            built = state[vertex] & 1
             begin = _at(bounds[vertex, 0])
             end = _at(bounds[vertex, 2] if past else bounds[vertex, 1])
             for entry in range(begin, end):
@@ -108,64 +111,129 @@ def breadth_first(
                 if how == 0:
                     continue
                 other = _at(far[entry])
-                known = hops[other]
-                if known != -1 and not (how == 1 and known == distance + 1):
+                known = state[other]
+                unlive = built | (flag >> 1 & 1)
+                nearer = known == -1 or (how == 1 and known >> 1 == distance + 1)
+                if not nearer and not (known > 0 and known & 1 > unlive):
                     continue
                 if (past or flag & 16) and not _holds(times, _at(row[entry]), at, revision):
                     continue
-                if how == 1:
-                    hops[other] = distance
+                if how == 2 and (
+                    distance >= depth
+                    or (filtered and not _chosen(row[entry], strengths, origins, source, port, strength, origin))
+                ):
+                    continue
+                if not nearer:
+                    state[other] = known - 1
+                    if known >> 1 <= distance:
+                        again[late] = other
+                        late += one
+                elif how == 1:
+                    state[other] = distance << 1 | (unlive if known == -1 else unlive & known)
                     order[n] = other
                     n += one
-                elif distance < depth:
-                    if filtered and not _chosen(row[entry], strengths, origins, source, port, strength, origin):
-                        continue
-                    hops[other] = distance + 1
+                else:
+                    state[other] = (distance + 1) << 1 | unlive
                     ahead[waiting] = other
                     waiting += one
             recent = bounds[vertex, 3]
             while recent >= 0 and recent < count:
-                how = take[step[recent] & 15]
+                flag = step[recent]
+                how = take[flag & 15]
                 other = _at(far_of[recent])
-                known = hops[other] if how != 0 else 0
-                if (known == -1 or (how == 1 and known == distance + 1)) and _holds(times, recent, at, revision):
-                    if how == 1:
-                        hops[other] = distance
+                known = state[other] if how != 0 else -2
+                unlive = built | (flag >> 1 & 1)
+                nearer = known == -1 or (how == 1 and known >> 1 == distance + 1)
+                if (
+                    (nearer or (known > 0 and known & 1 > unlive))
+                    and _holds(times, recent, at, revision)
+                    and not (
+                        how == 2
+                        and (
+                            distance >= depth
+                            or (filtered and not _chosen(recent, strengths, origins, source, port, strength, origin))
+                        )
+                    )
+                ):
+                    if not nearer:
+                        state[other] = known - 1
+                        if known >> 1 <= distance:
+                            again[late] = other
+                            late += one
+                    elif how == 1:
+                        state[other] = distance << 1 | (unlive if known == -1 else unlive & known)
                         order[n] = other
                         n += one
-                    elif distance < depth and (
-                        not filtered or _chosen(recent, strengths, origins, source, port, strength, origin)
-                    ):
-                        hops[other] = distance + 1
+                    else:
+                        state[other] = (distance + 1) << 1 | unlive
                         ahead[waiting] = other
                         waiting += one
                 recent = following[recent - base]
         if waiting == 0:
-            return n, level
+            break
         distance += 1
         level = n
         for index in range(waiting):
             other = _at(ahead[index])
-            if hops[other] == distance:  # else a step reached it before
+            if state[other] >> 1 == distance:  # else a step reached it before
                 order[n] = other
                 n += one
         waiting = _at(0)
+    # What was expanded before a live path to it was found hands that on: to vertices that are all reached by now.
+    while late > 0:
+        late -= one
+        vertex = _at(again[late])
+        if vertex >= len(bounds):
+            continue
+        for entry in range(_at(bounds[vertex, 0]), _at(bounds[vertex, 2] if past else bounds[vertex, 1])):
+            flag = flags[entry]
+            how = take[_at(flag & 15)]
+            other = _at(far[entry])
+            if how == 0 or flag & 2 or state[other] <= 0 or not state[other] & 1:
+                continue
+            if (past or flag & 16) and not _holds(times, _at(row[entry]), at, revision):
+                continue
+            if how == 2 and filtered and not _chosen(row[entry], strengths, origins, source, port, strength, origin):
+                continue
+            state[other] -= 1
+            again[late] = other
+            late += one
+        recent = bounds[vertex, 3]
+        while recent >= 0 and recent < count:
+            flag = step[recent]
+            how = take[flag & 15]
+            other = _at(far_of[recent])
+            if (
+                how != 0
+                and not flag & 2
+                and state[other] > 0
+                and state[other] & 1
+                and _holds(times, recent, at, revision)
+                and not (
+                    how == 2 and filtered and not _chosen(recent, strengths, origins, source, port, strength, origin)
+                )
+            ):
+                state[other] -= 1
+                again[late] = other
+                late += one
+            recent = following[recent - base]
+    return n, level
 
 
 @_compiled
-def forget(order: Any, hops: Any, blank: int) -> None:
+def forget(order: Any, state: Any, blank: int) -> None:
     """Writes `blank` for the vertices in `order`, which are all that differ."""
-    if len(order) > len(hops) // 8:
-        hops[:] = blank
+    if len(order) > len(state) // 8:
+        state[:] = blank
         return
     for vertex in order:
-        hops[_at(vertex)] = blank
+        state[_at(vertex)] = blank
 
 
 @_compiled
 def assets_among(
     order: Any,
-    hops: Any,
+    state: Any,
     start: int,
     downstream: bool,
     asset_of: Any,
@@ -190,28 +258,28 @@ def assets_among(
         asset = _at(asset_of[vertex])
         if port[vertex] == 2 or kind[asset] == alias:
             continue
-        of_whole, of_some = hops[_at(whole[asset])], hops[_at(some[asset])]
+        of_whole, of_some = state[_at(whole[asset])], state[_at(some[asset])]
         if whole[asset] != some[asset]:  # it stands where it was first reached
             if port[vertex] == 0:
-                if of_some >= 0 and of_some < of_whole:
+                if of_some >= 0 and of_some >> 1 < of_whole >> 1:
                     continue
-            elif of_whole >= 0 and of_whole <= of_some:
+            elif of_whole >= 0 and of_whole >> 1 <= of_some >> 1:
                 continue
         if start > 0 and (asset in (start, around) or container[asset] == start):
             continue
         assets[n] = asset
-        fewest[n] = hops[vertex]
+        fewest[n] = state[vertex] >> 1
         partly[n] = downstream and of_whole < 0
         n += 1
     return assets[:n].copy(), fewest[:n].copy(), partly[:n].copy()
 
 
 @_compiled
-def are_reached(assets: Any, hops: Any, whole: Any, some: Any) -> Any:
+def are_reached(assets: Any, state: Any, whole: Any, some: Any) -> Any:
     found = np.empty(len(assets), np.bool_)
     for place in range(len(assets)):
         asset = _at(assets[place])
-        found[place] = hops[_at(whole[asset])] >= 0 or hops[_at(some[asset])] >= 0
+        found[place] = state[_at(whole[asset])] >= 0 or state[_at(some[asset])] >= 0
     return found
 
 

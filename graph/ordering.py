@@ -38,7 +38,7 @@ class Ranks:
             self.adopt(np.array(news, np.int32))
 
     def nearest_first(self, assets: Ints, hops: Ints, partly: Bools) -> tuple[Ints, Ints, Bools]:
-        """The same assets by `hops`, then in the order of their keys."""
+        """The same assets, which are nearest first, by `hops` and then in the order of their keys."""
         rank, order = self._known
         if len(assets) > len(rank) // _DENSE and hops[-1] <= len(assets) and assets.max() < len(rank):
             return kernels.ordered(assets, hops, partly, rank)

@@ -81,6 +81,10 @@ class Lineage:
     complete: bool
     frontier: tuple[AssetKey, ...]
     """Where a depth limit stopped the walk; empty when complete."""
+    vertices: Ints
+    """All that were reached, nearest first, those of the start too."""
+    states: Ints
+    """Of each of `vertices`: twice the hops, plus one unless some path there is live throughout."""
 
     def __len__(self) -> int:
         return len(self.assets)
@@ -116,6 +120,8 @@ def walk(
     first = np.array([first_vertex(view, asset, direction)])
     with walking(view, first, direction, moment, follow, flows, depth) as walked:
         assets, hops, partly = walked.assets(asset)
+        vertices = walked.order.copy()
+        states = walked.state[vertices]
         stopped = walked.stopped()
     assets, hops, partly = view.nearest_first(assets, hops, partly)
     own = view.label_codes(assets, moment)
@@ -134,6 +140,8 @@ def walk(
         assets=assets,
         hops=hops,
         partly=partly,
+        vertices=vertices,
+        states=states,
         stub=own < 0,
         labels=_effective(view, own, bare, view.label_codes(around, moment)) if len(bare) else own,
         complete=not len(stopped),
@@ -297,12 +305,12 @@ def _take(follow: Follow, timings: frozenset[Timing], live_only: bool) -> Ints:
 
 
 class _Scratch:
-    """What one walk at a time writes on. Between walks all hops are `blank`."""
+    """What one walk at a time writes on. Between walks all of `state` is `blank`."""
 
     def __init__(self, vertices: int, blank: int) -> None:
         self.blank = blank
-        self.hops = np.full(vertices, blank, np.int32)
-        self.order, self.ahead = (np.empty(vertices, np.int32) for _ in range(2))
+        self.state = np.full(vertices, blank, np.int32)
+        self.order, self.ahead, self.again = (np.empty(vertices, np.int32) for _ in range(3))
 
 
 _UNREACHED, _FORBIDDEN = -1, -2
@@ -315,7 +323,7 @@ def _scratch(vertices: int, blank: int) -> _Scratch:
         found = _idle[blank].pop()
     except IndexError:
         found = None
-    if found is None or len(found.hops) < vertices:
+    if found is None or len(found.state) < vertices:
         found = _Scratch(vertices + vertices // 8 + 1024, blank)
     return found
 
@@ -331,8 +339,8 @@ class Walked:
     depth: int | None
     order: Ints
     """The vertices reached, nearest first."""
-    hops: Ints
-    """By vertex; below 0: not reached."""
+    state: Ints
+    """By vertex, as `kernels.breadth_first` leaves it; below 0: not reached."""
     level: int
     """From which place in `order` on they are farthest."""
 
@@ -344,7 +352,7 @@ class Walked:
         view = self.view
         found: tuple[Ints, Ints, Bools] = kernels.assets_among(
             self.order,
-            self.hops,
+            self.state,
             start,
             self.direction is Direction.DOWNSTREAM,
             view.vertex_asset,
@@ -360,25 +368,25 @@ class Walked:
     def reaches(self, assets: Ints) -> Bools:
         """Which of `assets` have a port that was reached."""
         found: Bools = kernels.are_reached(
-            assets.astype(np.int32, copy=False), self.hops, self.view.whole, self.view.any
+            assets.astype(np.int32, copy=False), self.state, self.view.whole, self.view.any
         )
         return found
 
     def reach(self) -> Reach:
-        return Reach(self.order.copy(), self.hops[self.order])
+        return Reach(self.order.copy(), self.state[self.order] >> 1)
 
     def stopped(self) -> Ints:
         """The assets whose flows the depth limit left unfollowed."""
         farthest = self.order[self.level :]
-        if self.depth is None or not len(farthest) or self.hops[farthest[0]] < self.depth:
+        if self.depth is None or not len(farthest) or self.state[farthest[0]] >> 1 < self.depth:
             return np.empty(0, np.int32)
         view, downstream = self.view, self.direction is Direction.DOWNSTREAM
         around, near, far = (view.down, "source", "target") if downstream else (view.up, "target", "source")
         rows = self.may.of(view, view.holding(around.of_many(farthest), self.moment))
         rows = rows[view.rows["step"][rows] & Step.FLOW != 0]
-        ahead = rows[self.hops[view.rows[far][rows]] == _UNREACHED]
-        cut = np.unique(view.rows[near][ahead[_is_unseen(view, view.rows[far][ahead], self.hops, self.moment)]])
-        return _stops(view, cut, self.hops, self.moment)
+        ahead = rows[self.state[view.rows[far][rows]] == _UNREACHED]
+        cut = np.unique(view.rows[near][ahead[_is_unseen(view, view.rows[far][ahead], self.state, self.moment)]])
+        return _stops(view, cut, self.state, self.moment)
 
 
 @contextmanager
@@ -403,10 +411,10 @@ def walking(
     may = allowed(view, follow, flows, live_only)
     around, past = view.around(direction is Direction.DOWNSTREAM, moment)
     scratch = _scratch(view.vertices, _UNREACHED if within is None else _FORBIDDEN)
-    hops, rows = scratch.hops, view.rows
+    state, rows = scratch.state, view.rows
     set_apart = blocked if within is None else within
     if set_apart is not None:
-        hops[set_apart] = _FORBIDDEN if within is None else _UNREACHED
+        state[set_apart] = _FORBIDDEN if within is None else _UNREACHED
     found, level = kernels.breadth_first(
         starts.astype(np.int32, copy=False),
         _NO_LIMIT if depth is None else depth,
@@ -430,17 +438,18 @@ def walking(
         view.vertex_port,
         rows["strength"],
         rows["origin"],
-        hops,
+        state,
         scratch.order,
         scratch.ahead,
+        scratch.again,
     )
     order = scratch.order[:found]
     try:
-        yield Walked(view, direction, moment, may, depth, order, hops, level)
+        yield Walked(view, direction, moment, may, depth, order, state, level)
     finally:
-        kernels.forget(order, hops, scratch.blank)
+        kernels.forget(order, state, scratch.blank)
         if set_apart is not None:
-            hops[set_apart] = scratch.blank
+            state[set_apart] = scratch.blank
         if len(_idle[scratch.blank]) < _IDLE_AT_MOST:
             _idle[scratch.blank].append(scratch)
 
@@ -485,7 +494,7 @@ def _stands_in(view: View, vertices: Ints) -> Bools:
     return stands
 
 
-def _is_unseen(view: View, vertices: Ints, hops: Ints, moment: Moment) -> Bools:
+def _is_unseen(view: View, vertices: Ints, state: Ints, moment: Moment) -> Bools:
     """For each vertex not reached: whether it is of an asset, or in the place of one that is not reached either."""
     unseen = ~_stands_in(view, vertices)
     for place in np.nonzero(~unseen)[0].tolist():
@@ -493,17 +502,17 @@ def _is_unseen(view: View, vertices: Ints, hops: Ints, moment: Moment) -> Bools:
         while len(onward) and not unseen[place]:
             before = np.setdiff1d(_sources(view, onward, moment), seen)
             stands = _stands_in(view, before)
-            unseen[place] = (hops[before[~stands]] == -1).any()
+            unseen[place] = (state[before[~stands]] == -1).any()
             seen, onward = np.concatenate([seen, before]), before[stands]
     return unseen
 
 
-def _stops(view: View, vertices: Ints, hops: Ints, moment: Moment) -> Ints:
+def _stops(view: View, vertices: Ints, state: Ints, moment: Moment) -> Ints:
     """The assets of these vertices; for what stands in the place of another, those in whose place it does."""
     seen = vertices
     while (stands := _stands_in(view, vertices)).any():
         before = _sources(view, vertices[stands], moment)
-        onward = np.setdiff1d(before[hops[before] >= 0], seen)
+        onward = np.setdiff1d(before[state[before] >= 0], seen)
         seen = np.concatenate([seen, onward])
         vertices = np.concatenate([vertices[~stands], onward])
     return np.unique(view.vertex_asset[vertices])
