@@ -88,7 +88,8 @@ def _historic(view: View, lineage: Lineage, start: int) -> Ints:
     reached_too = np.array(view.parts_of(start), lineage.assets.dtype)  # though the parts of the start are not counted
     assets = np.concatenate([lineage.assets, reached_too])
     parts = assets[_is_run_or_version(view, assets)]
-    old = parts[~_current(view, parts, moment)]
+    is_current = _current(view, parts, moment)
+    old = parts[~is_current]
     if not len(old):
         return old
     # Of those, an ancestor of a current run or version is not history. Whatever is between them is downstream of the old.
@@ -96,7 +97,9 @@ def _historic(view: View, lineage: Lineage, start: int) -> Ints:
         assets, _, _ = below.assets()
         between = below.order.copy()
     candidates = assets[_is_run_or_version(view, assets)]
-    current = candidates[_current(view, candidates, moment)]
+    others = candidates[~np.isin(candidates, parts)]
+    current = np.concatenate([parts[is_current], others[_current(view, others, moment)]])
+    current = current[np.isin(view.any[current], between)]
     if len(current):
         with walking(view, distinct(view.any[current]), Direction.UPSTREAM, moment, within=between) as above:
             old = old[~above.reaches(old)]

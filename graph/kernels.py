@@ -654,3 +654,15 @@ def unpacked(numbers: Any, order: Any) -> tuple[Any, Any, Any]:
         hops[index] = number >> 33
         partly[index] = number & 1
     return assets, hops, partly
+
+
+@_compiled
+def holding(rows: Any, at: int, revision: int, count: int, times: Any, step: Any) -> Any:
+    """Those of `rows` that held then, are below `count`, and that some walk takes."""
+    found = np.empty_like(rows)
+    n = 0
+    for row in rows:
+        if row < count and step[_at(row)] != 0 and _holds(times, _at(row), at, revision):
+            found[n] = row
+            n += 1
+    return found[:n].copy()

@@ -195,8 +195,8 @@ class View:
 
     def holding(self, rows: Ints, moment: Moment) -> Ints:
         """Those of `rows` that held at that moment."""
-        there = _held(self.times[rows], moment) & (rows < self.row_count) & (self.rows["step"][rows] != 0)
-        held: Ints = rows[there]
+        rows = rows.astype(np.int32, copy=False)
+        held: Ints = kernels.holding(rows, *moment, self.row_count, self.times, self.rows["step"])
         return held
 
     def label_codes(self, assets: Ints, moment: Moment) -> Ints:
@@ -230,9 +230,3 @@ class View:
         born = np.full(len(assets), FOREVER, np.int64)
         np.minimum.at(born, places, times[:, 0])
         return born
-
-
-def _held(times: Ints, moment: Moment) -> Bools:
-    at, revision = moment
-    held: Bools = (times[:, 0] <= at) & (at < times[:, 1]) & (times[:, 2] <= revision) & (revision < times[:, 3])
-    return held
