@@ -29,8 +29,11 @@ AT_MOST = 50
 
 
 def figures(folder: Path) -> Iterator[Figure]:
-    yield from _bottlenecks(*_hub(folder, containers=True))
-    yield from _paths(*_hub(folder, containers=False))
+    for containers, about in ((True, _bottlenecks), (False, _paths)):
+        made, view, lineage = _hub(folder, containers)
+        head = f"{made.name}: why, {len(lineage):,} assets downstream of the hub"
+        for figure in about(made, view, lineage):
+            yield Figure(f"{head}: {figure.what}", figure.values, figure.unit)
 
 
 def _hub(folder: Path, containers: bool) -> tuple[World, View, Lineage]:
