@@ -65,17 +65,24 @@ class LineageIndex:
     def follow(self, at_least: int | None = None) -> int:
         """Applies all that was committed since; the revision reached. Nothing before `load`.
 
-        `at_least`: enough, if another thread has come so far already.
+        `at_least`: enough, if another thread has come so far already; it is not waited for while it goes on.
         """
-        with self.changing:
-            if self._view is not None and not (at_least and self._view.revision >= at_least):
-                self._catch_up()
-            return self.revision
+        if not self._has(at_least):
+            with self.changing:
+                if self._view is not None and not self._has(at_least):
+                    self._catch_up(at_least)
+        return self.revision
 
-    def _catch_up(self) -> None:
+    def _has(self, revision: int | None) -> bool:
+        return revision is not None and self.revision >= revision
+
+    def _catch_up(self, at_least: int | None = None) -> None:
+        """To the head of the store, or `at_least` that far: the store need not be asked whether there is more."""
         while revisions := self._store.changes_since(self.tables.revision):
             for revision in revisions:
                 retell(self.tables, revision)
+            if at_least is not None and self.tables.revision >= at_least:
+                break
         self._view = self.tables.view()
 
     @property
