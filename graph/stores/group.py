@@ -74,9 +74,8 @@ class GroupCommit(Generic[Item, Result]):
         group: list[_Waiting[Item, Result]] = []
         try:
             with self._running:
-                time.sleep(
-                    0
-                )  # lets those come along who were just answered: one more in a group costs the disk nothing
+                # Lets those come along who were just answered: one more in a group costs the disk nothing.
+                time.sleep(0)
                 with self._queueing:
                     group, self._queue = self._queue[: self._at_most], self._queue[self._at_most :]
                 self._run_group(group)
