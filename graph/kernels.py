@@ -608,31 +608,6 @@ def ordered(assets: Any, hops: Any, partly: Any, rank: Any) -> tuple[Any, Any, A
 
 
 @_compiled
-def distinct_pairs(first: Any, second: Any) -> tuple[Any, Any]:
-    """The places of pairs that are like none before, and for each pair which of those it is like."""
-    size = 1024
-    while size < 2 * len(first):
-        size *= 2
-    table = np.full(size, -1, np.int32)
-    new = np.empty(len(first), np.int32)
-    like = np.empty(len(first), np.int32)
-    n = 0
-    for index in range(len(first)):
-        slot = (first[index] * 1_000_003 + second[index] * 7_919) & (size - 1)
-        while table[slot] >= 0:
-            known = new[table[slot]]
-            if first[known] == first[index] and second[known] == second[index]:
-                break
-            slot = (slot + 1) & (size - 1)
-        if table[slot] < 0:
-            table[slot] = n
-            new[n] = index
-            n += 1
-        like[index] = table[slot]
-    return new[:n].copy(), like
-
-
-@_compiled
 def packed(assets: Any, hops: Any, partly: Any, rank: Any) -> Any:
     """Hops, rank and `partly` of each, in numbers that order as these do; none if one has no rank."""
     found = np.empty(len(assets), np.int64)

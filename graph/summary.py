@@ -11,7 +11,7 @@ import numpy as np
 
 from graph.impact import When
 from graph.keys import AssetKind
-from graph.topology import KINDS, Ints, Label
+from graph.topology import KINDS, Ints, Label, View
 from graph.walk import Lineage
 
 _COLUMN = AssetKind.COLUMN + ":"
@@ -28,10 +28,10 @@ def count_by_owner(lineage: Lineage, rows: Ints) -> dict[str | None, int]:
 
     An asset with two owners counts for both.
     """
-    counts = np.bincount(lineage.labels[rows] + 1)
+    counts = np.bincount(lineage.owned_by[rows] + 1)
     nobody = 0
     found: dict[str, int] = {}
-    for code, label in _labels(lineage, counts).items():
+    for code, label in _labels(lineage.view, counts).items():
         count = int(counts[code + 1])
         for owner in dict.fromkeys(label.owners):
             found[owner] = found.get(owner, 0) + count
@@ -47,10 +47,9 @@ def count_by_when(felt: Ints, rows: Ints) -> dict[When, int]:
     return {when: counts[when] for when in When if counts[when]}
 
 
-def _labels(lineage: Lineage, counts: Ints) -> dict[int, Label]:
+def _labels(view: View, counts: Ints) -> dict[int, Label]:
     """The labels that occur, by code; `counts` are of the codes plus one."""
-    labels = lineage.view.labels
-    return {code: labels[code] if code >= 0 else Label() for code in (np.nonzero(counts)[0] - 1).tolist()}
+    return {code: view.labels[code] if code >= 0 else Label() for code in (np.nonzero(counts)[0] - 1).tolist()}
 
 
 def title(key: str) -> str:
@@ -101,13 +100,19 @@ class Table:
     def label_codes(self) -> Ints:
         return self.lineage.labels[self.rows]
 
+    @property
+    def owner_codes(self) -> Ints:
+        """Of the labels that name the owners."""
+        return self.lineage.owned_by[self.rows]
+
     def texts(self) -> list[str]:
         keys = self.lineage.view.keys
         return [keys[number] for number in self.assets.tolist()]
 
 
 def table(lineage: Lineage, rows: Ints, felt: Ints) -> Table:
-    return Table(lineage, rows, felt, _labels(lineage, np.bincount(lineage.labels[rows] + 1)))
+    codes = np.concatenate([lineage.labels[rows], lineage.owned_by[rows]])
+    return Table(lineage, rows, felt, _labels(lineage.view, np.bincount(codes + 1)))
 
 
 def _kinds(table: Table) -> list[object]:
@@ -134,7 +139,7 @@ COLUMNS: dict[str, Callable[[Table], list[object]]] = {
     "when": _whens,
     "partly": lambda table: table.lineage.partly[table.rows].tolist(),
     "stub": lambda table: table.lineage.stub[table.rows].tolist(),
-    "owners": lambda table: [table.labels[code].owners for code in table.label_codes.tolist()],
+    "owners": lambda table: [table.labels[code].owners for code in table.owner_codes.tolist()],
     "tags": lambda table: [table.labels[code].tags for code in table.label_codes.tolist()],
     "tier": lambda table: [table.labels[code].tier for code in table.label_codes.tolist()],
 }

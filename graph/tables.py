@@ -4,7 +4,6 @@ Tables grow at the end, and rows are closed by writing their last revision; so a
 and making one costs nothing. Compaction sorts the rows by place again, beside readers and the writer.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -327,8 +326,6 @@ class Tables:
         self.labels: Names[Label] = Names()
         self.owned = Columns(owned=np.bool_)
         """Of each label whether it names an owner."""
-        self._inheriting: dict[tuple[int, int], int] = {}
-        self.labelling = threading.Lock()
         self.carried: dict[int, list[Interval]] = {}
         """For each deployment: when requests carried the features."""
         self.assets = Columns(
@@ -383,8 +380,7 @@ class Tables:
             labels_by_asset=self.labels_by_asset.seen(),
             label_count=labels.count,
             labels=self.labels,
-            owned=lambda: self.owned["owned"].astype(np.bool_, copy=False),
-            inheriting=self.inheriting,
+            owned=self.owned["owned"].astype(np.bool_, copy=False),
             nearest_first=self.ranks.nearest_first,
             origins=self.origins,
         )
@@ -511,20 +507,10 @@ class Tables:
         )
 
     def label_code(self, label: Label) -> int:
-        with self.labelling:
-            code = self.labels.number(label)
-            if code == self.owned.count:
-                self.owned.append(bool(label.owners))
-            return code
-
-    def inheriting(self, label: int, parent: int) -> int:
-        """The label of a part, -1 for none, with the owners that `parent` names."""
-        known = self._inheriting.get((label, parent))
-        if known is None:
-            own = self.labels[label] if label >= 0 else Label()
-            known = self.label_code(own._replace(owners=self.labels[parent].owners))
-            self._inheriting[label, parent] = known
-        return known
+        code = self.labels.number(label)
+        if code == self.owned.count:
+            self.owned.append(bool(label.owners))
+        return code
 
     # Compaction
 

@@ -143,10 +143,8 @@ class View:
     labels_by_asset: Adjacency
     label_count: int
     labels: Sequence[Label]
-    owned: Callable[[], Bools]
-    """Of each label whether it names an owner; there may be more of them than this view was made with."""
-    inheriting: Callable[[int, int], int]
-    """The label of a part, -1 for none, with the owners that its container's label names."""
+    owned: Bools
+    """Of each label whether it names an owner."""
     nearest_first: Callable[[Ints, Ints, Bools], tuple[Ints, Ints, Bools]]
     """Assets, hops and whether partly, sorted by hops and then by the keys' text."""
     origins: Sequence[str]

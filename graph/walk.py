@@ -78,6 +78,9 @@ class Lineage:
     partly: Bools
     stub: Bools
     labels: Ints
+    """What each itself is labelled; -1 for stubs."""
+    owned_by: Ints
+    """The label that names its owners: its own, or its container's where that of a part names none; -1 for none."""
     complete: bool
     frontier: tuple[AssetKey, ...]
     """Where a depth limit stopped the walk; empty when complete."""
@@ -99,8 +102,11 @@ class Lineage:
         return KINDS[int(self.view.kind[self.assets[row]])]
 
     def label(self, row: int) -> Label:
-        code = int(self.labels[row])
-        return self.view.labels[code] if code >= 0 else Label()
+        own, owned_by = (
+            self.view.labels[code] if code >= 0 else Label()
+            for code in (int(self.labels[row]), int(self.owned_by[row]))
+        )
+        return own._replace(owners=owned_by.owners)
 
 
 def walk(
@@ -125,12 +131,12 @@ def walk(
         stopped = walked.stopped()
     assets, hops, partly = view.nearest_first(assets, hops, partly)
     own = view.label_codes(assets, moment)
-    bare, around, unsaid = kernels.bare_parts(assets, own, view.container, view.owned())
+    bare, around, unsaid = kernels.bare_parts(assets, own, view.container, view.owned)
     if unsaid:  # a step leads to each part that ever was
         sure = (own >= 0) | (view.container[assets] <= 0)
         sure[~sure] = have_flows(view, assets[~sure], moment)
         assets, hops, partly, own = assets[sure], hops[sure], partly[sure], own[sure]
-        bare, around, _ = kernels.bare_parts(assets, own, view.container, view.owned())
+        bare, around, _ = kernels.bare_parts(assets, own, view.container, view.owned)
     return Lineage(
         view=view,
         moment=moment,
@@ -143,7 +149,8 @@ def walk(
         vertices=vertices,
         states=states,
         stub=own < 0,
-        labels=_effective(view, own, bare, view.label_codes(around, moment)) if len(bare) else own,
+        labels=own,
+        owned_by=_owned_by(view, own, bare, view.label_codes(around, moment)) if len(bare) else own,
         complete=not len(stopped),
         frontier=tuple(sorted(view.key(each) for each in stopped.tolist())),
     )
@@ -157,15 +164,14 @@ def selected(lineage: Lineage, wanted: AssetFilter) -> Ints:
     if wanted.namespaces:
         codes = [code for code, name in enumerate(view.namespaces) if name in wanted.namespaces]
         keep &= np.isin(view.namespace[lineage.assets], codes)
-    if wanted.owners or wanted.tags or wanted.tiers:
-        fits = [
-            code
-            for code, label in enumerate(view.labels)
-            if (not wanted.owners or any(owner in wanted.owners for owner in label.owners))
-            and (not wanted.tags or any(tag in wanted.tags for tag in label.tags))
-            and (not wanted.tiers or label.tier in wanted.tiers)
-        ]
-        keep &= np.isin(lineage.labels, fits)
+    labels = [*view.labels, Label()]  # the last is -1, that of stubs
+    owners, tags = set(wanted.owners), set(wanted.tags)
+    if wanted.owners:
+        keep &= np.array([not owners.isdisjoint(label.owners) for label in labels])[lineage.owned_by]
+    if wanted.tags:
+        keep &= np.array([not tags.isdisjoint(label.tags) for label in labels])[lineage.labels]
+    if wanted.tiers:
+        keep &= np.array([label.tier in wanted.tiers for label in labels])[lineage.labels]
     return np.nonzero(keep)[0]
 
 
@@ -472,14 +478,11 @@ def reached(
         return walked.reach()
 
 
-def _effective(view: View, own: Ints, bare: Ints, parents: Ints) -> Ints:
-    """The labels `own`; those at the places `bare` have the owners that the labels `parents` name."""
-    heirs = (parents >= 0) & view.owned()[parents]
-    bare, parents = bare[heirs], parents[heirs]
-    new, like = kernels.distinct_pairs(own[bare], parents)
-    merged = [view.inheriting(*pair) for pair in zip(own[bare[new]].tolist(), parents[new].tolist(), strict=True)]
+def _owned_by(view: View, own: Ints, bare: Ints, parents: Ints) -> Ints:
+    """The labels `own`, but at the places `bare` those of `parents` that name an owner."""
+    heirs = (parents >= 0) & view.owned[parents]
     codes = own.copy()
-    codes[bare] = np.array(merged, codes.dtype)[like]
+    codes[bare[heirs]] = parents[heirs]
     return codes
 
 

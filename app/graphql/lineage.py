@@ -29,7 +29,7 @@ from graph.neighbours import HeldFlow, arrows_walked
 from graph.paths import Path
 from graph.summary import count_by_kind, count_by_owner, count_by_when
 from graph.time import instant, moment
-from graph.topology import KIND_CODE, Ints, Label, Moment, View
+from graph.topology import KIND_CODE, Ints, Moment, View
 from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected
 
 strawberry.enum(Direction, name="Direction")
@@ -290,10 +290,11 @@ class LineageNode:
 def _edges(answered: Answer, start: int, size: int) -> list[LineageEdge]:
     """A page of rows."""
     lineage, rows = answered.lineage, answered.rows[start : start + size]
-    keys, labels = cast("list[strawberry.ID]", lineage.view.keys), lineage.view.labels
+    keys = cast("list[strawberry.ID]", lineage.view.keys)
     stubs = lineage.stub[rows].tolist()
-    said = [*zip(lineage.labels[rows].tolist(), stubs, strict=True)]
-    told = {each: AtHand(labels[each[0]] if each[0] >= 0 else Label(), each[1]) for each in {*said}}
+    said = [*zip(lineage.labels[rows].tolist(), lineage.owned_by[rows].tolist(), stubs, strict=True)]
+    one_of = dict(zip(said, rows.tolist(), strict=True))
+    told = {each: AtHand(lineage.label(row), each[2]) for each, row in one_of.items()}
     numbers = lineage.assets[rows].tolist()
     nodes = assets_at([keys[number] for number in numbers], lineage.moment, [told[each] for each in said])
     return [

@@ -263,7 +263,7 @@ def summary(lineage: Lineage) -> dict[str, dict[object, int]]:
     """The counts that an answer's head shows."""
     view = lineage.view
     kinds = np.bincount(view.kind[lineage.assets], minlength=len(KINDS))
-    labels = np.bincount(lineage.labels + 1, minlength=len(view.labels) + 1)
+    labels = np.bincount(lineage.owned_by + 1, minlength=len(view.labels) + 1)
     owners: dict[object, int] = {}
     for code in np.nonzero(labels)[0].tolist():
         for owner in (view.labels[code - 1].owners if code else ()) or (None,):
