@@ -6,10 +6,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from graph import kernels
 from graph.keys import AssetKind
 from graph.networks import distinct
 from graph.ports import Step
-from graph.topology import ALIAS_CODE, KIND_CODE, Bools, Ints, Moment, View
+from graph.topology import KINDS, Bools, Ints, Moment, View
 from graph.walk import Direction, FlowFilter, Lineage, first_vertex, have_flows, walking
 
 
@@ -27,17 +28,17 @@ def when_felt(lineage: Lineage, flows: FlowFilter | None = None, depth: int | No
     """A `When` for each row of `lineage`; `flows` and `depth` as the walk was asked with."""
     view = lineage.view
     historic = _historic(view, lineage, view.number(lineage.start))
-    blocked = distinct(np.concatenate([view.whole[historic], view.any[historic]]))
+    blocked = _vertices(view, historic)
     when = np.full(view.vertices, _NEVER, np.int8)
     if depth is None:
         _felt_beside(when, lineage, blocked, flows)
     else:
         _felt_within(when, lineage, blocked, flows, depth)
-    felt: Ints = np.minimum(when[view.whole[lineage.assets]], when[view.any[lineage.assets]])
+    felt: Ints = kernels.soonest(lineage.assets, view.whole, view.any, when)
     return felt
 
 
-_NEVER = len(When)
+_NEVER, _BLOCKED = len(When), len(When) + 1
 _LATE = np.array([When.NOW, When.NEXT_TRAINING], np.int8)
 
 
@@ -55,16 +56,18 @@ def _felt_beside(when: Ints, lineage: Lineage, blocked: Ints, flows: FlowFilter 
         may = beyond.may
     before = when[behind]
     when[behind] = _NEVER  # while those outside are told by what they are
+    when[blocked] = _BLOCKED
+    inside = behind[when[behind] != _BLOCKED]
+    when[blocked] = _NEVER
     downstream = direction is Direction.DOWNSTREAM
     around, near, far = (view.up, "source", "target") if downstream else (view.down, "target", "source")
-    rows = may.of(view, view.holding(around.of_many(behind), moment))
+    rows = may.of(view, view.holding(around.of_many(inside), moment))
     entered, by, built = view.rows[far][rows], when[view.rows[near][rows]], view.rows["step"][rows] & Step.BUILT != 0
     when[behind] = np.where(before == _NEVER, _NEVER, When.HISTORIC)
     first = first_vertex(view, view.number(lineage.start), direction)
-    inside = behind[~np.isin(behind, blocked)]
+    from_start = np.array([first] if first in inside else [], inside.dtype)
     for felt, enters in ((When.NEXT_TRAINING, by != _NEVER), (When.NOW, (by == When.NOW) & ~built)):
-        starts = np.append(entered[enters], first)
-        starts = distinct(starts[np.isin(starts, inside)])
+        starts = distinct(np.concatenate([entered[enters], from_start]))
         live_only = felt is When.NOW
         asked = view, starts, direction, moment, lineage.follow, flows
         with walking(*asked, within=inside, live_only=live_only) as again:
@@ -93,51 +96,76 @@ def _historic(view: View, lineage: Lineage, start: int) -> Ints:
     if not len(old):
         return old
     # Of those, an ancestor of a current run or version is not history. Whatever is between them is downstream of the old.
-    with walking(view, distinct(view.whole[old]), Direction.DOWNSTREAM, moment) as below:
-        assets, _, _ = below.assets()
+    among = np.zeros(view.assets, np.bool_)
+    among[parts] = True
+    with walking(view, view.whole[old], Direction.DOWNSTREAM, moment) as below:
         between = below.order.copy()
-    candidates = assets[_is_run_or_version(view, assets)]
-    others = candidates[~np.isin(candidates, parts)]
-    current = np.concatenate([parts[is_current], others[_current(view, others, moment)]])
-    current = current[np.isin(view.any[current], between)]
+        assets = view.vertex_asset[between]
+        others = np.unique(assets[_is_run_or_version(view, assets) & ~among[assets]])
+        current = np.concatenate([parts[is_current], others[_current(view, others, moment)]])
+        current = current[below.state[view.any[current]] >= 0]
     if len(current):
-        with walking(view, distinct(view.any[current]), Direction.UPSTREAM, moment, within=between) as above:
+        with walking(view, view.any[current], Direction.UPSTREAM, moment, within=between) as above:
             old = old[~above.reaches(old)]
     history: Ints = old[old != start]
     return history
 
 
+def _vertices(view: View, assets: Ints) -> Ints:
+    """Those of distinct assets, each once."""
+    whole, some = view.whole[assets], view.any[assets]
+    return np.concatenate([whole, some[some != whole]])
+
+
+_RUN_OR_VERSION = np.array([kind in (AssetKind.RUN, AssetKind.MODEL_VERSION) for kind in (*KINDS, None)])
+_USED_BY = np.array([kind in (AssetKind.DEPLOYMENT, None) for kind in (*KINDS, None)])
+"""By kind; the last is that of aliases."""
+
+
 def _is_run_or_version(view: View, assets: Ints) -> Bools:
-    return np.isin(view.kind[assets], [KIND_CODE[AssetKind.RUN], KIND_CODE[AssetKind.MODEL_VERSION]])
+    return _RUN_OR_VERSION[view.kind[assets]]
 
 
 def _current(view: View, assets: Ints, moment: Moment) -> Bools:
     """Newest of its job or model, served, or named by an alias."""
-    return _newest(view, assets, moment) | _served_or_named(view, assets, moment)
+    down, past = view.around(True, moment)
+    used: Bools = kernels.lead_to(
+        view.whole[assets],
+        _USED_BY,
+        past,
+        *moment,
+        down.bounds,
+        down.far,
+        down.row,
+        down.flags,
+        down.following,
+        down.base,
+        view.row_count,
+        view.times,
+        view.rows["target"],
+        view.rows["step"],
+        view.vertex_asset,
+        view.kind,
+    )
+    is_newest = np.zeros(view.assets, np.bool_)
+    is_newest[_newest(view, assets[~used], moment)] = True
+    return used | is_newest[assets]
 
 
-def _newest(view: View, assets: Ints, moment: Moment) -> Bools:
-    """Which are the newest part of their container: by birth among those asserted then, else by name."""
-    parts = view.parts_of_many(np.flatnonzero(np.bincount(view.container[assets])))
-    asserted = view.label_codes(parts, moment) >= 0
-    by_name = ~np.isin(view.container[parts], view.container[parts[asserted]])  # where all are stubs, only names tell
-    by_name[by_name] = have_flows(view, parts[by_name], moment)
-    births = np.zeros(len(parts), np.int64)
-    births[asserted] = view.births(parts[asserted], moment)
-    parts, births = parts[asserted | by_name], births[asserted | by_name]
-    order = np.lexsort((births, view.container[parts]))
-    parts, births, containers = parts[order], births[order], view.container[parts[order]]
-    last = np.append(np.flatnonzero(containers[1:] != containers[:-1]), len(parts) - 1) if len(parts) else order
-    latest = births[last][np.searchsorted(containers[last], containers)]
-    newest = np.flatnonzero(births == latest)
-    alone = np.bincount(containers[newest], minlength=1)[containers[newest]] == 1
-    chosen = parts[newest[alone]].tolist()
+def _newest(view: View, assets: Ints, moment: Moment) -> Ints:
+    """The newest parts of their containers: by birth among those asserted then, else by name."""
+    holders = np.zeros(view.assets, np.bool_)
+    holders[view.container[assets]] = True
+    newest, without = view.newest_parts(np.flatnonzero(holders), moment)
+    stubs = view.parts_of_many(without)  # where all are stubs, only names tell
+    newest = np.concatenate([newest, stubs[have_flows(view, stubs, moment)]])
+    containers = view.container[newest]
+    alone = np.bincount(containers, minlength=1)[containers] == 1
     tied: dict[int, list[int]] = {}
-    for place in newest[~alone].tolist():
-        tied.setdefault(int(containers[place]), []).append(int(parts[place]))
-    chosen += [_last_by_name(view, among) for among in tied.values()]
-    found: Bools = np.isin(assets, chosen)
-    return found
+    for part, container in zip(newest[~alone].tolist(), containers[~alone].tolist(), strict=True):
+        tied.setdefault(container, []).append(part)
+    by_name = [_last_by_name(view, among) for among in tied.values()]
+    return np.concatenate([newest[alone], np.array(by_name, newest.dtype)])
 
 
 def _last_by_name(view: View, parts: list[int]) -> int:
@@ -149,11 +177,3 @@ def _last_by_name(view: View, parts: list[int]) -> int:
 def _natural(text: str) -> tuple[tuple[int, str], ...]:
     """Sorts `10` after `9`: the tie-breaker for versions registered at the same instant."""
     return tuple((int(part or 0), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", text))
-
-
-def _served_or_named(view: View, assets: Ints, moment: Moment) -> Bools:
-    rows = view.holding(view.down.of_many(view.whole[assets]), moment)
-    targets = view.kind[view.vertex_asset[view.rows["target"][rows]]]
-    used = rows[(targets == ALIAS_CODE) | (targets == KIND_CODE[AssetKind.DEPLOYMENT])]
-    found: Bools = np.isin(view.whole[assets], view.rows["source"][used])
-    return found

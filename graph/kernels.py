@@ -11,6 +11,8 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numba import njit
 
+from graph.time import FOREVER
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -284,8 +286,8 @@ def are_reached(assets: Any, state: Any, whole: Any, some: Any) -> Any:
 
 
 @_compiled
-def held_values(
-    places: Any,
+def labelled(
+    assets: Any,
     past: bool,
     at: int,
     revision: int,
@@ -298,40 +300,147 @@ def held_values(
     count: int,
     times: Any,
     far_of: Any,
+    container: Any,
+    owners_of: Any,
+) -> tuple[Any, Any, int]:
+    """Of each asset its label, -1 for none, and the owners: of its label, else of its container's; 0 for none.
+
+    Also how many parts have no label at all.
+    """
+    labels = np.empty(len(assets), np.int32)
+    owners = np.zeros(len(assets), np.int32)
+    unsaid = 0
+    for index in range(len(assets)):
+        asset = assets[index]
+        place = asset
+        while True:
+            found: Any = np.int32(-1)
+            if place < len(bounds):
+                for entry in range(_at(bounds[_at(place), 0]), _at(bounds[_at(place), 2 if past else 1])):
+                    if not (past or flags[entry] & 16) or _holds(times, row[entry], at, revision):
+                        found = far[entry]
+                recent = bounds[_at(place), 3]
+                while recent >= 0 and recent < count:
+                    if _holds(times, recent, at, revision):
+                        found = far_of[recent]
+                    recent = following[recent - base]
+            if found >= 0:
+                owners[index] = owners_of[_at(found)]
+            around = container[_at(asset)]
+            if place == asset:
+                labels[index] = found
+                unsaid += found < 0 and around > 0
+            if owners[index] or place == around or around <= 0:
+                break
+            place = around
+    return labels, owners, unsaid
+
+
+@_compiled
+def newest_parts(
+    containers: Any,
+    first_part: Any,
+    next_part: Any,
+    assets: int,
+    at: int,
+    revision: int,
+    bounds: Any,
+    row: Any,
+    following: Any,
+    base: int,
+    count: int,
+    times: Any,
+) -> tuple[Any, Any]:
+    """Of each container the parts asserted then that are so since the latest instant, and the containers without any.
+
+    That instant is as early as was then believed, whatever came between.
+    """
+    newest = np.empty(assets, np.int32)
+    without = np.empty(len(containers), np.int32)
+    n = unasserted = 0
+    for container in containers:
+        begin = n
+        latest: Any = np.int64(0)
+        part = first_part[_at(container)]
+        while 0 < part < assets:
+            born = FOREVER
+            holds = False
+            if part < len(bounds):
+                for entry in range(_at(bounds[_at(part), 0]), _at(bounds[_at(part), 2])):
+                    told = _at(row[entry])
+                    if times[told, 2] <= revision < times[told, 3]:
+                        born = min(born, times[told, 0])
+                        holds |= times[told, 0] <= at < times[told, 1]
+                recent = bounds[_at(part), 3]
+                while recent >= 0 and recent < count:
+                    if times[recent, 2] <= revision < times[recent, 3]:
+                        born = min(born, times[recent, 0])
+                        holds |= times[recent, 0] <= at < times[recent, 1]
+                    recent = following[recent - base]
+            if holds and (n == begin or born >= latest):
+                if n > begin and born > latest:
+                    n = begin
+                latest = born
+                newest[n] = part
+                n += 1
+            part = next_part[_at(part)]
+        if n == begin:
+            without[unasserted] = container
+            unasserted += 1
+    return newest[:n].copy(), without[:unasserted].copy()
+
+
+@_compiled
+def lead_to(
+    vertices: Any,
+    wanted: Any,
+    past: bool,
+    at: int,
+    revision: int,
+    bounds: Any,
+    far: Any,
+    row: Any,
+    flags: Any,
+    following: Any,
+    base: int,
+    count: int,
+    times: Any,
+    far_of: Any,
+    step: Any,
+    asset_of: Any,
+    kind: Any,
 ) -> Any:
-    """For each place the `far` of the entry that holds, -1 for none."""
-    found = np.full(len(places), -1, np.int32)
-    for index in range(len(places)):
-        place = _at(places[index])
-        if place >= len(bounds):
+    """Which of `vertices` a row leaves for an asset of a kind that is `wanted`."""
+    found = np.zeros(len(vertices), np.bool_)
+    for index in range(len(vertices)):
+        vertex = _at(vertices[index])
+        if vertex >= len(bounds):
             continue
-        end = bounds[place, 2] if past else bounds[place, 1]
-        for entry in range(bounds[place, 0], end):
-            if not (past or flags[entry] & 16) or _holds(times, row[entry], at, revision):
-                found[index] = far[entry]
-        recent = bounds[place, 3]
-        while recent >= 0 and recent < count:
-            if _holds(times, recent, at, revision):
-                found[index] = far_of[recent]
+        for entry in range(_at(bounds[vertex, 0]), _at(bounds[vertex, 2 if past else 1])):
+            if (
+                flags[entry] & 15
+                and wanted[kind[_at(asset_of[_at(far[entry])])]]
+                and (not (past or flags[entry] & 16) or _holds(times, row[entry], at, revision))
+            ):
+                found[index] = True
+                break
+        recent = bounds[vertex, 3]
+        while not found[index] and recent >= 0 and recent < count:
+            found[index] = (
+                step[recent] != 0 and wanted[kind[asset_of[far_of[recent]]]] and _holds(times, recent, at, revision)
+            )
             recent = following[recent - base]
     return found
 
 
 @_compiled
-def bare_parts(assets: Any, labels: Any, container: Any, owned: Any) -> tuple[Any, Any, int]:
-    """The places of parts whose labels name no owners, their containers, and how many parts have no label at all."""
-    places = np.empty(len(assets), np.int32)
-    around = np.empty(len(assets), np.int32)
-    n = unsaid = 0
+def soonest(assets: Any, whole: Any, some: Any, when: Any) -> Any:
+    """Of each asset the least of its two vertices."""
+    found = np.empty(len(assets), when.dtype)
     for index in range(len(assets)):
-        label = labels[index]
-        whole = container[_at(assets[index])]
-        if whole > 0 and (label < 0 or not owned[_at(label)]):
-            places[n] = index
-            around[n] = whole
-            n += 1
-            unsaid += label < 0
-    return places[:n].copy(), around[:n].copy(), unsaid
+        asset = _at(assets[index])
+        found[index] = min(when[_at(whole[asset])], when[_at(some[asset])])
+    return found
 
 
 @_compiled

@@ -11,7 +11,7 @@ import numpy as np
 
 from graph.impact import When
 from graph.keys import AssetKind
-from graph.topology import KINDS, Ints, Label, View
+from graph.topology import KINDS, Ints, Label
 from graph.walk import Lineage
 
 _COLUMN = AssetKind.COLUMN + ":"
@@ -28,28 +28,19 @@ def count_by_owner(lineage: Lineage, rows: Ints) -> dict[str | None, int]:
 
     An asset with two owners counts for both.
     """
-    counts = np.bincount(lineage.owned_by[rows] + 1)
-    nobody = 0
+    counts = np.bincount(lineage.owners[rows], minlength=1)
     found: dict[str, int] = {}
-    for code, label in _labels(lineage.view, counts).items():
-        count = int(counts[code + 1])
-        for owner in dict.fromkeys(label.owners):
-            found[owner] = found.get(owner, 0) + count
-        if not label.owners:
-            nobody += count
+    for place in np.flatnonzero(counts).tolist():
+        for owner in dict.fromkeys(lineage.view.owners[place]):
+            found[owner] = found.get(owner, 0) + int(counts[place])
     named: dict[str | None, int] = {name: found[name] for name in sorted(found)}
-    return named | {None: nobody} if nobody else named
+    return named | {None: int(counts[0])} if counts[0] else named
 
 
 def count_by_when(felt: Ints, rows: Ints) -> dict[When, int]:
     """How many of `rows` are felt when, the soonest first; `felt` is of the whole lineage."""
     counts = np.bincount(felt[rows], minlength=len(When)).tolist()
     return {when: counts[when] for when in When if counts[when]}
-
-
-def _labels(view: View, counts: Ints) -> dict[int, Label]:
-    """The labels that occur, by code; `counts` are of the codes plus one."""
-    return {code: view.labels[code] if code >= 0 else Label() for code in (np.nonzero(counts)[0] - 1).tolist()}
 
 
 def title(key: str) -> str:
@@ -102,8 +93,8 @@ class Table:
 
     @property
     def owner_codes(self) -> Ints:
-        """Of the labels that name the owners."""
-        return self.lineage.owned_by[self.rows]
+        """Places among the view's owners."""
+        return self.lineage.owners[self.rows]
 
     def texts(self) -> list[str]:
         keys = self.lineage.view.keys
@@ -111,8 +102,9 @@ class Table:
 
 
 def table(lineage: Lineage, rows: Ints, felt: Ints) -> Table:
-    codes = np.concatenate([lineage.labels[rows], lineage.owned_by[rows]])
-    return Table(lineage, rows, felt, _labels(lineage.view, np.bincount(codes + 1)))
+    codes = (np.flatnonzero(np.bincount(lineage.labels[rows] + 1)) - 1).tolist()
+    labels = {code: lineage.view.labels[code] if code >= 0 else Label() for code in codes}
+    return Table(lineage, rows, felt, labels)
 
 
 def _kinds(table: Table) -> list[object]:
@@ -139,7 +131,7 @@ COLUMNS: dict[str, Callable[[Table], list[object]]] = {
     "when": _whens,
     "partly": lambda table: table.lineage.partly[table.rows].tolist(),
     "stub": lambda table: table.lineage.stub[table.rows].tolist(),
-    "owners": lambda table: [table.labels[code].owners for code in table.owner_codes.tolist()],
+    "owners": lambda table: [table.lineage.view.owners[code] for code in table.owner_codes.tolist()],
     "tags": lambda table: [table.labels[code].tags for code in table.label_codes.tolist()],
     "tier": lambda table: [table.labels[code].tier for code in table.label_codes.tolist()],
 }

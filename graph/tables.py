@@ -4,7 +4,7 @@ Tables grow at the end, and rows are closed by writing their last revision; so a
 and making one costs nothing. Compaction sorts the rows by place again, beside readers and the writer.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -295,7 +295,7 @@ class Grouping:
         self.add_since(base)
 
 
-_Name = TypeVar("_Name", bound=str | Label)
+_Name = TypeVar("_Name", bound=Hashable)
 
 
 class Names(list[_Name]):
@@ -324,8 +324,9 @@ class Tables:
         self.namespaces: Names[str] = Names()
         self.origins: Names[str] = Names()
         self.labels: Names[Label] = Names()
-        self.owned = Columns(owned=np.bool_)
-        """Of each label whether it names an owner."""
+        self.owners = Names[tuple[str, ...]]([()])
+        self.owners_of = Columns(owners=np.int32)
+        """Of each label the place of its owners among `owners`."""
         self.carried: dict[int, list[Interval]] = {}
         """For each deployment: when requests carried the features."""
         self.assets = Columns(
@@ -380,7 +381,8 @@ class Tables:
             labels_by_asset=self.labels_by_asset.seen(),
             label_count=labels.count,
             labels=self.labels,
-            owned=self.owned["owned"].astype(np.bool_, copy=False),
+            owners=self.owners,
+            owners_of=self.owners_of["owners"],
             nearest_first=self.ranks.nearest_first,
             origins=self.origins,
         )
@@ -508,8 +510,8 @@ class Tables:
 
     def label_code(self, label: Label) -> int:
         code = self.labels.number(label)
-        if code == self.owned.count:
-            self.owned.append(bool(label.owners))
+        if code == self.owners_of.count:
+            self.owners_of.append(self.owners.number(label.owners))
         return code
 
     # Compaction

@@ -143,8 +143,10 @@ class View:
     labels_by_asset: Adjacency
     label_count: int
     labels: Sequence[Label]
-    owned: Bools
-    """Of each label whether it names an owner."""
+    owners: Sequence[tuple[str, ...]]
+    """The first is nobody."""
+    owners_of: Ints
+    """By label the place of its owners among `owners`."""
     nearest_first: Callable[[Ints, Ints, Bools], tuple[Ints, Ints, Bools]]
     """Assets, hops and whether partly, sorted by hops and then by the keys' text."""
     origins: Sequence[str]
@@ -199,8 +201,14 @@ class View:
 
     def label_codes(self, assets: Ints, moment: Moment) -> Ints:
         """The label of each asset then; -1 for those that no assertion said to be (stubs)."""
+        return self.labelled(assets, moment)[0]
+
+    def labelled(self, assets: Ints, moment: Moment) -> tuple[Ints, Ints, int]:
+        """`label_codes`; the owners of each, of its container where the label of a part names none, as places among
+        `owners`; and how many parts have no label.
+        """
         by = self.labels_by_asset
-        codes: Ints = kernels.held_values(
+        found: tuple[Ints, Ints, int] = kernels.labelled(
             assets.astype(np.int32, copy=False),
             by.is_past(moment),
             *moment,
@@ -213,18 +221,28 @@ class View:
             self.label_count,
             self.label_times,
             self.label_rows["label"],
+            self.container,
+            self.owners_of,
         )
-        return codes
+        return found
 
-    def births(self, assets: Ints, moment: Moment) -> Ints:
-        """Since when each asset has been asserted, as far back as was then believed; FOREVER where never."""
-        rows = self.labels_by_asset.of_many(assets)
-        times = self.label_times[rows]
-        rows, times = (
-            each[(times[:, 2] <= moment.revision) & (moment.revision < times[:, 3])] for each in (rows, times)
+    def newest_parts(self, containers: Ints, moment: Moment) -> tuple[Ints, Ints]:
+        """The parts of each that are asserted since the latest instant; the containers of which no part is asserted.
+
+        In the order of the containers. Since when: as far back as was then believed.
+        """
+        by = self.labels_by_asset
+        found: tuple[Ints, Ints] = kernels.newest_parts(
+            containers.astype(np.int32, copy=False),
+            self.first_part,
+            self.next_part,
+            self.assets,
+            *moment,
+            by.bounds,
+            by.row,
+            by.following,
+            by.base,
+            self.label_count,
+            self.label_times,
         )
-        order = np.argsort(assets, kind="stable")
-        places = order[np.searchsorted(assets, self.label_rows["asset"][rows], sorter=order)]
-        born = np.full(len(assets), FOREVER, np.int64)
-        np.minimum.at(born, places, times[:, 0])
-        return born
+        return found

@@ -79,8 +79,8 @@ class Lineage:
     stub: Bools
     labels: Ints
     """What each itself is labelled; -1 for stubs."""
-    owned_by: Ints
-    """The label that names its owners: its own, or its container's where that of a part names none; -1 for none."""
+    owners: Ints
+    """Of each the place among the view's owners: its own, or its container's where a part has none; 0 for nobody."""
     complete: bool
     frontier: tuple[AssetKey, ...]
     """Where a depth limit stopped the walk; empty when complete."""
@@ -102,11 +102,9 @@ class Lineage:
         return KINDS[int(self.view.kind[self.assets[row]])]
 
     def label(self, row: int) -> Label:
-        own, owned_by = (
-            self.view.labels[code] if code >= 0 else Label()
-            for code in (int(self.labels[row]), int(self.owned_by[row]))
-        )
-        return own._replace(owners=owned_by.owners)
+        code = int(self.labels[row])
+        own = self.view.labels[code] if code >= 0 else Label()
+        return own._replace(owners=self.view.owners[self.owners[row]])
 
 
 def walk(
@@ -130,13 +128,11 @@ def walk(
         states = walked.state[vertices]
         stopped = walked.stopped()
     assets, hops, partly = view.nearest_first(assets, hops, partly)
-    own = view.label_codes(assets, moment)
-    bare, around, unsaid = kernels.bare_parts(assets, own, view.container, view.owned)
+    labels, owners, unsaid = view.labelled(assets, moment)
     if unsaid:  # a step leads to each part that ever was
-        sure = (own >= 0) | (view.container[assets] <= 0)
+        sure = (labels >= 0) | (view.container[assets] <= 0)
         sure[~sure] = have_flows(view, assets[~sure], moment)
-        assets, hops, partly, own = assets[sure], hops[sure], partly[sure], own[sure]
-        bare, around, _ = kernels.bare_parts(assets, own, view.container, view.owned)
+        assets, hops, partly, labels, owners = assets[sure], hops[sure], partly[sure], labels[sure], owners[sure]
     return Lineage(
         view=view,
         moment=moment,
@@ -148,9 +144,9 @@ def walk(
         partly=partly,
         vertices=vertices,
         states=states,
-        stub=own < 0,
-        labels=own,
-        owned_by=_owned_by(view, own, bare, view.label_codes(around, moment)) if len(bare) else own,
+        stub=labels < 0,
+        labels=labels,
+        owners=owners,
         complete=not len(stopped),
         frontier=tuple(sorted(view.key(each) for each in stopped.tolist())),
     )
@@ -165,10 +161,11 @@ def selected(lineage: Lineage, wanted: AssetFilter) -> Ints:
         codes = [code for code, name in enumerate(view.namespaces) if name in wanted.namespaces]
         keep &= np.isin(view.namespace[lineage.assets], codes)
     labels = [*view.labels, Label()]  # the last is -1, that of stubs
-    owners, tags = set(wanted.owners), set(wanted.tags)
     if wanted.owners:
-        keep &= np.array([not owners.isdisjoint(label.owners) for label in labels])[lineage.owned_by]
+        owners = set(wanted.owners)
+        keep &= np.array([not owners.isdisjoint(names) for names in view.owners])[lineage.owners]
     if wanted.tags:
+        tags = set(wanted.tags)
         keep &= np.array([not tags.isdisjoint(label.tags) for label in labels])[lineage.labels]
     if wanted.tiers:
         keep &= np.array([label.tier in wanted.tiers for label in labels])[lineage.labels]
@@ -476,14 +473,6 @@ def reached(
     """What `walking` reaches, for those who need no more."""
     with walking(view, starts, direction, moment, follow, flows, depth) as walked:
         return walked.reach()
-
-
-def _owned_by(view: View, own: Ints, bare: Ints, parents: Ints) -> Ints:
-    """The labels `own`, but at the places `bare` those of `parents` that name an owner."""
-    heirs = (parents >= 0) & view.owned[parents]
-    codes = own.copy()
-    codes[bare[heirs]] = parents[heirs]
-    return codes
 
 
 def _sources(view: View, vertices: Ints, moment: Moment) -> Ints:

@@ -292,7 +292,7 @@ def _edges(answered: Answer, start: int, size: int) -> list[LineageEdge]:
     lineage, rows = answered.lineage, answered.rows[start : start + size]
     keys = cast("list[strawberry.ID]", lineage.view.keys)
     stubs = lineage.stub[rows].tolist()
-    said = [*zip(lineage.labels[rows].tolist(), lineage.owned_by[rows].tolist(), stubs, strict=True)]
+    said = [*zip(lineage.labels[rows].tolist(), lineage.owners[rows].tolist(), stubs, strict=True)]
     one_of = dict(zip(said, rows.tolist(), strict=True))
     told = {each: AtHand(lineage.label(row), each[2]) for each, row in one_of.items()}
     numbers = lineage.assets[rows].tolist()

@@ -63,9 +63,8 @@ _OWN = ("key", "title", "hops")
 def _lines(part: Table) -> bytes:
     lineage, view = part.lineage, part.lineage.view
     same = part.label_codes.astype(np.int64) + 1
-    owners, owner = np.unique(part.owner_codes, return_inverse=True)
     for codes, count in (
-        (owner, len(owners)),
+        (part.owner_codes, len(view.owners)),
         (view.namespace[part.assets], len(view.namespaces)),
         (view.kind[part.assets], len(KINDS)),
         (part.felt[part.rows], len(When)),
@@ -119,15 +118,15 @@ def arrow_stream(table: Table) -> Iterator[bytes]:
         known = pa.array(values, pa.string())
         return lambda codes: pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), known)
 
-    def of_labels(read: Callable[[Label], object], kind: pa.DataType) -> Callable[[Ints], pa.Array]:
+    def of_labels(read: Callable[[Label], object], kind: pa.DataType) -> Callable[[Table], pa.Array]:
         known = pa.array([read(label) for label in table.labels.values()], kind)
-        return lambda codes: known.take(pa.array(places[codes + 1]))
+        return lambda part: known.take(pa.array(places[part.label_codes + 1]))
 
     kinds = dictionary([kind.value for kind in KINDS])
     spaces = dictionary([view.namespaces[code] for code in namespaces.tolist()])
     whens = dictionary([when.name for when in When])
     texts = pa.list_(pa.string())
-    owners = of_labels(lambda label: label.owners, texts)
+    owners = pa.array(view.owners, texts)
     tags = of_labels(lambda label: label.tags, texts)
     tier = of_labels(lambda label: label.tier, pa.int8())
     fields = [
@@ -160,9 +159,9 @@ def arrow_stream(table: Table) -> Iterator[bytes]:
                 whens(part.felt[part.rows]),
                 pa.array(lineage.partly[part.rows]),
                 pa.array(lineage.stub[part.rows]),
-                owners(part.owner_codes),
-                tags(part.label_codes),
-                tier(part.label_codes),
+                owners.take(pa.array(part.owner_codes)),
+                tags(part),
+                tier(part),
             ]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
             yield written.taken()

@@ -263,11 +263,11 @@ def summary(lineage: Lineage) -> dict[str, dict[object, int]]:
     """The counts that an answer's head shows."""
     view = lineage.view
     kinds = np.bincount(view.kind[lineage.assets], minlength=len(KINDS))
-    labels = np.bincount(lineage.owned_by + 1, minlength=len(view.labels) + 1)
+    counts = np.bincount(lineage.owners)
     owners: dict[object, int] = {}
-    for code in np.nonzero(labels)[0].tolist():
-        for owner in (view.labels[code - 1].owners if code else ()) or (None,):
-            owners[owner] = owners.get(owner, 0) + int(labels[code])
+    for place in np.nonzero(counts)[0].tolist():
+        for owner in view.owners[place] or (None,):
+            owners[owner] = owners.get(owner, 0) + int(counts[place])
     now = int(np.count_nonzero(when_felt(lineage) == When.NOW))
     return {
         "kinds": {KINDS[code]: int(count) for code, count in enumerate(kinds[: len(KINDS)]) if count},
