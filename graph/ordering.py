@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph import kernels
-from graph.topology import Bools, Ints
+from graph.topology import Ints
 
 _DENSE = 16
 """From this share of all assets on it is faster to look at all ranks than to compare those of the answer."""
@@ -37,17 +37,13 @@ class Ranks:
         else:
             self.adopt(np.array(news, np.int32))
 
-    def nearest_first(self, assets: Ints, hops: Ints, partly: Bools) -> tuple[Ints, Ints, Bools]:
-        """The same assets, which are nearest first, by `hops` and then in the order of their keys."""
+    def nearest_first(self, assets: Ints, hops: Ints) -> Ints:
+        """The places of the assets by `hops` and then in the order of their keys."""
         rank, order = self._known
-        if len(assets) > len(rank) // _DENSE and hops[-1] <= len(assets) and assets.max() < len(rank):
-            return kernels.ordered(assets, hops, partly, rank)
-        numbers = kernels.packed(assets, hops, partly, rank)
-        if len(numbers):
-            numbers.sort()
-            return kernels.unpacked(numbers, order)
-        rows = np.lexsort((self._ranked(assets, rank, order), hops))
-        return assets[rows], hops[rows], partly[rows]
+        if len(assets) > len(rank) // _DENSE and hops.max() <= len(assets) and assets.max() < len(rank):
+            return kernels.ordered(assets, hops, order)
+        numbers = kernels.packed(assets, hops, rank)
+        return numbers.argsort() if len(numbers) else np.lexsort((self._ranked(assets, rank, order), hops))
 
     def _ranked(self, assets: Ints, rank: Ints, order: Ints) -> NDArray[np.int64]:
         is_new = assets >= len(rank)

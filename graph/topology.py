@@ -147,8 +147,8 @@ class View:
     """The first is nobody."""
     owners_of: Ints
     """By label the place of its owners among `owners`."""
-    nearest_first: Callable[[Ints, Ints, Bools], tuple[Ints, Ints, Bools]]
-    """Assets, hops and whether partly, sorted by hops and then by the keys' text."""
+    nearest_first: Callable[[Ints, Ints], Ints]
+    """The places of assets by their hops and then by the keys' text."""
     origins: Sequence[str]
 
     def number(self, key: AssetKey) -> int:

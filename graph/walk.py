@@ -127,12 +127,13 @@ def walk(
         vertices = walked.order.copy()
         states = walked.state[vertices]
         stopped = walked.stopped()
-    assets, hops, partly = view.nearest_first(assets, hops, partly)
     labels, owners, unsaid = view.labelled(assets, moment)
     if unsaid:  # a step leads to each part that ever was
         sure = (labels >= 0) | (view.container[assets] <= 0)
         sure[~sure] = have_flows(view, assets[~sure], moment)
         assets, hops, partly, labels, owners = assets[sure], hops[sure], partly[sure], labels[sure], owners[sure]
+    places = view.nearest_first(assets, hops)
+    assets, hops, partly, labels, owners = kernels.taken(places, assets, hops, partly, labels, owners)
     return Lineage(
         view=view,
         moment=moment,
@@ -160,15 +161,16 @@ def selected(lineage: Lineage, wanted: AssetFilter) -> Ints:
     if wanted.namespaces:
         codes = [code for code, name in enumerate(view.namespaces) if name in wanted.namespaces]
         keep &= np.isin(view.namespace[lineage.assets], codes)
-    labels = [*view.labels, Label()]  # the last is -1, that of stubs
     if wanted.owners:
         owners = set(wanted.owners)
         keep &= np.array([not owners.isdisjoint(names) for names in view.owners])[lineage.owners]
-    if wanted.tags:
+    if wanted.tags or wanted.tiers:
         tags = set(wanted.tags)
-        keep &= np.array([not tags.isdisjoint(label.tags) for label in labels])[lineage.labels]
-    if wanted.tiers:
-        keep &= np.array([label.tier in wanted.tiers for label in labels])[lineage.labels]
+        fits = [
+            (not tags or not tags.isdisjoint(label.tags)) and (not wanted.tiers or label.tier in wanted.tiers)
+            for label in (*view.labels, Label())  # the last is -1, that of stubs
+        ]
+        keep &= np.array(fits)[lineage.labels]
     return np.nonzero(keep)[0]
 
 
@@ -347,24 +349,19 @@ class Walked:
     level: int
     """From which place in `order` on they are farthest."""
 
-    def assets(self, start: int = 0) -> tuple[Ints, Ints, Bools]:
-        """The assets with a port that was reached, nearest first: number, fewest hops, and whether only `any` was.
+    def assets(self, start: int) -> tuple[Ints, Ints, Bools]:
+        """The assets with a port that was reached: number, fewest hops, and whether only `any` was.
 
-        Without `start`, its parts and its container; 0 for no start.
+        Without `start`, its parts and its container.
         """
-        view = self.view
-        found: tuple[Ints, Ints, Bools] = kernels.assets_among(
-            self.order,
-            self.state,
-            start,
-            self.direction is Direction.DOWNSTREAM,
-            view.vertex_asset,
-            view.vertex_port,
-            view.kind,
-            view.container,
-            view.whole,
-            view.any,
-            ALIAS_CODE,
+        view, downstream = self.view, self.direction is Direction.DOWNSTREAM
+        columns = view.kind, view.container, view.whole, view.any, ALIAS_CODE
+        found: tuple[Ints, Ints, Bools] = (
+            kernels.assets_reached(view.assets, self.state, start, downstream, *columns)
+            if len(self.order) > view.vertices // _DENSE
+            else kernels.assets_among(
+                self.order, self.state, start, downstream, view.vertex_asset, view.vertex_port, *columns
+            )
         )
         return found
 
@@ -390,6 +387,10 @@ class Walked:
         ahead = rows[self.state[view.rows[far][rows]] == _UNREACHED]
         cut = np.unique(view.rows[near][ahead[_is_unseen(view, view.rows[far][ahead], self.state, self.moment)]])
         return _stops(view, cut, self.state, self.moment)
+
+
+_DENSE = 16
+"""From this share of all vertices on it is faster to look through all assets than at those reached."""
 
 
 @contextmanager

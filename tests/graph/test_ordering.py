@@ -21,13 +21,11 @@ def test_assets_come_by_hops_and_then_by_key(
     ranks.merge()
     keys += names[known:]
     assets = np.array(sorted(1 + number for number in chosen if number < len(names)), np.int32)
-    hops = np.sort(np.array([data.draw(st.integers(0, 70)) for _ in assets], np.int32))
-    partly = np.array([data.draw(st.booleans()) for _ in assets], np.bool_)
-    expected = sorted(zip(hops.tolist(), (keys[asset] for asset in assets), partly.tolist(), strict=True))
+    hops = np.array([data.draw(st.integers(0, 70)) for _ in assets], np.int32)
+    expected = sorted(zip(hops.tolist(), (keys[asset] for asset in assets), strict=True))
     for _ in range(2):
-        ordered, their_hops, theirs = ranks.nearest_first(assets, hops, partly)
-        found = zip(their_hops.tolist(), (keys[asset] for asset in ordered), theirs.tolist(), strict=True)
-        assert list(found) == expected
+        places = ranks.nearest_first(assets, hops)
+        assert [*zip(hops[places].tolist(), (keys[asset] for asset in assets[places]), strict=True)] == expected
         ranks.merge()  # now all are known
     assert [keys[number] for number in ranks.order] == sorted(names)
 
@@ -38,8 +36,7 @@ def test_a_small_answer_of_a_large_graph_is_ordered_as_well() -> None:
     ranks.merge()
     assets = np.array([700, 5, 19_000, 44, 12_345], np.int32)
     hops = np.array([1, 1, 1, 2, 2], np.int32)
-    ordered, their_hops, partly = ranks.nearest_first(assets, hops, np.array([True, False, False, True, False]))
-    told = [(each, keys[number]) for each, number in zip(their_hops.tolist(), ordered.tolist(), strict=True)]
+    places = ranks.nearest_first(assets, hops)
+    assert sorted(places.tolist()) == [0, 1, 2, 3, 4]
+    told = [(hop, keys[number]) for hop, number in zip(hops[places].tolist(), assets[places].tolist(), strict=True)]
     assert told == sorted(told)
-    assert set(ordered.tolist()) == set(assets.tolist())
-    assert dict(zip(ordered.tolist(), partly.tolist(), strict=True))[700]
