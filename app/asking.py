@@ -5,15 +5,16 @@ Every step is a piece of work of its own, so that whoever leaves stops what woul
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from app.service import LARGE, Headwater, When
-from graph.impact import when_felt
+from graph.impact import all_current, felt_at, when_felt
 from graph.keys import AssetKey
 from graph.summary import Table, table
 from graph.topology import Ints, Moment, View
-from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected, walk
+from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, Met, selected, walk
 
 T = TypeVar("T")
 
@@ -31,9 +32,17 @@ class Question:
 class Answer:
     """A walk's result, and what is computed from it, each once and only when somebody asks."""
 
-    def __init__(self, headwater: Headwater, question: Question, lineage: Lineage, rows: Ints) -> None:
+    def __init__(
+        self,
+        headwater: Headwater,
+        question: Question,
+        lineage: Lineage,
+        rows: Ints,
+        felt_at: Future[Ints] | None = None,
+    ) -> None:
         self.headwater, self.question, self.lineage, self.rows = headwater, question, lineage, rows
         self.large = len(lineage) >= LARGE
+        self._felt_at = felt_at
         self._felt: asyncio.Task[Ints] | None = None
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
@@ -47,28 +56,46 @@ class Answer:
     async def felt(self) -> Ints:
         """When each row of the lineage is felt."""
         if self._felt is None:
-            self._felt = asyncio.ensure_future(
-                self.run(when_felt, self.lineage, self.question.flows, self.question.depth)
-            )
+            self._felt = asyncio.ensure_future(self._when_felt())
         return await self._felt
+
+    async def _when_felt(self) -> Ints:
+        if self._felt_at is None:
+            return await self.run(when_felt, self.lineage)
+        begun: Ints = await asyncio.wrap_future(self._felt_at)
+        return await self.run(when_felt, self.lineage, begun)
 
     async def table(self) -> Table:
         return await self.run(table, self.lineage, self.rows, await self.felt())
 
 
-async def ask(headwater: Headwater, question: Question, asked: When) -> Answer:
-    """Raises NotFound, RevisionUnavailable, NotReady."""
+async def ask(
+    headwater: Headwater, question: Question, asked: When, wants_felt: Callable[[], bool] = lambda: True
+) -> Answer:
+    """Raises NotFound, RevisionUnavailable, NotReady.
+
+    `wants_felt`: whether somebody will ask when it is felt. For a large answer that is begun beside the walk.
+    """
     view, at = await headwater.moment(asked)
     reach = (question.start, question.direction, question.depth)
     async with headwater.sizes.expected(reach) as large:
         run = headwater.in_long_thread if large else headwater.in_thread
-        lineage, rows = await run(_walked, question, view, at)
+        current = headwater.beside(all_current, view, at) if large and wants_felt() else None
+        begun: list[Future[Ints]] = []
+
+        def meeting(met: Met) -> None:
+            if len(met.vertices) >= LARGE and wants_felt():
+                begun.append(headwater.beside(felt_at, met, current and current.result))
+
+        lineage, rows = await run(_walked, question, view, at, meeting)
         headwater.sizes.found(reach, len(lineage))
     if len(lineage) >= LARGE:
         headwater.later(view.remember, at)
-    return Answer(headwater, replace(question, start=lineage.start), lineage, rows)
+    return Answer(headwater, replace(question, start=lineage.start), lineage, rows, begun[0] if begun else None)
 
 
-def _walked(question: Question, view: View, at: Moment) -> tuple[Lineage, Ints]:
-    lineage = walk(view, question.start, question.direction, at, question.follow, question.flows, question.depth)
+def _walked(question: Question, view: View, at: Moment, meeting: Callable[[Met], None]) -> tuple[Lineage, Ints]:
+    lineage = walk(
+        view, question.start, question.direction, at, question.follow, question.flows, question.depth, meeting
+    )
     return lineage, selected(lineage, question.select)

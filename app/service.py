@@ -10,7 +10,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -110,6 +110,7 @@ class Headwater:
         self._moved = asyncio.Event()
         self._reading = ThreadPoolExecutor(_READERS, "reading")
         self._labouring = ThreadPoolExecutor(LONG_WORKERS, "labouring")
+        self._beside = ThreadPoolExecutor(LONG_WORKERS, "beside")
         self._writing = ThreadPoolExecutor(_WRITERS, "writing")
         self._later: set[asyncio.Task[None]] = set()
         self.sizes = Sizes()
@@ -251,6 +252,10 @@ class Headwater:
     async def in_long_thread(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
         """The same for what takes long: it waits for its like, and nothing short ever waits for it."""
         return await self._run(self._labouring, work, *arguments, **named)
+
+    def beside(self, work: Callable[..., T], *arguments: object) -> Future[T]:
+        """Runs `work` while the long work that needs it goes on, after what was given before."""
+        return self._beside.submit(contextvars.copy_context().run, partial(work, *arguments))
 
     def later(self, work: Callable[..., None], *arguments: object) -> None:
         """Runs `work` as in a long thread. Nobody waits for it."""

@@ -1,6 +1,7 @@
 """When a change is felt: now, at the next training, or only in what nobody uses any more."""
 
 import re
+from collections.abc import Callable
 from enum import IntEnum
 from functools import lru_cache
 
@@ -9,9 +10,9 @@ import numpy as np
 from graph import kernels
 from graph.keys import AssetKind
 from graph.networks import distinct
-from graph.ports import Step
+from graph.ports import Port, Step
 from graph.topology import KINDS, Bools, Ints, Moment, View
-from graph.walk import Direction, FlowFilter, Lineage, first_vertex, have_flows, walking
+from graph.walk import Direction, Lineage, Met, have_flows, walking
 
 
 class When(IntEnum):
@@ -24,34 +25,42 @@ class When(IntEnum):
     an alias, nor an ancestor of one that is."""
 
 
-def when_felt(lineage: Lineage, flows: FlowFilter | None = None, depth: int | None = None) -> Ints:
-    """A `When` for each row of `lineage`; `flows` and `depth` as the walk was asked with."""
+def when_felt(lineage: Lineage, felt: Ints | None = None) -> Ints:
+    """A `When` for each row of `lineage`; `felt` is `felt_at` if that is known already."""
     view = lineage.view
-    historic = _historic(view, lineage, view.number(lineage.start))
-    blocked = _vertices(view, historic)
+    found: Ints = kernels.soonest(lineage.assets, view.whole, view.any, felt_at(lineage.met) if felt is None else felt)
+    return found
+
+
+def felt_at(met: Met, current: Callable[[], Bools] | None = None) -> Ints:
+    """By vertex a `When`; what it holds for those not met says nothing.
+
+    `current` gives what `all_current` does, if that is known already.
+    """
+    view = met.view
+    blocked = _vertices(view, _historic(met, current))
     when = np.full(view.vertices, _NEVER, np.int8)
-    if depth is None:
-        _felt_beside(when, lineage, blocked, flows)
+    if met.depth is None:
+        _felt_beside(when, met, blocked)
     else:
-        _felt_within(when, lineage, blocked, flows, depth)
-    felt: Ints = kernels.soonest(lineage.assets, view.whole, view.any, when)
-    return felt
+        _felt_within(when, met, blocked)
+    return when
 
 
 _NEVER, _BLOCKED = len(When), len(When) + 1
 _LATE = np.array([When.NOW, When.NEXT_TRAINING], np.int8)
 
 
-def _felt_beside(when: Ints, lineage: Lineage, blocked: Ints, flows: FlowFilter | None) -> None:
-    """Writes for each vertex reached when it is felt there, of ways that meet no `blocked` one.
+def _felt_beside(when: Ints, met: Met, blocked: Ints) -> None:
+    """Writes for each vertex met when it is felt there, of ways that meet no `blocked` one.
 
     What lies beyond those is looked at again, from where it is entered: of all else the walk has told it.
     """
-    view, moment, direction = lineage.view, lineage.moment, lineage.direction
-    when[lineage.vertices] = _LATE[lineage.states & 1]
+    view, moment, direction = met.view, met.moment, met.direction
+    when[met.vertices] = _LATE[met.states & 1]
     if not len(blocked):
         return
-    with walking(view, blocked, direction, moment, lineage.follow, flows) as beyond:
+    with walking(view, blocked, direction, moment, met.follow, met.flows) as beyond:
         behind = beyond.order.copy()
         may = beyond.may
     before = when[behind]
@@ -64,35 +73,39 @@ def _felt_beside(when: Ints, lineage: Lineage, blocked: Ints, flows: FlowFilter 
     rows = may.of(view, view.holding(around.of_many(inside), moment))
     entered, by, built = view.rows[far][rows], when[view.rows[near][rows]], view.rows["step"][rows] & Step.BUILT != 0
     when[behind] = np.where(before == _NEVER, _NEVER, When.HISTORIC)
-    first = first_vertex(view, view.number(lineage.start), direction)
-    from_start = np.array([first] if first in inside else [], inside.dtype)
+    from_start = inside[inside == met.first]
     for felt, enters in ((When.NEXT_TRAINING, by != _NEVER), (When.NOW, (by == When.NOW) & ~built)):
         starts = distinct(np.concatenate([entered[enters], from_start]))
         live_only = felt is When.NOW
-        asked = view, starts, direction, moment, lineage.follow, flows
+        asked = view, starts, direction, moment, met.follow, met.flows
         with walking(*asked, within=inside, live_only=live_only) as again:
             when[again.order] = felt
 
 
-def _felt_within(when: Ints, lineage: Lineage, blocked: Ints, flows: FlowFilter | None, depth: int) -> None:
+def _felt_within(when: Ints, met: Met, blocked: Ints) -> None:
     """The same where a limit of depth counts on every way."""
-    view = lineage.view
-    first = np.array([first_vertex(view, view.number(lineage.start), lineage.direction)])
-    asked = view, first, lineage.direction, lineage.moment, lineage.follow, flows, depth
-    when[lineage.vertices] = When.HISTORIC
+    asked = met.view, np.array([met.first]), met.direction, met.moment, met.follow, met.flows, met.depth
+    when[met.vertices] = When.HISTORIC
     for felt in (When.NEXT_TRAINING, When.NOW):
         with walking(*asked, blocked=blocked, live_only=felt is When.NOW) as walked:
             when[walked.order] = felt
 
 
-def _historic(view: View, lineage: Lineage, start: int) -> Ints:
-    """The runs and versions of the answer that only history holds; never the start itself."""
-    moment = lineage.moment
-    reached_too = np.array(view.parts_of(start), lineage.assets.dtype)  # though the parts of the start are not counted
-    assets = np.concatenate([lineage.assets, reached_too])
-    parts = assets[_is_run_or_version(view, assets)]
-    is_current = _current(view, parts, moment)
-    old = parts[~is_current]
+def _historic(met: Met, current: Callable[[], Bools] | None) -> Ints:
+    """The runs and versions met that only history holds; never the start itself."""
+    view, moment = met.view, met.moment
+    assets = view.vertex_asset[met.vertices]
+    parts = assets[_is_run_or_version(view, assets) & (view.vertex_port[met.vertices] == Port.WHOLE)]
+    known = None if current is None else current()
+
+    def is_current(some: Ints) -> Bools:
+        if known is None:
+            return _current(view, some, moment)
+        said: Bools = known[some]
+        return said
+
+    in_use = is_current(parts)
+    old: Ints = parts[~in_use]
     if not len(old):
         return old
     # Of those, an ancestor of a current run or version is not history. Whatever is between them is downstream of the old.
@@ -102,13 +115,21 @@ def _historic(view: View, lineage: Lineage, start: int) -> Ints:
         between = below.order.copy()
         assets = view.vertex_asset[between]
         others = np.unique(assets[_is_run_or_version(view, assets) & ~among[assets]])
-        current = np.concatenate([parts[is_current], others[_current(view, others, moment)]])
-        current = current[below.state[view.any[current]] >= 0]
-    if len(current):
-        with walking(view, view.any[current], Direction.UPSTREAM, moment, within=between) as above:
+        used = np.concatenate([parts[in_use], others[is_current(others)]])
+        used = used[below.state[view.any[used]] >= 0]
+    if len(used):
+        with walking(view, view.any[used], Direction.UPSTREAM, moment, within=between) as above:
             old = old[~above.reaches(old)]
-    history: Ints = old[old != start]
+    history: Ints = old[old != view.number(met.start)]
     return history
+
+
+def all_current(view: View, moment: Moment) -> Bools:
+    """By asset whether it is a run or a version in use then, or the newest of its job or model."""
+    assets = np.flatnonzero(_is_run_or_version(view, np.arange(view.assets)))
+    found = np.zeros(view.assets, np.bool_)
+    found[assets] = _current(view, assets, moment)
+    return found
 
 
 def _vertices(view: View, assets: Ints) -> Ints:

@@ -10,7 +10,7 @@ from graph.model import REFINES_FIRST, Basis, Flow, Timing
 from graph.ports import Port, Step
 from graph.time import Instant
 from graph.topology import ALIAS_CODE, Ints, Moment, View
-from graph.walk import Direction, FlowFilter, Lineage, allowed, first_vertex, has_flow, reached
+from graph.walk import Direction, Lineage, allowed, has_flow
 
 
 class HeldFlow(NamedTuple):
@@ -85,19 +85,16 @@ def arrows_among(view: View, assets: Ints, moment: Moment, keep: Callable[[Ints]
     return [Arrow(*pair, timing) for pair, timing in sorted(timings.items())]
 
 
-def arrows_walked(
-    lineage: Lineage, rows: Ints, flows: FlowFilter | None = None, depth: int | None = None
-) -> list[Arrow]:
+def arrows_walked(lineage: Lineage, rows: Ints) -> list[Arrow]:
     """What the walk took straight between two of the chosen `rows`, or between one and the start.
 
     `source` and `target` are places in `rows`, -1 the start, for which its parts and its container stand too, as they
-    are not in the answer. `flows` and `depth` as the walk was asked with.
+    are not in the answer.
     """
     view, start = lineage.view, lineage.view.number(lineage.start)
-    first = np.array([first_vertex(view, start, lineage.direction)])
     met = np.zeros(view.vertices, np.bool_)
-    met[reached(view, first, lineage.direction, lineage.moment, lineage.follow, flows, depth).vertices] = True
-    may = allowed(view, lineage.follow, flows)
+    met[lineage.met.vertices] = True
+    may = allowed(view, lineage.follow, lineage.met.flows)
 
     def walked(held: Ints) -> Ints:
         return may.of(view, held[met[view.rows["source"][held]] & met[view.rows["target"][held]]])

@@ -41,8 +41,9 @@ class Ranks:
         """The places of the assets by `hops` and then in the order of their keys."""
         rank, order = self._known
         if len(assets) > len(rank) // _DENSE and hops.max() <= len(assets) and assets.max() < len(rank):
-            return kernels.ordered(assets, hops, order)
-        numbers = kernels.packed(assets, hops, rank)
+            dense: Ints = kernels.ordered(assets, hops, order)
+            return dense
+        numbers: Ints = kernels.packed(assets, hops, rank)
         return numbers.argsort() if len(numbers) else np.lexsort((self._ranked(assets, rank, order), hops))
 
     def _ranked(self, assets: Ints, rank: Ints, order: Ints) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """Walks over the lineage index: what is downstream or upstream of an asset, how far, and why the walk stopped."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -61,6 +61,28 @@ class Reach(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Met:
+    """What a walk from an asset met, by vertices."""
+
+    view: View
+    moment: Moment
+    start: AssetKey
+    direction: Direction
+    follow: Follow
+    flows: FlowFilter | None
+    depth: int | None
+    vertices: Ints
+    """Nearest first, those of the start too."""
+    states: Ints
+    """Of each of `vertices`: twice the hops, plus one unless some path there is live throughout."""
+
+    @property
+    def first(self) -> int:
+        """The vertex where it began."""
+        return first_vertex(self.view, self.view.number(self.start), self.direction)
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage:
     """The answer of a walk: columns of equal length, nearest first, then in the order of the keys' text.
 
@@ -68,11 +90,7 @@ class Lineage:
     is reached, not all of it. `stub`: known only as the end of a flow, nobody says what it is.
     """
 
-    view: View
-    moment: Moment
-    start: AssetKey
-    direction: Direction
-    follow: Follow
+    met: Met
     assets: Ints
     hops: Ints
     partly: Bools
@@ -84,10 +102,26 @@ class Lineage:
     complete: bool
     frontier: tuple[AssetKey, ...]
     """Where a depth limit stopped the walk; empty when complete."""
-    vertices: Ints
-    """All that were reached, nearest first, those of the start too."""
-    states: Ints
-    """Of each of `vertices`: twice the hops, plus one unless some path there is live throughout."""
+
+    @property
+    def view(self) -> View:
+        return self.met.view
+
+    @property
+    def moment(self) -> Moment:
+        return self.met.moment
+
+    @property
+    def start(self) -> AssetKey:
+        return self.met.start
+
+    @property
+    def direction(self) -> Direction:
+        return self.met.direction
+
+    @property
+    def follow(self) -> Follow:
+        return self.met.follow
 
     def __len__(self) -> int:
         return len(self.assets)
@@ -115,17 +149,22 @@ def walk(
     follow: Follow = Follow.VALUES,
     flows: FlowFilter | None = None,
     depth: int | None = None,
+    meeting: Callable[[Met], None] | None = None,
 ) -> Lineage:
     """Everything up- or downstream of `start`, to the end of every path or to `depth` flows away.
 
     An alias starts at the version that it named then. Raises NotFound when `start` was not there at that moment.
+    `meeting` is told what was met before that is sorted out by assets.
     """
     asset = located(view, start, moment)
+    start = view.key(asset) if start.is_alias else start
     first = np.array([first_vertex(view, asset, direction)])
     with walking(view, first, direction, moment, follow, flows, depth) as walked:
-        assets, hops, partly = walked.assets(asset)
         vertices = walked.order.copy()
-        states = walked.state[vertices]
+        met = Met(view, moment, start, direction, follow, flows, depth, vertices, walked.state[vertices])
+        if meeting is not None:
+            meeting(met)
+        assets, hops, partly = walked.assets(asset)
         stopped = walked.stopped()
     labels, owners, unsaid = view.labelled(assets, moment)
     if unsaid:  # a step leads to each part that ever was
@@ -135,16 +174,10 @@ def walk(
     places = view.nearest_first(assets, hops)
     assets, hops, partly, labels, owners = kernels.taken(places, assets, hops, partly, labels, owners)
     return Lineage(
-        view=view,
-        moment=moment,
-        start=view.key(asset) if start.is_alias else start,
-        direction=direction,
-        follow=follow,
+        met=met,
         assets=assets,
         hops=hops,
         partly=partly,
-        vertices=vertices,
-        states=states,
         stub=labels < 0,
         labels=labels,
         owners=owners,

@@ -170,7 +170,7 @@ class Alert(Asset):
     async def consumers(self, info: Info, first: int = 50, after: str | None = None) -> LineageConnection:
         about = (await self._alert(info)).about
         question = Question(about, Direction.DOWNSTREAM, flows=_LIVE, select=AssetFilter(kinds=(AssetKind.CONSUMER,)))
-        return await (await answer(info.context, question, When())).assets(info, first, after)
+        return await (await answer(info, question, When())).assets(info, first, after)
 
     # Not in the schema
 
@@ -180,7 +180,7 @@ class Alert(Asset):
     async def _downstream(self, info: Info) -> Lineage | None:
         question = Question((await self._alert(info)).about, Direction.DOWNSTREAM, flows=_LIVE)
         try:
-            return (await answer(info.context, question, When())).answered.lineage
+            return (await answer(info, question, When())).answered.lineage
         except GraphError:
             return None
 

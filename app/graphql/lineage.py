@@ -1,6 +1,6 @@
 """Lineage answers: what is reached, how far, when it is felt, and whether the answer is whole."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from datetime import datetime
 from enum import Enum
 from typing import Annotated, cast
@@ -10,6 +10,7 @@ import orjson
 import strawberry
 from strawberry.relay import PageInfo
 from strawberry.scalars import JSON
+from strawberry.types.nodes import SelectedField, Selection
 
 from app.asking import Answer, Question, ask
 from app.events import CLAIMED
@@ -266,8 +267,8 @@ class LineageNode:
         " are places in `columns`, -1 is the start (its parts and container count as it), `timing` is LIVE or BUILT."
     )
     async def arrows(self) -> JSON:
-        answered, question = self.answered, self.answered.question
-        found = await answered.run(arrows_walked, answered.lineage, answered.rows, question.flows, question.depth)
+        answered = self.answered
+        found = await answered.run(arrows_walked, answered.lineage, answered.rows)
         return cast(
             "JSON",
             {
@@ -335,9 +336,20 @@ PathsResult = Annotated[
 ]
 
 
-async def answer(context: Context, question: Question, asked: When) -> LineageNode:
+async def answer(info: Info, question: Question, asked: When) -> LineageNode:
     """Raises NotFound, RevisionUnavailable, NotReady."""
-    return LineageNode(answered=await ask(context.headwater, question, asked))
+
+    def wants_felt() -> bool:
+        return _mentions(info.selected_fields, {"byWhen", "when", "columns"})
+
+    return LineageNode(answered=await ask(info.context.headwater, question, asked, wants_felt))
+
+
+def _mentions(selections: Iterable[Selection], names: Set[str]) -> bool:
+    return any(
+        (isinstance(each, SelectedField) and each.name in names) or _mentions(each.selections, names)
+        for each in selections
+    )
 
 
 def _called(lineage: Lineage) -> list[AssetKey]:

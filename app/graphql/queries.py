@@ -129,7 +129,7 @@ class Query(AlertQuery, BulkQuery, CheckQuery):
             if depth is not None and depth < 0:
                 raise InvalidInput(f"depth is {depth}; it counts flows, from 0", depth)
             question = Question(key_of(start), direction, follow, flow_filter(flows), asset_filter(select), depth)
-            return await answer(info.context, question, when(at, known_at, at_least_revision))
+            return await answer(info, question, when(at, known_at, at_least_revision))
         except GraphError as error:
             return problem(error)  # type: ignore[return-value]  # asking meets only these
 

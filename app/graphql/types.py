@@ -304,7 +304,7 @@ class Asset(Node):
 
         question = Question(self.key, direction, select=AssetFilter(kinds=(kind,)))
         asked = When(at=self.moment.at, known_at_revision=self.moment.revision)
-        return await (await answer(info.context, question, asked)).assets(info, first, after)
+        return await (await answer(info, question, asked)).assets(info, first, after)
 
 
 async def _records(assets: Sequence[Asset], context: Context) -> list[Record]:

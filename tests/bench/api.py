@@ -140,7 +140,9 @@ async def over_graphql(headwater: Headwater, start: AssetKey) -> dict[str, list[
 
         return {
             "summary and 50 assets": await seconds_of(lambda: post(SUMMARY)),
-            "the walk alone": await seconds_of(lambda: ask(headwater, Question(start, Direction.DOWNSTREAM), When())),
+            "the walk alone": await seconds_of(
+                lambda: ask(headwater, Question(start, Direction.DOWNSTREAM), When(), lambda: False)
+            ),
             "columns": await seconds_of(lambda: post(COLUMNS)),
         }
 

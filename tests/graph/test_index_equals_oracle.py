@@ -208,7 +208,7 @@ def check(view: View, oracle: Oracle, question: Question, moment: Moment) -> Non
     keys = lineage.keys()
     assert keys == sorted(keys, key=lambda key: (expected.assets[key][0], str(key)))
     assert {keys[row] for row in selected(lineage, wanted).tolist()} == oracle.selected(keys, wanted)
-    felt = when_felt(lineage, flows, depth)
+    felt = when_felt(lineage)
     assert {key: When(code) for key, code in zip(keys, felt.tolist(), strict=True)} == oracle.when(
         start, direction, follow, flows, depth
     )
