@@ -37,6 +37,9 @@ START, UNTIL, FIRST, LAST = 0, 1, 2, 3
 """Columns of `times`: valid from, valid until, known first, known last. One row is half a cache line."""
 
 
+_TOGETHER = 64
+"""Vertices whose entries a search looks up before it goes through them: memory then answers many questions at once."""
+
 _at: Any = np.uint64
 """Of an index that is never negative: Numba then leaves out what Python does with negative ones, a third of the time."""
 
@@ -91,22 +94,32 @@ def breadth_first(
     plus one unless some path (not always a shortest one) is live throughout. `order` lists them, nearest first. Answers how
     many these are, and from which place on they are farthest.
     """
-    n = waiting = place = level = late = _at(0)
+    n = waiting = place = level = late = looked = ahead_from = _at(0)
     one = _at(1)
     distance = 0
+    begins, ends, near = np.empty(_TOGETHER, np.uint64), np.empty(_TOGETHER, np.uint64), np.empty(_TOGETHER, np.int64)
     for start in starts:
         state[start] = 0
         order[n] = start
         n += one
     while True:
         while place < n:
+            if place == looked:
+                looked, ahead_from = min(n, place + _at(_TOGETHER)), place
+                for index in range(place, looked):
+                    vertex = _at(order[index])
+                    known_of = vertex < len(bounds)  # else it came after the moment that these are of
+                    begins[index - place] = bounds[vertex, 0] if known_of else 0
+                    ends[index - place] = (bounds[vertex, 2] if past else bounds[vertex, 1]) if known_of else 0
+                for index in range(looked - place):
+                    if begins[index] < ends[index]:
+                        near[index] = far[begins[index]] + flags[begins[index]]
             vertex = _at(order[place])
+            begin, end = begins[place - ahead_from], ends[place - ahead_from]
             place += one
-            if vertex >= len(bounds):  # it came after the moment that these are of
+            if vertex >= len(bounds):
                 continue
             built = state[vertex] & 1
-            begin = _at(bounds[vertex, 0])
-            end = _at(bounds[vertex, 2] if past else bounds[vertex, 1])
             for entry in range(begin, end):
                 flag = flags[entry]
                 how = take[_at(flag & 15)]
