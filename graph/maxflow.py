@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graph.networks import adjacency, compiled
-from graph.topology import Bools, Ints
+from graph.topology import Ints
 
 UNCUTTABLE = 1 << 30
 """A capacity that no cut ever pays."""
