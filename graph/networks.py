@@ -1,4 +1,4 @@
-"""Dominators, removals, cuts and distances in a directed graph, compiled by Numba.
+"""Dominators, removals and distances in a directed graph, compiled by Numba.
 
 A graph is `offsets` and `heads`: the arcs out of vertex v end at heads[offsets[v]:offsets[v + 1]].
 """
@@ -15,7 +15,7 @@ from graph.topology import Ints
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def _compiled(function: _F) -> _F:
+def compiled(function: _F) -> _F:
     return cast("_F", njit(cache=True, nogil=True)(function))
 
 
@@ -25,7 +25,7 @@ def adjacency(tails: Ints, heads: Ints, vertices: int) -> tuple[Ints, Ints, Ints
     return made
 
 
-@_compiled
+@compiled
 def _adjacency(tails: Any, heads: Any, vertices: int) -> tuple[Any, Any, Any]:
     offsets = np.zeros(vertices + 1, np.int32)
     for arc in range(len(tails)):
@@ -46,6 +46,16 @@ def distinct(values: Ints) -> Ints:
     ordered = np.sort(values)
     once: Ints = ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
     return once
+
+
+def distinct_arcs(tails: Ints, heads: Ints, vertices: int) -> tuple[Ints, Ints]:
+    """Each arc once, by tail and then by head: sorted by counting, in time proportional to arcs and vertices."""
+    _, tails, by_head = adjacency(heads, tails, vertices)
+    _, _, by_tail = adjacency(tails, tails, vertices)
+    tails, heads = tails[by_tail], heads[by_head[by_tail]]
+    new = np.ones(len(tails), np.bool_)
+    new[1:] = (tails[1:] != tails[:-1]) | (heads[1:] != heads[:-1])
+    return tails[new], heads[new]
 
 
 class Tree(NamedTuple):
@@ -69,7 +79,7 @@ def dominator_tree(root: int, offsets: Ints, heads: Ints) -> Tree:
     return Tree(*_dominator_tree(root, offsets, heads))
 
 
-@_compiled
+@compiled
 def _find(vertex: int, ancestor: Any, label: Any, semi: Any, stack: Any) -> int:
     """The vertex with the least semidominator on the way up from `vertex`; shortens that way."""
     height = 0
@@ -88,7 +98,7 @@ def _find(vertex: int, ancestor: Any, label: Any, semi: Any, stack: Any) -> int:
     return int(label[vertex])
 
 
-@_compiled
+@compiled
 def _dominator_tree(root: int, offsets: Any, heads: Any) -> tuple[Any, Any, Any, Any, Any, bool]:
     vertices = len(offsets) - 1
     number = np.full(vertices, -1, np.int32)
@@ -177,7 +187,7 @@ WORDS = 8
 """How many pairs are removed in one pass: 64 a word, a cache line a vertex."""
 
 
-@_compiled
+@compiled
 def lost_without_pairs(
     root: int, topological: Any, cyclic: bool, before: Any, tails: Any, pairs: Any, weights: Any, lost: Any
 ) -> None:
@@ -237,95 +247,7 @@ def lost_without_pairs(
             place[pairs[pair, 0]] = place[pairs[pair, 1]] = -1
 
 
-UNCUTTABLE = 1 << 30
-"""A capacity that no cut ever pays."""
-
-
-@_compiled
-def greatest_flow(root: int, sink: int, offsets: Any, heads: Any, arcs: Any, spare: Any, near: Any, far: Any) -> int:
-    """Fills the network from `root` to `sink` (Dinic, 1970); the flow, or UNCUTTABLE when no cut separates them.
-
-    Arc a and its reverse a ^ 1 have `spare` capacity left, which this changes. Afterwards `near` tells what can still be
-    reached from the root, and `far` what can still reach the sink: the two ends between which every smallest cut lies.
-    """
-    vertices = len(offsets) - 1
-    level, queue = np.empty(vertices, np.int32), np.empty(vertices, np.int32)
-    at, path = np.empty(vertices, np.int32), np.empty(vertices, np.int32)
-    total = 0
-    while True:
-        level[:] = -1
-        level[sink] = 0
-        queue[0] = sink
-        first, last = 0, 1
-        while first < last and level[root] < 0:  # backwards, so that dead ends beyond the cut are never entered
-            vertex = queue[first]
-            first += 1
-            for place in range(offsets[vertex], offsets[vertex + 1]):
-                head = heads[place]
-                if level[head] < 0 and spare[arcs[place] ^ 1] > 0:
-                    level[head] = level[vertex] + 1
-                    queue[last] = head
-                    last += 1
-        if level[root] < 0:
-            break
-        at[:] = offsets[:-1]
-        height, vertex = 0, root
-        while True:
-            if vertex == sink:
-                least = UNCUTTABLE
-                for step in range(height):
-                    least = min(least, spare[arcs[path[step]]])
-                if least >= UNCUTTABLE:
-                    return UNCUTTABLE
-                total += least
-                back = height
-                for step in range(height - 1, -1, -1):
-                    arc = arcs[path[step]]
-                    if spare[arc] < UNCUTTABLE:
-                        spare[arc] -= least
-                        if spare[arc] == 0:
-                            back = step
-                    if spare[arc ^ 1] < UNCUTTABLE:
-                        spare[arc ^ 1] += least
-                height = back
-                vertex = root if height == 0 else heads[path[height - 1]]
-                continue
-            going = False
-            while at[vertex] < offsets[vertex + 1]:
-                place = at[vertex]
-                head = heads[place]
-                if spare[arcs[place]] > 0 and level[head] == level[vertex] - 1:
-                    path[height] = place
-                    height += 1
-                    vertex = head
-                    going = True
-                    break
-                at[vertex] += 1
-            if not going:
-                if height == 0:
-                    break
-                height -= 1
-                vertex = root if height == 0 else heads[path[height - 1]]
-                at[vertex] += 1
-    for forwards in (True, False):
-        seen = near if forwards else far
-        seen[:] = False
-        queue[0] = root if forwards else sink
-        seen[queue[0]] = True
-        first, last = 0, 1
-        while first < last:
-            vertex = queue[first]
-            first += 1
-            for place in range(offsets[vertex], offsets[vertex + 1]):
-                head = heads[place]
-                if not seen[head] and spare[arcs[place] if forwards else arcs[place] ^ 1] > 0:
-                    seen[head] = True
-                    queue[last] = head
-                    last += 1
-    return total
-
-
-@_compiled
+@compiled
 def spread(starts: Any, offsets: Any, heads: Any, arcs: Any, closed: Any) -> Any:
     """What is reached from `starts` without taking an arc that is `closed`."""
     vertices = len(offsets) - 1
@@ -349,7 +271,7 @@ def spread(starts: Any, offsets: Any, heads: Any, arcs: Any, closed: Any) -> Any
     return seen
 
 
-@_compiled
+@compiled
 def distances(starts: Any, offsets: Any, heads: Any, arcs: Any, cost: Any) -> Any:
     """The least cost (0 or 1 an arc) from `starts` to each vertex; -1 where nothing leads."""
     vertices = len(offsets) - 1
@@ -388,7 +310,7 @@ def distances(starts: Any, offsets: Any, heads: Any, arcs: Any, cost: Any) -> An
     return found
 
 
-@_compiled
+@compiled
 def topological(starts: Any, offsets: Any, heads: Any) -> tuple[Any, bool]:
     """What `starts` lead to, each before what it leads to; and whether there is a cycle, so that no such order is."""
     vertices = len(offsets) - 1
@@ -443,7 +365,7 @@ def count_paths(starts: Ints, ends: Ints, order: Ints, before: Ints, tails: Ints
     return sum(int.from_bytes(row.tobytes(), "little") for row in limbs)
 
 
-@_compiled
+@compiled
 def _in_order(order: Any, before: Any, tails: Any) -> tuple[Any, Any, Any]:
     """Vertices by their place in `order` (-1: none), and the arcs in these numbers: neighbours are near in memory."""
     rank = np.full(len(before) - 1, -1, np.int32)
@@ -459,7 +381,7 @@ def _in_order(order: Any, before: Any, tails: Any) -> tuple[Any, Any, Any]:
     return rank, offsets, found[:count]
 
 
-@_compiled
+@compiled
 def _bits(starts: Any, before: Any, tails: Any) -> Any:
     """The logarithm to base 2 of the number of paths to each vertex, near enough to know how much room they take."""
     vertices = len(before) - 1
@@ -479,7 +401,7 @@ def _bits(starts: Any, before: Any, tails: Any) -> Any:
     return logarithm
 
 
-@_compiled
+@compiled
 def _counts(before: Any, tails: Any, carry: Any, limbs: int) -> Any:
     """The next limbs (the least first) of the number of paths to each vertex; `carry` is what went before."""
     vertices = len(before) - 1

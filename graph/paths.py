@@ -1,5 +1,6 @@
 """Paths between two assets: which flows lead from one to the other, shortest first."""
 
+from functools import cache, partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -64,7 +65,10 @@ def paths(
         return []
     between = _shortest if at_most == 1 else _between
     ways = between(view, *ends, moment, follow, flows)
-    return [] if ways is None else [_path(ways, legs) for legs in islice(ways.listed(), at_most)]
+    if ways is None:
+        return []
+    hop = cache(partial(_hop, ways))  # paths have most of their hops in common
+    return [Path(tuple(map(hop, legs))) for legs in islice(ways.listed(), at_most)]
 
 
 def count_paths(
@@ -109,9 +113,6 @@ def _between(
     return _ways(view, first, last, vertices, moment, follow, flows)
 
 
-# The shortest one, searched from both ends: costs nothing for what lies elsewhere, however large the graph
-
-
 class _Side:
     """What was reached from one end, and how far; so far to `depth`, or to the end (`done`)."""
 
@@ -134,33 +135,59 @@ class _Side:
             return walked.reach()
 
 
+# The shortest one, searched from both ends: costs nothing for what lies elsewhere, however large the graph
+
+
+class _End:
+    """What was reached from one end of a search, level by level. Costs nothing for what is elsewhere."""
+
+    def __init__(
+        self, view: View, start: int, direction: Direction, moment: Moment, follow: Follow, flows: FlowFilter | None
+    ) -> None:
+        self._view, self._about = view, (direction, moment, follow, flows)
+        self.levels: Ints = np.zeros(view.vertices, np.int32)
+        """By vertex: one more than the hops to it, 0 for none yet."""
+        self.depth = -1
+        self.reached: Ints = np.empty(0, np.int32)
+        self.farthest = self._add(np.array([start]), 0)
+
+    def go_on(self) -> None:
+        """One level farther."""
+        self.farthest = self._add(self.farthest, 1)
+
+    def _add(self, starts: Ints, hops: int) -> Ints:
+        before = self.reached[: len(self.reached) - len(starts)] if hops else self.reached
+        with walking(self._view, starts, *self._about, depth=hops, blocked=before) as walked:
+            vertices, far = walked.reach()
+        new: Ints = vertices[far == hops]
+        self.depth += 1
+        self.levels[new] = self.depth + 1
+        self.reached = np.concatenate([self.reached, new])
+        return new
+
+    def to_start(self, met: Ints, other: "_End") -> Ints:
+        """All on the shortest ways from here to `met`, which is farthest."""
+        with walking(self._view, met, *other._about, within=self.reached) as walked:
+            vertices, hops = walked.reach()
+        on: Ints = vertices[self.levels[vertices] - 1 + hops == self.depth]
+        return on
+
+
 def _shortest(
     view: View, first: int, last: int, moment: Moment, follow: Follow, flows: FlowFilter | None
 ) -> Ways | None:
     """All that lies on some shortest path."""
-    ahead = _Side(view, first, Direction.DOWNSTREAM, moment, follow, flows)
-    behind = _Side(view, last, Direction.UPSTREAM, moment, follow, flows)
-    while not len(met := _common(ahead.vertices, behind.vertices)):
-        if ahead.done or behind.done:
+    ahead = _End(view, first, Direction.DOWNSTREAM, moment, follow, flows)
+    behind = _End(view, last, Direction.UPSTREAM, moment, follow, flows)
+    new, other = ahead, behind
+    while not len(met := new.farthest[other.levels[new.farthest] > 0]):
+        if not (len(ahead.farthest) and len(behind.farthest)):
             return None
-        side = ahead if len(ahead.vertices) <= len(behind.vertices) else behind
-        side.go_on(side.depth + 1)
+        new, other = (ahead, behind) if len(ahead.farthest) <= len(behind.farthest) else (behind, ahead)
+        new.go_on()
     # Each shortest path passes what met, after as many flows; from there it leads back to both ends by the shortest way.
-    found = [met]
-    for side, other in ((ahead, behind), (behind, ahead)):
-        order = np.argsort(side.vertices)
-        vertices, hops = other.within(met, side.vertices)
-        found.append(
-            vertices[side.hops[order][np.searchsorted(side.vertices, vertices, sorter=order)] + hops == side.depth]
-        )
+    found = [ahead.to_start(met, behind), behind.to_start(met, ahead)]
     return _ways(view, first, last, np.concatenate(found), moment, follow, flows)
-
-
-def _common(some: Ints, others: Ints) -> Ints:
-    """What is in both, each of which holds nothing twice."""
-    ordered = np.sort(np.concatenate([some, others]))
-    both: Ints = ordered[1:][ordered[1:] == ordered[:-1]]
-    return both
 
 
 def _ways(
@@ -168,10 +195,6 @@ def _ways(
 ) -> Ways:
     graph = among(view, first, distinct(vertices), moment, follow, flows)
     return Ways(graph, int(np.searchsorted(graph.vertices, last)))
-
-
-def _path(ways: Ways, legs: tuple[Leg, ...]) -> Path:
-    return Path(tuple(_hop(ways, leg) for leg in legs))
 
 
 def _hop(ways: Ways, leg: Leg) -> Hop:

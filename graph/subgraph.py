@@ -158,8 +158,13 @@ def _reach(
 ) -> tuple[Ints, Ints]:
     """The vertices reached, ascending, and the hops to each."""
     reach = reached(view, np.array([start]), direction, moment, follow, flows, depth)
-    order = np.argsort(reach.vertices)
-    return reach.vertices[order], reach.hops[order]
+    if len(reach.vertices) * 64 < view.vertices:
+        order = np.argsort(reach.vertices)
+        return reach.vertices[order], reach.hops[order]
+    hops = np.full(view.vertices, -1, np.int32)
+    hops[reach.vertices] = reach.hops
+    vertices = np.nonzero(hops >= 0)[0].astype(np.int32)
+    return vertices, hops[vertices]
 
 
 def _resolved(graph: Subgraph, downstream: bool) -> Subgraph:

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from graph.networks import adjacency, count_paths, distances, distinct, topological
+from graph.networks import adjacency, count_paths, distances, distinct_arcs, topological
 from graph.subgraph import Subgraph
 from graph.topology import Ints
 
@@ -89,18 +89,19 @@ class Ways:
 
     def _flows(self) -> tuple[Ints, Ints, Ints]:
         """Of all departures, each once for each asset that a flow leads to: departure, that asset, and the arrival."""
-        graph, count = self.graph, len(self.assets)
-        tails, heads = graph.tails[graph.flow].astype(np.int64), graph.heads[graph.flow]
+        graph = self.graph
+        tails, heads = graph.tails[graph.flow], graph.heads[graph.flow]
         wholes = np.nonzero(self._some != np.arange(self._size))[0]
         whole_of = np.full(self._size, -1)
         whole_of[self._some[wholes]] = wholes
         also = whole_of[tails] >= 0
-        tails, heads = np.concatenate([tails, whole_of[tails[also]]]), np.concatenate([heads, heads[also]])
-        second = heads != self._one[self._asset[heads]]
-        told = distinct((tails * count + self._asset[heads]) * 2 + second)
-        told = told[np.concatenate([[True], told[1:] // 2 != told[:-1] // 2])] if len(told) else told
-        targets = told // 2 % count
-        return told // 2 // count, targets, self._one[targets] + told % 2
+        tails, heads = distinct_arcs(
+            np.concatenate([tails, whole_of[tails[also]]]), np.concatenate([heads, heads[also]]), self._size
+        )
+        targets = self._asset[heads]
+        first = np.ones(len(tails), np.bool_)  # a `whole` comes before its `any`
+        first[1:] = (tails[1:] != tails[:-1]) | (targets[1:] != targets[:-1])
+        return tails[first], targets[first], heads[first]
 
     @property
     def shortest(self) -> int:
@@ -142,7 +143,7 @@ class Ways:
         """All ways, the shortest first, then in the order of the keys along them. None passes a port twice."""
         if self.shortest < 0:
             return
-        first = _Prefix((), self._start, frozenset((self.graph.start,)), self.graph.start)
+        first = _Prefix((), self._start, frozenset((self.graph.start,)), self.graph.start, 0, None)
         waiting: list[_Waiting] = []
         ticket = count()
 
@@ -154,23 +155,21 @@ class Ways:
             if place < len(onward):
                 length = len(prefix.steps) + 1 + onward[place].left
                 heapq.heappush(
-                    waiting, _Waiting(length, (*keys, onward[place].keys), next(ticket), prefix, place, False)
+                    waiting, _Waiting(length, (*keys, onward[place].keys), next(ticket), prefix, place, None)
                 )
 
         if self._ends[self._start]:
             yield ()
         wait(first, (), 0)
         while waiting:
-            length, keys, _, prefix, place, proven = heapq.heappop(waiting)
-            taken = self._onward(prefix.arrival)[place]
-            on = self._after(prefix, taken)
-            if not proven:
+            length, keys, _, prefix, place, on = heapq.heappop(waiting)
+            if on is None:
                 wait(prefix, keys[:-1], place + 1)
-                left = self._left_without(on)
-                if left is None:
+                on = self._proven(self._after(prefix, self._onward(prefix.arrival)[place]))
+                if on is None:
                     continue
-                if len(on.steps) + left > length:
-                    heapq.heappush(waiting, _Waiting(len(on.steps) + left, keys, next(ticket), prefix, place, True))
+                if on.least > length:
+                    heapq.heappush(waiting, _Waiting(on.least, keys, next(ticket), prefix, place, on))
                     continue
             if self._ends[on.arrival] and length == len(on.steps):
                 yield on.steps
@@ -222,11 +221,19 @@ class Ways:
     def _after(self, prefix: "_Prefix", onward: "_Onward") -> "_Prefix":
         steps = (*prefix.steps, onward.step)
         if not self.cyclic:
-            return _Prefix(steps, onward.arrival, prefix.met, prefix.at)
+            return _Prefix(steps, onward.arrival, prefix.met, prefix.at, len(steps) + onward.left, ())
         passed, reaches = self._passed(prefix.at, onward.step)
         circle = self._circles[reaches]
         met = frozenset(port for port in (*prefix.met, *passed, reaches) if self._circles[port] == circle)
-        return _Prefix(steps, onward.arrival, met, reaches)
+        known = prefix.onward[1:] if prefix.onward and prefix.onward[0] == onward.step else None
+        return _Prefix(steps, onward.arrival, met, reaches, prefix.least, known)
+
+    def _proven(self, prefix: "_Prefix") -> "_Prefix | None":
+        """With a way on that comes nowhere twice; None when there is none."""
+        if prefix.onward is not None:
+            return prefix
+        found = self._onward_without(prefix)
+        return found and prefix._replace(least=len(prefix.steps) + found[0], onward=found[1])
 
     def _passed(self, at: int, step: Step) -> tuple[tuple[int, ...], int]:
         """The ports on the shortest free way from one to where such a step leaves, and the port that it reaches."""
@@ -258,25 +265,41 @@ class Ways:
             self._free_way[at] = before
         return self._free_way[at]
 
-    def _left_without(self, prefix: "_Prefix") -> int | None:
-        """The fewest flows on to the end that come nowhere twice; None when there are none."""
-        if not self.cyclic:
-            return int(self._left[prefix.arrival])
-        circle = self._circles[prefix.at]
-        nearest = [(int(self._left[prefix.arrival]), 0, prefix.arrival, prefix.at)]
+    def _onward_without(self, prefix: "_Prefix") -> "tuple[int, tuple[Step, ...] | None] | None":
+        """The fewest flows on to the end that come nowhere twice, and such a way until it leaves the circle.
+
+        None when there are none. Of equally long ways what is found first is one that listing comes to first, too.
+        """
+        circle, ticket = self._circles[prefix.at], count()
         seen: set[int] = set()
+        nearest: list[_Reached] = [_Reached(int(self._left[prefix.arrival]), 0, next(ticket), None, prefix.at, None)]
         while nearest:
-            length, far, arrival, at = heapq.heappop(nearest)
+            each = heapq.heappop(nearest)
+            at, arrival, far = each.at, prefix.arrival, -each.nearer
+            if each.by is not None:
+                arrival = each.by.arrival
+                if arrival in seen or not self._free_of(prefix._replace(at=at), each.by):
+                    continue
+                at = self._passed(at, each.by.step)[1]
             if self._ends[arrival] or self._circles[at] != circle:
-                return length
-            if arrival in seen:
-                continue
+                return each.length, self._steps_to(each)
             seen.add(arrival)
             for onward in self._onward(arrival):
-                if onward.arrival not in seen and self._free_of(prefix._replace(at=at), onward):
-                    reaches = self._passed(at, onward.step)[1]
-                    heapq.heappush(nearest, (far + 1 + onward.left, far + 1, onward.arrival, reaches))
+                if onward.arrival not in seen:
+                    length = far + 1 + onward.left
+                    heapq.heappush(nearest, _Reached(length, -far - 1, next(ticket), each, at, onward))
         return None
+
+    def _steps_to(self, reached: "_Reached") -> "tuple[Step, ...] | None":
+        """None if they come somewhere twice among themselves."""
+        steps: list[Step] = []
+        met: list[int] = []
+        while reached.by is not None and reached.before is not None:
+            steps.append(reached.by.step)
+            passed, reaches = self._passed(reached.at, reached.by.step)
+            met += *passed, reaches
+            reached = reached.before
+        return tuple(reversed(steps)) if len({*met}) == len(met) else None
 
     @cached_property
     def _circles(self) -> Ints:
@@ -301,20 +324,39 @@ class _Onward(NamedTuple):
 
 
 class _Prefix(NamedTuple):
-    """`met` are the ports passed so far, within the circle that it is in; `at` the one reached last."""
+    """`met` are the ports passed so far, within the circle that it is in; `at` the one reached last.
+
+    Of ways on that come nowhere twice, a shortest one makes it `least` flows long altogether, and has the steps `onward`
+    as long as it is in the circle (None: not known).
+    """
 
     steps: tuple[Step, ...]
     arrival: int
     met: frozenset[int]
     at: int
+    least: int
+    onward: tuple[Step, ...] | None
+
+
+class _Reached(NamedTuple):
+    """By `length`, which cannot be undercut; then what is nearer to the end, then in the order of listing."""
+
+    length: int
+    nearer: int
+    """Less by one with each flow taken."""
+    ticket: int
+    before: "_Reached | None"
+    at: int
+    """Where `by` is taken from."""
+    by: _Onward | None
 
 
 class _Waiting(NamedTuple):
-    """By `length`, then `keys`. Until `proven`, the length is one that cannot be undercut."""
+    """By `length`, then `keys`. Until it is proven that `prefix` can go `on`, the length is one that cannot be undercut."""
 
     length: int
     keys: _Keys
     ticket: int
     prefix: _Prefix
     place: int
-    proven: bool
+    on: _Prefix | None

@@ -16,16 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from graph.keys import AssetKey
-from graph.networks import (
-    UNCUTTABLE,
-    Tree,
-    adjacency,
-    distinct,
-    dominator_tree,
-    greatest_flow,
-    lost_without_pairs,
-    spread,
-)
+from graph.maxflow import UNCUTTABLE, Network
+from graph.networks import Tree, adjacency, distinct, distinct_arcs, dominator_tree, lost_without_pairs, spread
 from graph.subgraph import walked
 from graph.topology import Bools, Ints
 from graph.walk import Direction, FlowFilter, Lineage, first_vertex
@@ -127,14 +119,18 @@ class Why:
     @cached_property
     def gate(self) -> Ints:
         """The port of each asset that the other is only reached through; -1 where each is reached without the other."""
-        tree, _, _, two = self._tree
-        one = self.first[two]
-        over = self.first.copy()
-        over[two] = np.where(
-            (tree.first[one] <= tree.first[one + 1]) & (tree.first[one + 1] < tree.last[one]),
-            one,
-            np.where((tree.first[one + 1] <= tree.first[one]) & (tree.first[one] < tree.last[one + 1]), one + 1, -1),
-        )
+        graph, two = self.graph, np.nonzero(self.ports == 2)[0]
+        entered = np.zeros(len(graph.vertices), np.bool_)
+        entered[graph.heads[self.place[graph.tails] != self.place[graph.heads]]] = True
+        entered[graph.start] = True
+        over, one = self.first.copy(), self.first[two]
+        over[two] += ~entered[one]
+        both = one[entered[one] & entered[one + 1]]
+        if len(both):
+            first, last = self._tree[0].first, self._tree[0].last
+            below = (first[both] <= first[both + 1]) & (first[both + 1] < last[both])
+            above = (first[both + 1] <= first[both]) & (first[both] < last[both + 1])
+            over[self.place[both]] = np.where(below, both, np.where(above, both + 1, -1))
         return over
 
     def _cut_off(self, weights: Ints) -> Ints:
@@ -253,8 +249,8 @@ class _Problem:
 
     group_of: Ints
     """The group of each item."""
-    names: list[tuple[int, int]]
-    """The ends of each group of flows."""
+    _joined: Ints | None
+    """The ends of each group of flows, the one nearer to the start first, as one number."""
     _item_tails: Ints
     _item_heads: Ints
     _open_tails: Ints
@@ -262,7 +258,7 @@ class _Problem:
     """The arcs that are never cut."""
 
     def __init__(self, why: Why, goal: Bools, remove: Remove) -> None:
-        self._why, self._goal, self._remove = why, goal, remove
+        self._why, self._upstream = why, why.lineage.direction is Direction.UPSTREAM
         graph = why.graph
         ends = goal[why.place]
         onward = ~ends[graph.tails]  # what lies behind a target does not matter
@@ -288,19 +284,21 @@ class _Problem:
         leaves = np.arange(self._vertices)
         leaves[items] += self._vertices
         self._open_tails, self._open_heads = leaves[self._tails], self._heads
-        self.names = []
+        self._joined = None
 
     def _arc_items(self) -> None:
         why, size = self._why, len(self._why.assets)
-        flows = np.nonzero(self._flow)[0]
-        ends = distinct(self._tails[flows].astype(np.int64) * self._vertices + self._heads[flows])
-        self._item_tails, self._item_heads = ends // self._vertices, ends % self._vertices
+        self._item_tails, self._item_heads = distinct_arcs(
+            self._tails[self._flow], self._heads[self._flow], self._vertices
+        )
         pairs = why.place[self._item_tails] * size + why.place[self._item_heads]
-        joined, groups = np.unique(pairs, return_inverse=True)
-        self.group_of = groups
-        self.names = [divmod(pair, size) for pair in joined.tolist()]
-        if why.lineage.direction is Direction.UPSTREAM:
-            self.names = [(source, target) for target, source in self.names]
+        order = np.argsort(pairs, kind="stable")  # which takes no time where the ports' order is that of the assets
+        ordered = pairs[order]
+        new = np.ones(len(pairs), np.bool_)
+        new[1:] = ordered[1:] != ordered[:-1]
+        self.group_of = np.empty(len(pairs), np.int64)
+        self.group_of[order] = np.cumsum(new) - 1
+        self._joined = ordered[new]
         self._open_tails, self._open_heads = self._tails[~self._flow], self._heads[~self._flow]
 
     def uncuttable(self) -> Ints:
@@ -313,14 +311,12 @@ class _Problem:
 
     def smallest(self, nearest: Nearest) -> tuple[list[int], int]:
         """The groups of a smallest cut, and how many no cut can do without."""
-        self._nearest = nearest
-        sink = 2 * self._vertices
-        tails = np.concatenate([self._open_tails, self._ends, self._item_tails]).astype(np.int32)
-        heads = np.concatenate([self._open_heads, np.full(len(self._ends), sink), self._item_heads]).astype(np.int32)
-        self._network = adjacency(
-            np.stack([tails, heads], axis=1).ravel(), np.stack([heads, tails], axis=1).ravel(), sink + 1
+        self._near_start = nearest is Nearest.START
+        tails = np.concatenate([self._open_tails, self._item_tails])
+        heads = np.concatenate([self._open_heads, self._item_heads])
+        self._network = Network(
+            self._why.graph.start, self._ends, tails, heads, len(self._item_tails), 2 * self._vertices
         )
-        self._sink, self._steps = sink, len(tails) - len(self._item_tails)
         self._found: list[list[int]] = []
         self._left = _BRANCHES
         least = self._search([], [])
@@ -333,7 +329,7 @@ class _Problem:
         prices = self._even(removed, kept)
         least, undecided = 0, -1
         for _ in range(_ROUNDS):
-            total, items = self._separate(prices)
+            total, items = self._network.cheapest(prices, self._near_start)
             if total >= UNCUTTABLE:
                 return UNCUTTABLE
             groups = distinct(self.group_of[items])
@@ -359,9 +355,14 @@ class _Problem:
         return max(least, min(self._search([*removed, undecided], kept), self._search(removed, [*kept, undecided])))
 
     def _name(self, group: int) -> tuple[str, ...]:
-        why = self._why
-        ends = self.names[group] if self.names else (group,)
-        return tuple(why.lineage.view.keys[int(why.assets[end])] for end in ends)
+        return tuple(self._why.lineage.view.keys[asset] for asset in self._assets(group))
+
+    def _assets(self, group: int) -> list[int]:
+        """The asset, or the source and target of the flows, by their numbers."""
+        if self._joined is None:
+            return [int(self._why.assets[group])]
+        ends = divmod(int(self._joined[group]), len(self._why.assets))
+        return [int(self._why.assets[end]) for end in ends[:: -1 if self._upstream else 1]]
 
     def _even(self, removed: Sequence[int], kept: Sequence[int]) -> Ints:
         prices: Ints = _SHARES // np.bincount(self.group_of)[self.group_of]
@@ -369,20 +370,7 @@ class _Problem:
         prices[np.isin(self.group_of, kept)] = UNCUTTABLE
         return prices
 
-    def _separate(self, prices: Ints) -> tuple[int, Ints]:
-        """The price of the cheapest cut, and the items of the one nearest to the end asked for."""
-        offsets, heads, arcs = self._network
-        spare = np.zeros(2 * (self._steps + len(prices)), np.int64)
-        spare[: 2 * self._steps : 2] = UNCUTTABLE
-        spare[2 * self._steps :: 2] = prices
-        near, far = np.zeros(self._sink + 1, np.bool_), np.zeros(self._sink + 1, np.bool_)
-        total = int(greatest_flow(self._why.graph.start, self._sink, offsets, heads, arcs, spare, near, far))
-        side = near if self._nearest is Nearest.START else ~far
-        return total, np.nonzero(side[self._item_tails] & ~side[self._item_heads])[0]
-
     def members(self, groups: Sequence[int]) -> Iterator[Member]:
-        why, key = self._why, self._why.lineage.view.key
         for group in sorted(groups, key=self._name):
-            ends = self.names[group] if self.names else (group,)
-            asset, *source = (key(int(why.assets[end])) for end in reversed(ends))
+            asset, *source = map(self._why.lineage.view.key, reversed(self._assets(group)))
             yield Member(asset, *source)

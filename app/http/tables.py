@@ -33,13 +33,22 @@ def facts(lineage: Lineage, total: int) -> dict[str, object]:
 
 def json_columns(table: Table) -> Iterator[bytes]:
     """An object of lists of equal length."""
+    titles: list[bytes] = []
     opening = b"{"
     for name, read in COLUMNS.items():
         yield opening + orjson.dumps(name) + b":["
-        for start, part in _parts(table):
-            yield (b"," if start else b"") + orjson.dumps(read(part))[1:-1]
+        for number, (start, part) in enumerate(_parts(table)):
+            if start:
+                yield b","
+            yield titles[number] if name == "title" else _values(read(part))
+            if name == "key":  # whose texts, far apart in memory, are at hand now: this halves what titles take
+                titles.append(_values(COLUMNS["title"](part)))
         opening = b"],"
     yield b"]}"
+
+
+def _values(column: list[object]) -> bytes:
+    return orjson.dumps(column)[1:-1]
 
 
 def json_document(table: Table) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import networkx as nx
@@ -15,9 +16,10 @@ from graph.paths import count_paths, paths
 from graph.stores.sqlite import SqliteStore
 from graph.topology import Ints, Moment, View
 from graph.walk import AssetFilter, Direction, Lineage, selected, walk
-from graph.why import Nearest, Remove, Why
+from graph.why import Cut, Nearest, Remove, Why
 from tests.bench.figures import Figure, measured, ratio, scaled
 from tests.bench.filling import filled_sqlite
+from tests.bench.mesh import mesh
 from tests.bench.world import DAY, NOW, World, world
 
 ASSETS = 220_000
@@ -29,23 +31,26 @@ AT_MOST = 50
 
 
 def figures(folder: Path) -> Iterator[Figure]:
-    for containers, about in ((True, _bottlenecks), (False, _paths)):
-        made, view, lineage = _hub(folder, containers)
+    for made, about in (
+        (world(ASSETS), _bottlenecks),
+        (world(ASSETS, containers=False), _paths),
+        (mesh(), _hard),
+    ):
+        view, lineage = _hub(folder, made)
         head = f"{made.name}: why, {len(lineage):,} assets downstream of the hub"
         for figure in about(made, view, lineage):
             yield Figure(f"{head}: {figure.what}", figure.values, figure.unit)
 
 
-def _hub(folder: Path, containers: bool) -> tuple[World, View, Lineage]:
+def _hub(folder: Path, made: World) -> tuple[View, Lineage]:
     """The answer to what is downstream of the asset read most."""
-    made = world(ASSETS, containers=containers)
     store = SqliteStore(filled_sqlite(folder, made))
     index = LineageIndex(store)
     index.load()
     store.close()
     hub = made.keys[int(np.bincount(made.source).argmax())]
     view = index.view()
-    return made, view, walk(view, hub, Direction.DOWNSTREAM, Moment(NOW + DAY, view.revision))
+    return view, walk(view, hub, Direction.DOWNSTREAM, Moment(NOW + DAY, view.revision))
 
 
 def _bottlenecks(_: World, view: View, lineage: Lineage) -> Iterator[Figure]:
@@ -160,6 +165,41 @@ def _paths(made: World, view: View, lineage: Lineage) -> Iterator[Figure]:
     yield ratio("networkx over ours", slow.values, ours.values[:THEIRS])
     yield _figure(f"count of paths ({len(str(count.every))} digits)", lambda: count_paths(view, source, target, at))
     yield _figure("the same in Python over networkx, subgraph at hand", counted, THEIRS)
+
+
+def _hard(made: World, view: View, lineage: Lineage) -> Iterator[Figure]:
+    """Where every way is long and leads through circles. Each with its subgraph, as a request would ask it."""
+    consumers = selected(lineage, AssetFilter(kinds=(AssetKind.CONSUMER,)))
+    source, target, at = lineage.start, lineage.key(int(consumers[-1])), lineage.moment
+    graph: nx.DiGraph[int] = nx.DiGraph()
+    graph.add_edges_from(zip(made.source.tolist(), made.target.tolist(), strict=True))
+    ends = made.keys.index(source), made.keys.index(target)
+
+    why = Why(lineage)
+    network, sink = _network(why, consumers)
+    start = why.graph.start + len(why.graph.vertices)
+    cut = why.cut(consumers)
+    scipys = _figure(
+        "the same size by scipy's maximum_flow, network at hand", lambda: maximum_flow(network, start, sink), 1
+    )
+    assert maximum_flow(network, start, sink).flow_value == len(cut.members)
+    [length] = {len(path.hops) for path in paths(view, source, target, at, at_most=AT_MOST)}
+    assert length == len(nx.bidirectional_shortest_path(graph, *ends)) - 1
+
+    yield _figure("throughAssets", lambda: Why(lineage).passages(consumers).page(0, 10))
+    for remove in Remove:
+        for nearest in Nearest:
+            what = f"minimalCut of {remove.lower()}, nearest the {nearest.lower()}"
+            yield _figure(what, partial(_cut, lineage, consumers, remove, nearest))
+    yield scipys
+    yield _figure("the shortest path, from both ends", lambda: paths(view, source, target, at))
+    yield _figure("the same in networkx, from both ends", lambda: nx.bidirectional_shortest_path(graph, *ends))
+    yield _figure(f"{AT_MOST} shortest paths", lambda: paths(view, source, target, at, at_most=AT_MOST))
+    yield _figure("count of the shortest paths", lambda: count_paths(view, source, target, at))
+
+
+def _cut(lineage: Lineage, targets: Ints, remove: Remove, nearest: Nearest) -> Cut:
+    return Why(lineage).cut(targets, remove, nearest)
 
 
 def _figure(what: str, work: Callable[[], object], turns: int = TURNS) -> Figure:

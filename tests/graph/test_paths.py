@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import networkx as nx
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from graph.errors import NotFound
 from graph.keys import AssetKey
 from graph.model import Basis, Flow, Json
 from graph.paths import Count, Hop, count_paths, paths
+from graph.topology import Moment
 from graph.walk import FlowFilter, Follow
 from tests.graph.oracle import GRAINED, Oracle, Vertex, facts
 from tests.graph.test_index_equals_oracle import (
@@ -24,7 +26,7 @@ from tests.graph.test_index_equals_oracle import (
     questions,
     tell,
 )
-from tests.graph.world import World, flow, k
+from tests.graph.world import World, flow, k, registration
 
 A, B, C, D, E = (f"dataset:w/{name}" for name in "abcde")
 
@@ -154,6 +156,30 @@ def test_ways_through_a_container_and_through_its_parts_are_one_path(world: Worl
 def test_what_belongs_to_the_start_is_no_path_away(world: World) -> None:
     world.register(k("column:w/a#x"), flow(A, B))
     assert count(world, A, "column:w/a#x") == count(world, B, A) == Count(0, 0, 0, False)
+
+
+@given(st.sets(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=8, max_size=30))
+def test_through_circles_the_paths_are_those_of_networkx(joined: set[tuple[int, int]]) -> None:
+    keys = [k(f"dataset:w/{name}") for name in "abcdefgh"]
+    arcs = [(keys[source], keys[target]) for source, target in sorted(joined) if source != target]
+    graph: nx.DiGraph[AssetKey] = nx.DiGraph(arcs)
+    graph.add_edge(keys[0], keys[1])
+    with empty_store() as store:
+        tell(store, registration([*keys, *(Flow(*each) for each in graph.edges)], "one", Basis.OBSERVED), 1)
+        view, moment = loaded(store).view(), Moment(1, store.head())
+        for source, target in ((keys[0], keys[1]), arcs[-1] if arcs else (keys[0], keys[1])):
+            ways = sorted(map(tuple, nx.all_simple_paths(graph, source, target)), key=_length_then_keys)
+            for at_most in (1, 50):
+                found = [
+                    (source, *(hop.flow.target for hop in path.hops))
+                    for path in paths(view, source, target, moment, at_most=at_most)
+                ]
+                assert found == ways[:at_most]
+            event(f"{min(len(ways), 50) // 10 * 10} ways or more")
+
+
+def _length_then_keys(way: tuple[AssetKey, ...]) -> tuple[int, list[str]]:
+    return len(way), [str(key) for key in way]
 
 
 @given(histories, st.lists(questions, min_size=1, max_size=2))
