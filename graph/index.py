@@ -52,8 +52,14 @@ class LineageIndex:
             self._catch_up()
 
     def replay(self) -> None:
-        """Like `load`, but revision by revision: slow, and the proof that `load` is right."""
-        self.restore(Tables())
+        """Like `load`, but revision by revision: slow, and the proof that `load` is right, and following at a stretch."""
+        with self.changing:
+            self._view = None
+            self.tables = Tables()
+            while revisions := self._store.changes_since(self.tables.revision):
+                for revision in revisions:
+                    retell(self.tables, [revision])
+            self._view = self.tables.view()
 
     def restore(self, tables: Tables) -> None:
         """Takes these over, which hold what some revision of the store told, then follows it to its head."""
@@ -79,8 +85,7 @@ class LineageIndex:
     def _catch_up(self, at_least: int | None = None) -> None:
         """To the head of the store, or `at_least` that far: the store need not be asked whether there is more."""
         while revisions := self._store.changes_since(self.tables.revision):
-            for revision in revisions:
-                retell(self.tables, revision)
+            retell(self.tables, revisions)
             if at_least is not None and self.tables.revision >= at_least:
                 break
         self._view = self.tables.view()
