@@ -5,11 +5,12 @@ What it holds is `tables`; what a revision tells is brought in by `retelling`, a
 """
 
 import threading
+from collections.abc import Sequence
 
 from graph.errors import NotReady
 from graph.loading import load
 from graph.retelling import retell
-from graph.stores.contract import Store
+from graph.stores.contract import Revision, Store
 from graph.tables import Tables
 from graph.topology import View
 
@@ -78,6 +79,22 @@ class LineageIndex:
                 if self._view is not None and not self._has(at_least):
                     self._catch_up(at_least)
         return self.revision
+
+    def hear(self, revisions: Sequence[Revision]) -> None:
+        """Applies what the store has just committed, if it comes next here and nobody else is changing the index.
+
+        Else nothing happens: `follow` finds it in the store.
+        """
+        if self._comes_next(revisions[0]) and self.changing.acquire(blocking=False):
+            try:
+                if self._comes_next(revisions[0]):
+                    retell(self.tables, revisions)
+                    self._view = self.tables.view()
+            finally:
+                self.changing.release()
+
+    def _comes_next(self, revision: Revision) -> bool:
+        return self.loaded and revision.number == self.tables.revision + 1
 
     def _has(self, revision: int | None) -> bool:
         return revision is not None and self.revision >= revision
