@@ -108,6 +108,7 @@ class Headwater:
         self._snapshot = snapshot
         self._saved: int | None = None
         self._moved = asyncio.Event()
+        self._announced = 0
         self._reading = ThreadPoolExecutor(_READERS, "reading")
         self._labouring = ThreadPoolExecutor(LONG_WORKERS, "labouring")
         self._beside = ThreadPoolExecutor(LONG_WORKERS, "beside")
@@ -126,6 +127,13 @@ class Headwater:
 
         Loading again is for an index that went wrong: its snapshot may be wrong too, and is made anew.
         """
+        loop = asyncio.get_running_loop()
+
+        def committed(revisions: Sequence[Revision]) -> None:
+            self.index.hear(revisions)
+            loop.call_soon_threadsafe(self._announce)
+
+        self.store.announce_to(committed)
         snapshot = None if self.index.loaded else self._snapshot
         unfit = await self.in_thread(load_index, self.index, self.store, snapshot)
         gc.freeze()  # what the index holds stays, and is much: the collector need not look through it again and again
@@ -151,10 +159,8 @@ class Headwater:
 
     async def follow(self, at_least: int | None = None) -> int:
         """Brings the index to the store's head, or `at_least` that far; the revision reached."""
-        before = self.index.revision
         revision = await self.in_thread(self.index.follow, at_least)
-        if revision != before:
-            self._announce()
+        self._announce()
         return revision
 
     async def revisions(self, since: int | None = None) -> AsyncIterator[Revision]:
@@ -170,8 +176,11 @@ class Headwater:
                 await moved.wait()
 
     def _announce(self) -> None:
-        moved, self._moved = self._moved, asyncio.Event()
-        moved.set()
+        """Whoever waits for revisions looks again, if the index has moved."""
+        if self.index.revision != self._announced:
+            self._announced = self.index.revision
+            moved, self._moved = self._moved, asyncio.Event()
+            moved.set()
 
     # Writing
 
@@ -213,8 +222,11 @@ class Headwater:
             return
         try:
             async with asyncio.timeout(self._patience):
-                while await self.follow() < revision:
-                    await self._moved.wait()
+                while True:
+                    moved = self._moved  # as it is before looking: nothing is announced unheard
+                    if await self.follow() >= revision:
+                        return
+                    await moved.wait()
         except TimeoutError:
             raise RevisionUnavailable(
                 f"revision {revision} was not reached within {self._patience:g} s; the newest here is {self.index.revision}"

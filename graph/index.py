@@ -5,11 +5,12 @@ What it holds is `tables`; what a revision tells is brought in by `retelling`, a
 """
 
 import threading
+from collections.abc import Sequence
 
 from graph.errors import NotReady
 from graph.loading import load
 from graph.retelling import retell
-from graph.stores.contract import Store
+from graph.stores.contract import Revision, Store
 from graph.tables import Tables
 from graph.topology import View
 
@@ -52,8 +53,14 @@ class LineageIndex:
             self._catch_up()
 
     def replay(self) -> None:
-        """Like `load`, but revision by revision: slow, and the proof that `load` is right."""
-        self.restore(Tables())
+        """Like `load`, but revision by revision: slow, and the proof that `load` is right, and following at a stretch."""
+        with self.changing:
+            self._view = None
+            self.tables = Tables()
+            while revisions := self._store.changes_since(self.tables.revision):
+                for revision in revisions:
+                    retell(self.tables, [revision])
+            self._view = self.tables.view()
 
     def restore(self, tables: Tables) -> None:
         """Takes these over, which hold what some revision of the store told, then follows it to its head."""
@@ -73,14 +80,29 @@ class LineageIndex:
                     self._catch_up(at_least)
         return self.revision
 
+    def hear(self, revisions: Sequence[Revision]) -> None:
+        """Applies what the store has just committed, if it comes next here and nobody else is changing the index.
+
+        Else nothing happens: `follow` finds it in the store.
+        """
+        if self._comes_next(revisions[0]) and self.changing.acquire(blocking=False):
+            try:
+                if self._comes_next(revisions[0]):
+                    retell(self.tables, revisions)
+                    self._view = self.tables.view()
+            finally:
+                self.changing.release()
+
+    def _comes_next(self, revision: Revision) -> bool:
+        return self.loaded and revision.number == self.tables.revision + 1
+
     def _has(self, revision: int | None) -> bool:
         return revision is not None and self.revision >= revision
 
     def _catch_up(self, at_least: int | None = None) -> None:
         """To the head of the store, or `at_least` that far: the store need not be asked whether there is more."""
         while revisions := self._store.changes_since(self.tables.revision):
-            for revision in revisions:
-                retell(self.tables, revision)
+            retell(self.tables, revisions)
             if at_least is not None and self.tables.revision >= at_least:
                 break
         self._view = self.tables.view()

@@ -16,9 +16,10 @@ import orjson
 from graph.keys import CONTAINER_OF, AssetKey, AssetKind
 from graph.model import REFINES_FIRST, Assertion, Attributes, Flow, Known, StoredAssertion, Subject
 from graph.ports import FAILS_WHOLE, TWO_PORTED, Port, Step
-from graph.retelling import STEP_OF, retell
+from graph.retelling import retell
 from graph.stores.contract import AssertionColumns, Export, Revision
 from graph.tables import Tables, ports_of
+from graph.telling import STEP_OF
 from graph.time import FOREVER, Instant, Interval
 from graph.topology import ALIAS_CODE, ALWAYS, KIND_CODE, KINDS, Bools, Ints
 
@@ -306,7 +307,7 @@ def _replay(tables: Tables, told: _Assertions) -> None:
             if isinstance(asset, AssetKey)
         }
         told_then = tuple(opened.get(number, ())), tuple(closed.get(number, ()))
-        retell(tables, Revision(number, tables.latest, None, "", *told_then, said_then))
+        retell(tables, [Revision(number, tables.latest, None, "", *told_then, said_then)])
 
 
 _ASKED = ("owners", "tags", "tier", "version", "signature", "features_from")

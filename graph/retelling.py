@@ -3,19 +3,17 @@
 What a unit derives replaces what it derived before.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from graph.attributes import shown_attributes, signature_features, values
+from graph.attributes import signature_features
 from graph.keys import AssetKey, AssetKind
-from graph.model import FLOWS, REFINES_FIRST, Assertion, Attributes, Flow, StoredAssertion, Timing
+from graph.model import Assertion, Attributes, Flow
 from graph.ports import Edge, Port, Step, Told, coarse, direct_edges, job_edges, serving_edges
 from graph.stores.contract import Revision
 from graph.tables import EdgeRow, LabelRow, Tables
-from graph.time import FOREVER, Interval, pieces, union, without
-from graph.topology import ALIAS_CODE, ALWAYS, KIND_CODE, KINDS, Ints
+from graph.telling import STEP_OF, is_direct, label_rows, shown_of, tell_new, told_of
+from graph.time import Interval, union, without
 
 
 @dataclass
@@ -42,38 +40,26 @@ class _Told:
         return [Told(*flow, valid) for flow, valids in intervals.items() for valid in union(valids)]
 
 
-def retell(tables: Tables, revision: Revision) -> None:
-    """Brings `tables` from the revision before to this one."""
-    retell_assets(tables, revision.said, revision.number)
-    _retell_flows(tables, revision)
-    tables.revision, tables.latest = revision.number, revision.at
+def retell(tables: Tables, revisions: Sequence[Revision]) -> None:
+    """Brings `tables` from the revision before these to the last of them. They follow one another."""
+    for revision in tell_new(tables, revisions):
+        _retell_assets(tables, revision.said, revision.number)
+        _retell_units(tables, revision)
+    tables.revision, tables.latest = revisions[-1].number, revisions[-1].at
 
 
-def retell_assets(tables: Tables, said: Mapping[AssetKey, Sequence[Assertion]], revision: int) -> None:
+def _retell_assets(tables: Tables, said: Mapping[AssetKey, Sequence[Assertion]], revision: int) -> None:
     """`said`: all that is believed at this revision of each asset that it tells of."""
     for key, assertions in said.items():
-        shown = _shown(assertions)
+        shown = shown_of(assertions)
         asset = tables.number(key)
-        _replace_labels(
-            tables, asset, [LabelRow(tables.label(attributes), *piece) for piece, attributes in shown], revision
-        )
+        _replace_labels(tables, asset, label_rows(tables, shown), revision)
         if key.is_alias:
             _retell_alias(tables, key, asset, shown, revision)
         elif key.kind is AssetKind.MODEL_VERSION:
             _retell_version(tables, asset, shown, revision)
         elif key.kind is AssetKind.DEPLOYMENT:
             _retell_deployment(tables, asset, shown, revision)
-
-
-def _shown(said: Sequence[Assertion]) -> list[tuple[Interval, Attributes]]:
-    """What is shown of an asset, piece by piece of valid time."""
-    if len(said) == 1:  # nobody disagrees
-        return [(said[0].valid, said[0].attributes)]
-    return [
-        (piece, values(shown_attributes(said, piece.start)))
-        for piece in pieces(ALWAYS, ([assertion.valid] for assertion in said))
-        if any(assertion.valid.holds_at(piece.start) for assertion in said)
-    ]
 
 
 def _retell_alias(
@@ -113,7 +99,7 @@ def _retell_deployment(
 
 
 def _replace_labels(tables: Tables, asset: int, wanted: Iterable[LabelRow], revision: int) -> None:
-    table, missing = tables.label_rows, dict.fromkeys(_merged_labels(wanted))
+    table, missing = tables.label_rows, dict.fromkeys(wanted)
     for number in tables.labels_by_asset.of(asset):
         if table.is_open(number):
             row = LabelRow(int(table["label"][number]), *table.times[number, :2].tolist())
@@ -125,105 +111,6 @@ def _replace_labels(tables: Tables, asset: int, wanted: Iterable[LabelRow], revi
         tables.add_label(asset, row, revision)
 
 
-def _merged_labels(rows: Iterable[LabelRow]) -> list[LabelRow]:
-    merged: list[LabelRow] = []
-    for row in rows:
-        if merged and merged[-1].label == row.label and merged[-1].end == row.start:
-            merged[-1] = LabelRow(row.label, merged[-1].start, row.end)
-        else:
-            merged.append(row)
-    return merged
-
-
-def _retell_flows(tables: Tables, revision: Revision) -> None:
-    new, others = _told_anew(tables, revision) if len(revision.opened) > _MANY else ([], revision)
-    if new:
-        _add_coarse(tables, new, revision.number)
-    _retell_units(tables, others)
-
-
-def _told_anew(tables: Tables, revision: Revision) -> tuple[list[Told], Revision]:
-    """The flows told for the first time whose ports depend on no other flow's, and the revision without them."""
-    told: dict[Flow, Told | None] = {}
-    for stored in revision.opened:
-        flow = stored.assertion.subject
-        if isinstance(flow, Flow):
-            told[flow] = _told(tables, flow, stored) if flow not in told else None
-    for stored in revision.closed:
-        if isinstance(stored.assertion.subject, Flow):
-            told[stored.assertion.subject] = None
-    refined = {flow.via for flow in told if flow.via}
-    alone = [each for flow, each in told.items() if each and _stands_alone(tables, flow, each, refined)]
-    finer = [each for flow, each in told.items() if each and (pair := _narrowed(flow)) and pair not in told]
-    pairs = [(tables.container(each.source), tables.container(each.target)) for each in finer]
-    alone += [each for each, narrows in zip(finer, _told_already(tables, pairs), strict=True) if not narrows]
-    new = [each for each, is_told in zip(alone, _told_already(tables, alone), strict=True) if not is_told]
-    if not new:
-        return [], revision
-    done = {(each.source, each.target) for each in new}
-    rest = tuple(
-        stored
-        for stored in revision.opened
-        if not isinstance(flow := stored.assertion.subject, Flow)
-        or (each := told[flow]) is None
-        or flow.via is not None
-        or (each.source, each.target) not in done
-    )
-    return new, replace(revision, opened=rest)
-
-
-def _stands_alone(tables: Tables, flow: Flow, told: Told, refined: Set[AssetKey]) -> bool:
-    """Whether its ports depend neither on a finer flow nor on what is served.
-
-    `refined`: the jobs of which this revision tells something finer.
-    """
-    source, target = flow.source.kind, flow.target.kind
-    if flow.via or (source is AssetKind.MODEL_VERSION and target is AssetKind.DEPLOYMENT):
-        return False
-    if AssetKind.JOB in (source, target):
-        job, key = (told.source, flow.source) if source is AssetKind.JOB else (told.target, flow.target)
-        return key not in refined and not tables.by_via.size([job])
-    if _is_direct(source, target):
-        return not tables.assets["first_part"][told.target]
-    return _narrowed(flow) is None
-
-
-def _narrowed(flow: Flow) -> Flow | None:
-    """The flow straight from container to container that this one, of parts, may narrow."""
-    within, into = flow.source.container, flow.target.container
-    return Flow(within, into) if within and into and not flow.via and _is_direct(within.kind, into.kind) else None
-
-
-def _told_already(tables: Tables, pairs: Sequence[Told] | Sequence[tuple[int, int]]) -> list[bool]:
-    """For each pair of assets, which the first two are, whether a flow straight between them is told."""
-    if not pairs:
-        return []
-    sources, targets = (np.array([pair[end] for pair in pairs], np.int32) for end in (0, 1))
-    found: list[bool] = tables.told_already(sources, targets).tolist()
-    return found
-
-
-def _add_coarse(tables: Tables, told: Sequence[Told], revision: int) -> None:
-    source, target, via, origin, strength = np.array([each[:5] for each in told], np.int32).T
-    kind = tables.assets["kind"]
-    times = np.array([(*each.valid, revision, FOREVER) for each in told])
-    tables.rows.open_many(
-        {
-            "source": tables.assets["any"][source],
-            "target": tables.assets["whole"][target],
-            "via": via,
-            "origin": origin,
-            "strength": strength,
-            "step": STEP_OF[kind[source], kind[target]],
-            "times": times,
-        }
-    )
-
-
-_MANY = 8
-"""Assertions from which telling them one by one costs more than numpy does."""
-
-
 def _retell_units(tables: Tables, revision: Revision) -> None:
     singles: dict[tuple[int, int, int], _Told] = {}
     pairs: dict[tuple[int, int], _Told] = {}
@@ -233,18 +120,18 @@ def _retell_units(tables: Tables, revision: Revision) -> None:
             flow = stored.assertion.subject
             if not isinstance(flow, Flow):
                 continue
-            told = _told(tables, flow, stored)
+            told = told_of(tables, flow, stored)
             source, target, via = told[:3]
             if AssetKind.JOB in (flow.source.kind, flow.target.kind):
                 unit = jobs.setdefault(source if flow.source.kind is AssetKind.JOB else target, _Told())
-            elif not via and _is_direct(flow.source.kind, flow.target.kind):
+            elif not via and is_direct(flow.source.kind, flow.target.kind):
                 unit = pairs.setdefault((source, target), _Told())
             else:
                 unit = singles.setdefault((source, target, via), _Told())
                 if via:
                     jobs.setdefault(via, _Told())
                 within, into = flow.source.container, flow.target.container
-                if within and into and _is_direct(within.kind, into.kind):
+                if within and into and is_direct(within.kind, into.kind):
                     pairs.setdefault((tables.container(source), tables.container(target)), _Told())
             (unit.closed if is_closed else unit.opened).append(told)
     for single, unit in singles.items():
@@ -293,22 +180,6 @@ def _retell_job(tables: Tables, job: int, unit: _Told, revision: int) -> None:
     )
     flows = [*unit.added_to(_told_by(tables, rows.values())), *finer]
     _replace(tables, rows, _edge_rows(tables, job_edges(job, flows, tables.container)), revision)
-
-
-def _is_direct(source: AssetKind, target: AssetKind) -> bool:
-    return source is AssetKind.DATASET and target in (AssetKind.DATASET, AssetKind.FEATURE_VIEW)
-
-
-def _told(tables: Tables, flow: Flow, stored: StoredAssertion) -> Told:
-    said = stored.assertion
-    return Told(
-        tables.number(flow.source),
-        tables.number(flow.target),
-        tables.number(flow.via) if flow.via else 0,
-        tables.origins.number(said.origin),
-        REFINES_FIRST.index(said.basis),
-        said.valid,
-    )
 
 
 def _told_by(tables: Tables, rows: Iterable[EdgeRow]) -> list[Told]:
@@ -394,16 +265,3 @@ def _replace(tables: Tables, rows: Mapping[int, EdgeRow], wanted: Iterable[EdgeR
             tables.rows.close(number, revision)
     for row in missing:
         tables.add_row(row, revision)
-
-
-def _steps_by_kind() -> Ints:
-    """Step of a flow by the codes of the kinds it joins; an alias flows where a version does."""
-    steps = np.zeros((len(KINDS) + 1, len(KINDS) + 1), np.int64)
-    for (source, target), flow in FLOWS.items():
-        step = Step.FLOW | Step.BOTH | (Step.BUILT if flow.timing is Timing.BUILT else Step(0))
-        steps[KIND_CODE[source], KIND_CODE[target]] = step
-    steps[ALIAS_CODE] = steps[KIND_CODE[AssetKind.MODEL_VERSION]]
-    return steps
-
-
-STEP_OF = _steps_by_kind()

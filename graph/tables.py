@@ -83,9 +83,12 @@ class Columns:
     def append(self, *row: int | tuple[int, ...]) -> int:
         """Appends one row, its values in the order of the columns; its number."""
         number = self.count
-        self._make_room(number + 1)
-        for column, value in zip(self.arrays.values(), row, strict=True):
-            column[number] = value
+        try:
+            for column, value in zip(self.arrays.values(), row, strict=True):
+                column[number] = value
+        except IndexError:
+            self._make_room(number + 1)
+            return self.append(*row)
         self.count = number + 1
         return number
 
@@ -399,7 +402,8 @@ class Tables:
         return self._add_asset(key) if number is None else number
 
     def _add_asset(self, key: AssetKey) -> int:
-        container = self.number(key.container) if key.container else 0
+        within = key.container
+        container = self.number(within) if within else 0
         number, vertex = self.assets.count, self.vertices.count
         for port in ports_of(key.kind):
             self.vertices.append(number, port)

@@ -22,7 +22,7 @@ def warm() -> None:
     table, column, job, result, derived, *readers = (AssetKey.parse(text) for text in _KEYS)
     now, reader = Moment(1, 1), readers[0]
     tables = Tables()
-    retell(tables, _told([table, column], [Flow(table, job), Flow(job, result), Flow(column, derived)], readers))
+    retell(tables, [_told([table, column], [Flow(table, job), Flow(job, result), Flow(column, derived)], readers)])
     for _ in range(2):
         view = tables.view()
         for direction in Direction:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery, Message
 from graph.model import REFINES_FIRST, Assertion, Flow, Known, Operation, StoredAssertion, Subject
 from graph.plan import receipt
-from graph.stores.contract import AssertionColumns, AssetColumns, Plan, Revision, SearchHit
+from graph.stores.contract import AssertionColumns, AssetColumns, Listener, Plan, Revision, SearchHit
 from graph.stores.words import search_text, words
 from graph.time import FOREVER, Instant
 from graph.usage import KEPT_DAYS, Day, Usage, day_of
@@ -31,6 +31,7 @@ class ModelStore:
         self.now: Instant = 0
         self.lock = threading.RLock()
         self.closed = False
+        self.listener: Listener = lambda _: None
 
     def commit(self, changes: Changes | Plan, operation: Operation, now: Instant) -> Receipt:
         with self.lock:
@@ -51,9 +52,14 @@ class ModelStore:
             self.now = max(self.now, now)
             if changes:
                 self._write(changes, operation, now, answer.revision)
+                with suppress(Exception):
+                    self.listener(self.changes_since(answer.revision - 1))
             if operation.id is not None:
                 self.operations[operation.id] = operation.digest, answer, now
             return answer
+
+    def announce_to(self, listener: Listener) -> None:
+        self.listener = listener
 
     def _write(self, changes: Changes, operation: Operation, now: Instant, number: int) -> None:
         opened, closed = [], []

@@ -3,7 +3,7 @@
 A store keeps assets, flows and assertions, numbers revisions, and answers by key. It does not walk: `graph.index` does.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
@@ -74,6 +74,9 @@ class Revision:
     flows); nothing: an empty tuple. Only `changes_since` fills it."""
 
 
+Listener: TypeAlias = Callable[[Sequence[Revision]], None]
+
+
 @dataclass(frozen=True, slots=True)
 class SearchHit:
     key: AssetKey
@@ -133,6 +136,13 @@ class Store(GraphReader, Protocol):
 
         Raises PlanOutdated, StaleVersion, OperationReused: nothing was kept. StoreUnavailable: the outcome is
         unknown, and repeating the request with the same operation id is safe.
+        """
+        ...
+
+    def announce_to(self, listener: Listener) -> None:
+        """From now on `listener`, and no other, is told of every commit through this store before the commit returns.
+
+        In order, and at once of all that are made together. What it raises is dropped: the commit is durable by then.
         """
         ...
 

@@ -14,7 +14,7 @@ counts what it holds and names the one before until all is there; whatever is re
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import accumulate
@@ -31,7 +31,7 @@ from graph.messages import Delivery
 from graph.model import REFINES_FIRST, Assertion, Attributes, Basis, Flow, Known, Operation, StoredAssertion, Subject
 from graph.plan import receipt
 from graph.stores import neo4j_messages, neo4j_usage
-from graph.stores.contract import AssertionColumns, AssetColumns, Plan, Revision, SearchHit
+from graph.stores.contract import AssertionColumns, AssetColumns, Listener, Plan, Revision, SearchHit
 from graph.stores.group import GroupCommit
 from graph.stores.neo4j_check import check
 from graph.stores.neo4j_connection import Neo4jAddress, Neo4jConnection, Run, counters, value
@@ -79,6 +79,7 @@ class Neo4jStore:
             raise
         self._whole = 0
         self._recent = RecentRevisions()
+        self._listener: Listener | None = None
         self._answers: GroupCommit[str, Mapping[str, Answer]] = GroupCommit(self._read_answers)
         self._beliefs: GroupCommit[Collection[Subject], Mapping[Subject, tuple[Assertion, ...]]] = GroupCommit(
             self._read_beliefs
@@ -95,6 +96,9 @@ class Neo4jStore:
             changes = changes.changes(self)
         return self._commits.submit((changes, operation, now))
 
+    def announce_to(self, listener: Listener) -> None:
+        self._listener = listener
+
     def _commit_group(self, group: Sequence[Commit]) -> list[Receipt | Exception]:
         size = sum(len(change.before) + len(change.after) for changes, _, _ in group for change in changes.changes)
         draft, outcomes = self._db.write(
@@ -105,6 +109,9 @@ class Neo4jStore:
         for revision in draft.told:
             self._recent.add(revision)
         self._whole = max(self._whole, draft.revision)  # a commit that has returned can be seen whole
+        if draft.told and self._listener:
+            with suppress(Exception):  # it is committed; whoever needs the listener to know asks it to catch up
+                self._listener(draft.told)
         return outcomes
 
     def settle(self, now: Instant) -> int:

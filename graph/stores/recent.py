@@ -30,12 +30,15 @@ class RecentRevisions:
                     self._clear()
                 self._revisions.append(revision)
                 self._rows += _size(revision)
-                self._ended |= {row.number: revision.number for row in revision.closed if self._opened(row)}
+                for row in revision.closed:
+                    if self._opened(row):
+                        self._ended[row.number] = revision.number
             while len(self._revisions) > 1 and (self._rows > _MOST_ROWS or len(self._revisions) > _MOST_REVISIONS):
                 oldest = self._revisions.popleft()
                 self._rows -= _size(oldest)
-                for row in oldest.opened:
-                    self._ended.pop(row.number, None)
+                if self._ended:
+                    for row in oldest.opened:
+                        self._ended.pop(row.number, None)
 
     def since(self, revision: int, head: int, limit: int) -> list[Revision] | None:
         """The revisions after `revision`, at most `limit`; None where this run does not hold all of them up to `head`."""

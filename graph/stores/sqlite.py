@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,7 +18,7 @@ from graph.messages import Delivery, Message
 from graph.model import Assertion, Operation, StoredAssertion, Subject
 from graph.plan import AHEAD
 from graph.stores import sqlite_reading as reading
-from graph.stores.contract import AssertionColumns, AssetColumns, Plan, Revision, SearchHit
+from graph.stores.contract import AssertionColumns, AssetColumns, Listener, Plan, Revision, SearchHit
 from graph.stores.group import GroupCommit
 from graph.stores.migrations import migrations_in, pending
 from graph.stores.recent import RecentRevisions
@@ -66,6 +66,7 @@ class SqliteStore:
             _migrate(self._writer)
         self._numbers = reading.Numbers()
         self._recent = RecentRevisions()
+        self._listener: Listener | None = None
         self._checkpoints = Checkpoints(self._connect)
         self._commits: GroupCommit[_Commit, Receipt] = GroupCommit(self._commit_group)
 
@@ -73,6 +74,9 @@ class SqliteStore:
 
     def commit(self, changes: Changes | Plan, operation: Operation, now: Instant) -> Receipt:
         return self._commits.submit((changes, operation, now))
+
+    def announce_to(self, listener: Listener) -> None:
+        self._listener = listener
 
     def _commit_group(self, group: Sequence[_Commit]) -> list[Receipt | Exception]:
         outcomes: list[Receipt | Exception] = []
@@ -90,6 +94,9 @@ class SqliteStore:
         self._numbers.add(draft.made, draft.made_origins)
         self._recent.add(draft.revisions)
         self._checkpoints.follow()
+        if draft.revisions and self._listener:
+            with suppress(Exception):  # it is committed; whoever needs the listener to know asks it to catch up
+                self._listener(draft.revisions)
         return outcomes
 
     def forget_operations(self, before: Instant, now: Instant) -> int:

@@ -40,6 +40,7 @@ def _single(folder: Path) -> Iterator[Figure]:
         bulk_flows(store, range(KNOWN))
         index = LineageIndex(store)
         index.load()
+        store.announce_to(index.hear)  # as the service does
         for turn in range(TURNS):
             numbers = range(KNOWN + turn * SINGLE, KNOWN + (turn + 1) * SINGLE)
             ours.append(_registered(store, index, numbers))
@@ -89,6 +90,7 @@ def _all_registered(store: Store, made: World) -> float:
     """Flows a second, with an index that follows."""
     index = LineageIndex(store)
     index.load()
+    store.announce_to(index.hear)
     told = list(made.registrations())  # a client's work, before the clock runs
     begin = time.perf_counter()
     for wanted, now in told:

@@ -322,6 +322,32 @@ def test_changes_since_tells_every_revision_once_and_in_order(store: Store) -> N
     assert store.changes_since(99) == []
 
 
+def test_a_listener_is_told_of_each_commit_before_it_returns(store: Store) -> None:
+    told: list[Revision] = []
+    say(store, asset("dataset:warehouse/orders", tier=1), now=100)
+    store.announce_to(told.extend)
+    say(store, asset("dataset:warehouse/orders", tier=2), READS, now=200)
+    assert told == store.changes_since(1)
+    say(store, READS, now=250)
+    assert len(told) == 1, "nothing changed"
+    with ThreadPoolExecutor(WRITERS) as pool:
+        answers = [
+            pool.submit(say, store, asset(f"dataset:warehouse/t{number}"), READS, now=300, origin=f"o{number}")
+            for number in range(40)
+        ]
+        for answer in answers:
+            assert answer.result().revision in {revision.number for revision in told}
+    assert told == store.changes_since(1)
+
+
+def test_a_listener_that_fails_fails_no_commit(store: Store) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("not now")
+
+    store.announce_to(fail)
+    assert say(store, AMOUNT, now=100).revision == store.head() == 1
+
+
 def test_each_revision_tells_all_that_was_believed_of_the_assets_it_tells_of_itself(store: Store) -> None:
     say(store, asset("dataset:warehouse/orders", tier=1), AMOUNT, READS, now=100, origin="b")
     say(store, asset("dataset:warehouse/orders", tier=2), now=200, origin="a", basis=Basis.OBSERVED)

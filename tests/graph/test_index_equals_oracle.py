@@ -269,13 +269,17 @@ def test_an_index_that_followed_one_freshly_loaded_and_one_compacted_answer_as_t
     said: list[tuple[Registration, int]], asked: list[Question]
 ) -> None:
     with empty_store() as store:
-        followed, compacted = loaded(store), loaded(store)
+        followed, compacted, heard, late = (loaded(store) for _ in range(4))
+        store.announce_to(heard.hear)
         for wanted, now in said:
             tell(store, wanted, now)
             followed.follow()
             compacted.follow()
             compacted.compact()
-        known, views = facts(store), [index.view() for index in (followed, loaded(store), compacted)]
+        late.follow()  # all of it at once
+        indexes = (followed, loaded(store), compacted, heard, late)
+        known, views = facts(store), [index.view() for index in indexes]
+        assert heard.revision == store.head()
         for question in asked:
             moment = moment_of(question, store.head())
             oracle = Oracle(known, *moment)
@@ -301,6 +305,10 @@ class Interleaved(RuleBasedStateMachine):
     @rule(data=st.data())
     def register(self, data: st.DataObject) -> None:
         tell(self.store, *data.draw(registrations(self.scene)))
+
+    @rule()
+    def hear_of_commits(self) -> None:
+        self.store.announce_to(self.index.hear)
 
     @rule(data=st.data())
     def register_and_follow(self, data: st.DataObject) -> None:
