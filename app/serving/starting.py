@@ -132,11 +132,14 @@ class Nursery:
                 for its in (its_frames, its_errors, its_channel):
                     lent.enter_context(its)
                 descriptors = [its_frames.fileno(), its_errors.fileno(), its_channel.fileno()]
-                socket.send_fds(self._control, [b"+"], descriptors)
+                try:
+                    socket.send_fds(self._control, [b"+"], descriptors)
+                except BrokenPipeError:
+                    raise _ended_early() from None
             await _readable(channel)
             _, pidfds, _, _ = socket.recv_fds(channel, 1, 1)
             if not pidfds:
-                raise ConnectionResetError("the nursery ended")
+                raise _ended_early()
             [pidfd] = pidfds
             undo.callback(os.close, pidfd)
             answers, asks = await asyncio.open_unix_connection(sock=frames)
@@ -146,6 +149,10 @@ class Nursery:
             undo.pop_all()
         ended = asyncio.create_task(_ended(channel, pidfd))
         return Child(asks, answers, said, ended, partial(signal.pidfd_send_signal, pidfd, signal.SIGKILL))
+
+
+def _ended_early() -> OSError:
+    return ConnectionResetError("the nursery ended")
 
 
 async def _spawned(command: tuple[str, ...], stdin: int, stdout: int) -> asyncio.subprocess.Process:
