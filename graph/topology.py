@@ -199,6 +199,14 @@ class View:
         held: Ints = kernels.holding(rows, *moment, self.row_count, self.times, self.rows["step"])
         return held
 
+    def is_surely_said(self, number: int, moment: Moment) -> bool:
+        """False says nothing. For one asset that is there now this is much faster than `label_codes`."""
+        by = self.labels_by_asset
+        if by.is_past(moment) or number >= len(by.bounds):
+            return False
+        begin, live, _, _ = by.bounds[number].tolist()
+        return begin < live and not by.flags[begin] & kernels.CHECK
+
     def label_codes(self, assets: Ints, moment: Moment) -> Ints:
         """The label of each asset then; -1 for those that no assertion said to be (stubs)."""
         return self.labelled(assets, moment)[0]

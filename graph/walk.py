@@ -60,8 +60,7 @@ class Reach(NamedTuple):
     hops: Ints
 
 
-@dataclass(frozen=True, slots=True)
-class Met:
+class Met(NamedTuple):
     """What a walk from an asset met, by vertices."""
 
     view: View
@@ -94,7 +93,6 @@ class Lineage:
     assets: Ints
     hops: Ints
     partly: Bools
-    stub: Bools
     labels: Ints
     """What each itself is labelled; -1 for stubs."""
     owners: Ints
@@ -102,6 +100,11 @@ class Lineage:
     complete: bool
     frontier: tuple[AssetKey, ...]
     """Where a depth limit stopped the walk; empty when complete."""
+
+    @property
+    def stub(self) -> Bools:
+        stubs: Bools = self.labels < 0
+        return stubs
 
     @property
     def view(self) -> View:
@@ -161,7 +164,7 @@ def walk(
     first = np.array([first_vertex(view, asset, direction)])
     with walking(view, first, direction, moment, follow, flows, depth) as walked:
         vertices = walked.order.copy()
-        met = Met(view, moment, start, direction, follow, flows, depth, vertices, walked.state[vertices])
+        met = Met(view, moment, start, direction, follow, flows, depth, vertices, walked.state.take(vertices))
         if meeting is not None:
             meeting(met)
         assets, hops, partly = walked.assets(asset)
@@ -178,7 +181,6 @@ def walk(
         assets=assets,
         hops=hops,
         partly=partly,
-        stub=labels < 0,
         labels=labels,
         owners=owners,
         complete=not len(stopped),
@@ -215,7 +217,7 @@ def located(view: View, key: AssetKey, moment: Moment) -> int:
         if not len(versions):
             raise NotFound(key, "named no version at that time")
         return int(versions[0])
-    if view.label_codes(np.array([number]), moment)[0] >= 0:
+    if view.is_surely_said(number, moment) or view.label_codes(np.array([number]), moment)[0] >= 0:
         return number
     around = np.array([number, *view.parts_of(number)])
     if (view.label_codes(around, moment) < 0).all() and not any(has_flow(view, int(each), moment) for each in around):
@@ -366,8 +368,7 @@ def _scratch(vertices: int, blank: int) -> _Scratch:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Walked:
+class Walked(NamedTuple):
     """A walk that has ended, while its scratch is still there."""
 
     view: View
