@@ -12,7 +12,7 @@ import numpy as np
 from graph.model import REFINES_FIRST, Basis
 from graph.ports import Port, Step
 from graph.topology import ALIAS_CODE, Bools, Ints, Moment, View
-from graph.walk import Direction, FlowFilter, Follow, allowed, reached
+from graph.walk import Direction, FlowFilter, Follow, Met, allowed
 
 _INFERRED = REFINES_FIRST.index(Basis.INFERRED)
 
@@ -60,31 +60,20 @@ class Subgraph:
         )
 
 
-def walked(
-    view: View,
-    start: int,
-    direction: Direction,
-    moment: Moment,
-    follow: Follow = Follow.VALUES,
-    flows: FlowFilter | None = None,
-    depth: int | None = None,
-) -> Subgraph:
-    """What a walk from the vertex `start` meets, with all that it followed."""
-    vertices, hops = _reach(view, start, direction, moment, follow, flows, depth)
-    downstream = direction is Direction.DOWNSTREAM
+def walked(met: Met) -> Subgraph:
+    """What was met, with all that was followed."""
+    view, downstream = met.view, met.direction is Direction.DOWNSTREAM
+    order = np.argsort(met.vertices)
+    vertices, hops = met.vertices[order], met.states[order] >> 1
     rows = (view.down if downstream else view.up).of_many(vertices)
-    rows = allowed(view, follow, flows).of(view, view.holding(rows, moment))
-    place = np.full(view.vertices, -1, np.int32)
-    place[vertices] = np.arange(len(vertices), dtype=np.int32)
-    tails, heads = (
-        place[view.rows[end][rows]] for end in (("source", "target") if downstream else ("target", "source"))
-    )
+    rows = allowed(view, met.follow, met.flows).of(view, view.holding(rows, met.moment))
+    near, far = ("source", "target") if downstream else ("target", "source")
+    tails, heads = (_places(view, vertices, view.rows[end][rows]) for end in (near, far))
     followed = heads >= 0
-    if depth is not None:
-        followed &= (view.rows["step"][rows] & Step.FLOW == 0) | (hops[tails] < depth)
-    return _made(
-        view, moment, int(place[start]), vertices, hops, rows[followed], tails[followed], heads[followed], downstream
-    )
+    if met.depth is not None:
+        followed &= (view.rows["step"][rows] & Step.FLOW == 0) | (hops[tails] < met.depth)
+    start = int(np.searchsorted(vertices, met.first))
+    return _made(view, met.moment, start, vertices, hops, rows[followed], tails[followed], heads[followed], downstream)
 
 
 def among(
@@ -145,26 +134,6 @@ def _made(
         view.vertex_asset[leaves],
     )
     return _resolved(whole, downstream)
-
-
-def _reach(
-    view: View,
-    start: int,
-    direction: Direction,
-    moment: Moment,
-    follow: Follow,
-    flows: FlowFilter | None,
-    depth: int | None,
-) -> tuple[Ints, Ints]:
-    """The vertices reached, ascending, and the hops to each."""
-    reach = reached(view, np.array([start]), direction, moment, follow, flows, depth)
-    if len(reach.vertices) * 64 < view.vertices:
-        order = np.argsort(reach.vertices)
-        return reach.vertices[order], reach.hops[order]
-    hops = np.full(view.vertices, -1, np.int32)
-    hops[reach.vertices] = reach.hops
-    vertices = np.nonzero(hops >= 0)[0].astype(np.int32)
-    return vertices, hops[vertices]
 
 
 def _resolved(graph: Subgraph, downstream: bool) -> Subgraph:

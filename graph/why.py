@@ -20,7 +20,7 @@ from graph.maxflow import UNCUTTABLE, Network
 from graph.networks import Tree, adjacency, distinct, distinct_arcs, dominator_tree, lost_without_pairs, spread
 from graph.subgraph import walked
 from graph.topology import Bools, Ints
-from graph.walk import Direction, FlowFilter, Lineage, first_vertex
+from graph.walk import Direction, Lineage
 
 
 class Passage(NamedTuple):
@@ -65,14 +65,13 @@ class Cut(NamedTuple):
 
 
 class Why:
-    """What can be asked of one answer. `flows` and `depth` as the walk was asked with; targets are rows of `lineage`."""
+    """What can be asked of one answer; targets are rows of `lineage`."""
 
-    def __init__(self, lineage: Lineage, flows: FlowFilter | None = None, depth: int | None = None) -> None:
+    def __init__(self, lineage: Lineage) -> None:
         view = lineage.view
         start = view.number(lineage.start)
-        first = first_vertex(view, start, lineage.direction)
         self.lineage = lineage
-        self.graph = graph = walked(view, first, lineage.direction, lineage.moment, lineage.follow, flows, depth)
+        self.graph = graph = walked(lineage.met)
         begins = np.concatenate([[True], graph.assets[1:] != graph.assets[:-1]])
         self.first = np.nonzero(begins)[0]
         """The first port reached of each asset; assets are known by their place here."""

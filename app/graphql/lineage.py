@@ -280,12 +280,12 @@ class LineageNode:
 
     @strawberry.field(description="What the answer passes through, and what would cut it off.")
     def why(self) -> WhyNode:
-        lineage, rows, question = self.answered.lineage, self.answered.rows, self.answered.question
+        lineage, rows = self.answered.lineage, self.answered.rows
 
         def chosen(targets: AssetFilterInput | None) -> Ints:
             return rows if targets is None else selected(lineage, asset_filter(targets))
 
-        return WhyNode(answered=Explained(lineage, rows, question.flows, question.depth), chosen=chosen)
+        return WhyNode(answered=Explained(lineage, rows), chosen=chosen)
 
 
 def _edges(answered: Answer, start: int, size: int) -> list[LineageEdge]:

@@ -123,14 +123,13 @@ class MinimalCut:
 class Explained:
     """An answer and, once somebody asks, why it is so."""
 
-    def __init__(self, lineage: Lineage, rows: Ints, flows: FlowFilter, depth: int | None) -> None:
+    def __init__(self, lineage: Lineage, rows: Ints) -> None:
         self.lineage, self.rows = lineage, rows
-        self._flows, self._depth = flows, depth
         self._why: asyncio.Task[Why] | None = None
 
     async def why(self, context: Context) -> Why:
         if self._why is None:
-            made: Awaitable[Why] = context.headwater.in_thread(Why, self.lineage, self._flows, self._depth)
+            made: Awaitable[Why] = context.headwater.in_thread(Why, self.lineage)
             self._why = asyncio.ensure_future(made)
         return await self._why
 

@@ -132,7 +132,7 @@ def asked(view: View, oracle: Oracle, question: Question, moment: Moment, wanted
         version = oracle.version_of(start)
         assert version is not None
         removing = Removing(oracle, version, question)
-        why = Why(lineage, question.flows, question.depth)
+        why = Why(lineage)
         yield Part(why, selected(lineage, wanted).tolist(), removing)
 
 
