@@ -10,6 +10,7 @@ From when the body has come the operation runs by itself, whoever listens.
 
 import asyncio
 import json
+import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -74,6 +75,8 @@ _STATEMENTS = 1_000
 """In one commit: single writers wait for it."""
 _BYTES = 4 << 20
 """Of attributes in one commit."""
+_BESIDE_EACH_OTHER = 2
+"""Commits: one is written while the next is planned and the index follows the last."""
 _BYTES_OF_ONE = 1 << 20
 """Of attributes in all lines about one subject."""
 _PROBLEMS_AT_ONCE = 1_000
@@ -128,11 +131,13 @@ class BulkOperation:
     resumed: bool = False
     """It began before: some of its commits may be done."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    complaining: threading.Lock = field(default_factory=threading.Lock)
 
     def complain(self, problems: Sequence[Problem], lines: int) -> None:
-        """`lines` of those read are refused. Called from the threads that read and commit, one at a time."""
-        self.refused += lines
-        self.problems += problems[: KEPT_PROBLEMS - len(self.problems)]
+        """`lines` of those read are refused, by a thread that reads them, cuts batches or commits."""
+        with self.complaining:
+            self.refused += lines
+            self.problems += problems[: KEPT_PROBLEMS - len(self.problems)]
 
     def count(self, receipt: Receipt, lines: int) -> None:
         self.committed += lines
@@ -210,11 +215,16 @@ class Batch(NamedTuple):
     place: Place
     """The same for the same lines, whenever and in whatever order they come."""
     digest: str
-    stage: int
+    step: tuple[int, ...]
+    """All batches of a step are about different subjects. Its first number is the stage."""
     stretches: Sequence[Stretch]
 
+    @property
+    def stage(self) -> int:
+        return self.step[0]
+
     def part(self, name: str, stretches: Sequence[Stretch]) -> "Batch":
-        return Batch(f"{self.place}.{name}", self.digest, self.stage, stretches)
+        return self._replace(place=f"{self.place}.{name}", stretches=stretches)
 
     def halves(self) -> "tuple[Batch, Batch]":
         middle = len(self.stretches) // 2
@@ -222,21 +232,21 @@ class Batch(NamedTuple):
 
 
 class _Cut:
-    """Gathers statements of one stage, by basis, and cuts them into batches."""
+    """Gathers statements of one step, by basis, and cuts them into batches."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._number = 0
-        self._stage: tuple[int, ...] = ()
+        self._step: tuple[int, ...] = ()
         self._gathered: dict[int, list[tuple[Stretch, bytes]]] = {}
         self._bytes = 0
 
-    def add(self, stage: tuple[int, ...], stretch: Stretch, digest: bytes) -> Sequence[Batch]:
-        """`digest` is of what is said, as the client said it. Statements of another stage close what was gathered."""
+    def add(self, step: tuple[int, ...], stretch: Stretch, digest: bytes) -> Sequence[Batch]:
+        """`digest` is of what is said, as the client said it. Statements of another step close what was gathered."""
         closed: Sequence[Batch] = ()
-        if stage != self._stage:
+        if step != self._step:
             closed = self.rest()
-            self._stage = stage
+            self._step = step
         gathered = self._gathered.setdefault(stretch.basis, [])
         gathered.append((stretch, digest))
         self._bytes += len(stretch.attributes)
@@ -253,7 +263,7 @@ class _Cut:
         gathered = self._gathered.pop(basis)
         self._number += 1
         digest = sha256(b"".join(digest for _, digest in gathered)).hexdigest()
-        return Batch(f"{self._prefix}{self._number}", digest, self._stage[0], [stretch for stretch, _ in gathered])
+        return Batch(f"{self._prefix}{self._number}", digest, self._step, [stretch for stretch, _ in gathered])
 
 
 def batches(operation: BulkOperation, spool: Spool) -> Iterator[Batch]:
@@ -318,7 +328,7 @@ class BulkIntake:
         self._operations: OrderedDict[str, BulkOperation] = OrderedDict()
         self._reading = 0
         self._to_run: asyncio.Queue[BulkOperation] = asyncio.Queue()
-        self._turn = asyncio.Lock()
+        self._turn = asyncio.Semaphore(_BESIDE_EACH_OTHER)
 
     def routes(self) -> list[BaseRoute]:
         return [Route(PATH, self._post, methods=["POST"])]
@@ -396,13 +406,11 @@ class BulkIntake:
         assert operation.spool is not None
         failure: GraphError | None = StoreUnavailable(STOPPING)
         try:
-            to_commit = batches(operation, operation.spool)
-            while (batch := await headwater.in_thread(_next_batch, to_commit)) is not None:
-                await self._commit(headwater, operation, batch)
+            await self._commit_all(headwater, operation, batches(operation, operation.spool))
             failure = None
-        except GraphError as error:
-            failure = error
-        except Exception:
+        except* GraphError as errors:
+            failure = _first_of(errors)
+        except* Exception:
             log.exception("a bulk operation failed in a way nobody foresaw", operation=operation.id)
             failure = StoreUnavailable("the operation failed for a reason that the service's log tells")
         finally:
@@ -418,6 +426,20 @@ class BulkIntake:
                 revision=operation.revision,
                 reason=failure and str(failure),
             )
+
+    async def _commit_all(self, headwater: Headwater, operation: BulkOperation, to_commit: Iterator[Batch]) -> None:
+        """Of the batches of one step the next is planned while one is written; a step begins when the last is done."""
+        free = asyncio.Semaphore(_BESIDE_EACH_OTHER)
+        step: tuple[int, ...] = ()
+        async with asyncio.TaskGroup() as committing:
+            while (batch := await headwater.in_thread(_next_batch, to_commit)) is not None:
+                if batch.step != step or batch.stage == Stage.WITHDRAWAL:  # which takes along what others may name
+                    await _all_of(free)
+                    step = batch.step
+                await free.acquire()
+                committing.create_task(self._commit(headwater, operation, batch)).add_done_callback(
+                    lambda _: free.release()
+                )
 
     async def _commit(self, headwater: Headwater, operation: BulkOperation, batch: Batch) -> None:
         if batch.stage == Stage.WITHDRAWAL:
@@ -451,6 +473,8 @@ class BulkIntake:
 
     async def _patiently(self, headwater: Headwater, operation: BulkOperation, batch: Batch) -> Receipt:
         id_, actor = operation.id + batch.place, operation.actor
+        said = operation.origin, batch.stretches[0].basis, batch.stage, batch.stretches
+        wanted = await headwater.in_thread(registration, *said)
         pauses = iter(_PAUSES)
         while True:
             try:
@@ -458,8 +482,7 @@ class BulkIntake:
                     known = Operation(id_, batch.digest, actor)
                     if (done := await headwater.in_thread(headwater.store.receipt_of, known)) is not None:
                         return done
-                async with self._turn:  # one commit at a time, so that single writers never wait for two
-                    wanted = registration(operation.origin, batch.stretches[0].basis, batch.stage, batch.stretches)
+                async with self._turn:
                     return await headwater.register(wanted, id_, actor, batch.digest)
             except (StoreUnavailable, PlanOutdated) as error:
                 pause = next(pauses, None)
@@ -570,6 +593,19 @@ async def _first(one: asyncio.Event, other: asyncio.Event, seconds: float | None
     finally:
         for each in waiting:
             each.cancel()
+
+
+async def _all_of(free: asyncio.Semaphore) -> None:
+    """Returns when all that was taken of it has been given back."""
+    for _ in range(_BESIDE_EACH_OTHER):
+        await free.acquire()
+    for _ in range(_BESIDE_EACH_OTHER):
+        free.release()
+
+
+def _first_of(errors: ExceptionGroup[GraphError]) -> GraphError:
+    (error, *_) = errors.exceptions
+    return _first_of(error) if isinstance(error, ExceptionGroup) else error
 
 
 def _next_batch(to_commit: Iterator[Batch]) -> Batch | None:

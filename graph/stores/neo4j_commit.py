@@ -195,7 +195,7 @@ def _record(run: Run, draft: Draft, now: Instant) -> None:
         run,
         _RECORD,
         closed=[[number, revision] for number, revision in draft.closed.items()],
-        opened=_assertions(draft.opened.values(), draft.numbers, now),
+        opened=opened_rows(draft.opened.values(), draft.numbers, now),
         revisions=[_revision_properties(revision) for revision in draft.told],
         operations=draft.operations,
         messages=draft.messages,
@@ -271,7 +271,7 @@ class _Alike(NamedTuple):
     settles_at: Instant | None
 
 
-def _assertions(
+def opened_rows(
     rows: Iterable[StoredAssertion], numbers: Mapping[AssetKey, int], now: Instant
 ) -> list[dict[str, object]]:
     groups: dict[_Alike, list[list[object]]] = {}
@@ -317,24 +317,26 @@ RETURN [h.number, h.assets, h.assertions, h.at,
   }}]
 """
 
-_RECORD = """
-CALL {
-  UNWIND $opened AS alike
-  UNWIND alike.rows AS row
-  CREATE (x:Assertion {number: row[0], subject: row[1], source: row[2], target: row[3], via: row[4], attributes: row[5],
-    origin: alike.origin, basis: alike.basis, valid_start: alike.valid_start, valid_end: alike.valid_end,
-    known_first: alike.known_first, known_last: alike.known_last, settles_at: alike.settles_at})
-}
-CALL { UNWIND $revisions AS revision CREATE (r:Revision) SET r = revision }
-CALL { UNWIND $operations AS operation CREATE (o:Operation) SET o = operation }
-CALL { UNWIND $messages AS message MERGE (m:Message {id: message.id}) ON CREATE SET m = message }
-CALL {
+OPEN = """
+UNWIND $opened AS alike
+UNWIND alike.rows AS row
+CREATE (x:Assertion {number: row[0], subject: row[1], source: row[2], target: row[3], via: row[4], attributes: row[5],
+  origin: alike.origin, basis: alike.basis, valid_start: alike.valid_start, valid_end: alike.valid_end,
+  known_first: alike.known_first, known_last: alike.known_last, settles_at: alike.settles_at})
+"""
+
+_RECORD = f"""
+CALL {{{OPEN}}}
+CALL {{ UNWIND $revisions AS revision CREATE (r:Revision) SET r = revision }}
+CALL {{ UNWIND $operations AS operation CREATE (o:Operation) SET o = operation }}
+CALL {{ UNWIND $messages AS message MERGE (m:Message {{id: message.id}}) ON CREATE SET m = message }}
+CALL {{
   UNWIND $closed AS close
-  MATCH (x:Assertion {number: close[0]})
+  MATCH (x:Assertion {{number: close[0]}})
   SET x.known_last = close[1] REMOVE x.settles_at
   RETURN count(*) AS closed
-}
-MATCH (h:Head {name: 'lineage'})
+}}
+MATCH (h:Head {{name: 'lineage'}})
 SET h += $head, h.shown_at = CASE WHEN h.shown_at > $now THEN h.shown_at ELSE $now END
 RETURN closed
 """
