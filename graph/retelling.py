@@ -3,8 +3,10 @@
 What a unit derives replaces what it derived before.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from graph.ports import Edge, Port, Step, Told, coarse, direct_edges, job_edges,
 from graph.stores.contract import Revision
 from graph.tables import EdgeRow, LabelRow, Tables
 from graph.time import FOREVER, Interval, pieces, union, without
-from graph.topology import ALIAS_CODE, ALWAYS, KIND_CODE, KINDS, Ints
+from graph.topology import ALIAS_CODE, ALWAYS, KIND_CODE, KINDS, Bools, Ints
 
 
 @dataclass
@@ -136,86 +138,88 @@ def _merged_labels(rows: Iterable[LabelRow]) -> list[LabelRow]:
 
 
 def _retell_flows(tables: Tables, revision: Revision) -> None:
-    new, others = _told_anew(tables, revision) if len(revision.opened) > _MANY else ([], revision)
-    if new:
+    new, others = _told_anew(tables, revision) if len(revision.opened) > _MANY else (None, revision)
+    if new is not None and new.stored:
         _add_coarse(tables, new, revision.number)
     _retell_units(tables, others)
 
 
-def _told_anew(tables: Tables, revision: Revision) -> tuple[list[Told], Revision]:
+class _New(NamedTuple):
+    """Flows, as columns: what they were told by, and the numbers of their ends."""
+
+    stored: list[StoredAssertion]
+    source: Ints
+    target: Ints
+
+    def among(self, chosen: Bools) -> "_New":
+        return _New([self.stored[place] for place in np.flatnonzero(chosen)], self.source[chosen], self.target[chosen])
+
+
+def _told_anew(tables: Tables, revision: Revision) -> tuple[_New | None, Revision]:
     """The flows told for the first time whose ports depend on no other flow's, and the revision without them."""
-    told: dict[Flow, Told | None] = {}
+    told: dict[Flow, StoredAssertion | None] = {}
     for stored in revision.opened:
         flow = stored.assertion.subject
         if isinstance(flow, Flow):
-            told[flow] = _told(tables, flow, stored) if flow not in told else None
+            told[flow] = stored if flow not in told else None
     for stored in revision.closed:
         if isinstance(stored.assertion.subject, Flow):
             told[stored.assertion.subject] = None
-    refined = {flow.via for flow in told if flow.via}
-    alone = [each for flow, each in told.items() if each and _stands_alone(tables, flow, each, refined)]
-    finer = [each for flow, each in told.items() if each and (pair := _narrowed(flow)) and pair not in told]
-    pairs = [(tables.container(each.source), tables.container(each.target)) for each in finer]
-    alone += [each for each, narrows in zip(finer, _told_already(tables, pairs), strict=True) if not narrows]
-    new = [each for each, is_told in zip(alone, _told_already(tables, alone), strict=True) if not is_told]
-    if not new:
-        return [], revision
-    done = {(each.source, each.target) for each in new}
-    rest = tuple(
-        stored
-        for stored in revision.opened
-        if not isinstance(flow := stored.assertion.subject, Flow)
-        or (each := told[flow]) is None
-        or flow.via is not None
-        or (each.source, each.target) not in done
-    )
-    return new, replace(revision, opened=rest)
+    once = [(flow, stored) for flow, stored in told.items() if stored is not None and flow.via is None]
+    if not once:
+        return None, revision
+    number = tables.number
+    source = np.array([number(flow.source) for flow, _ in once], np.int32)
+    target = np.array([number(flow.target) for flow, _ in once], np.int32)
+    all_told = _New([stored for _, stored in once], source, target)
+    new = all_told.among(_stand_alone(tables, source, target, told))
+    new = new.among(~tables.told_already(new.source, new.target))
+    done = {stored.number for stored in new.stored}
+    return new, replace(revision, opened=tuple([stored for stored in revision.opened if stored.number not in done]))
 
 
-def _stands_alone(tables: Tables, flow: Flow, told: Told, refined: Set[AssetKey]) -> bool:
-    """Whether its ports depend neither on a finer flow nor on what is served.
+def _stand_alone(tables: Tables, source: Ints, target: Ints, told: Collection[Flow]) -> Bools:
+    """For each flow, via no job, whether its ports depend neither on a finer flow nor on what is served.
 
-    `refined`: the jobs of which this revision tells something finer.
+    `told`: all flows that the revision tells of.
     """
-    source, target = flow.source.kind, flow.target.kind
-    if flow.via or (source is AssetKind.MODEL_VERSION and target is AssetKind.DEPLOYMENT):
-        return False
-    if AssetKind.JOB in (source, target):
-        job, key = (told.source, flow.source) if source is AssetKind.JOB else (told.target, flow.target)
-        return key not in refined and not tables.by_via.size([job])
-    if _is_direct(source, target):
-        return not tables.assets["first_part"][told.target]
-    return _narrowed(flow) is None
+    kind, container = tables.assets["kind"], tables.assets["container"]
+    source_kind, target_kind = kind[source], kind[target]
+    jobs = np.where(source_kind == _JOB, source, target)
+    at_job = (source_kind == _JOB) | (target_kind == _JOB)
+    refined = {tables.number(flow.via) for flow in told if flow.via}
+    refined |= {job for job in np.unique(jobs[at_job]).tolist() if tables.by_via.size([job])}
+    served = _SERVED[source_kind] & (target_kind == _DEPLOYMENT)
+    whole = _IS_DIRECT[source_kind, target_kind] & (tables.assets["first_part"][target] > 0)
+    alone: Bools = ~(served | whole | (at_job & np.isin(jobs, [*refined])))
+    within, into = container[source], container[target]
+    (finer,) = np.nonzero((within > 0) & (into > 0) & _IS_DIRECT[kind[within], kind[into]])
+    if len(finer):
+        within, into = within[finer], into[finer]
+        pairs = {(tables.number(flow.source), tables.number(flow.target)) for flow in told if _is_whole(flow)}
+        here = [pair in pairs for pair in zip(within.tolist(), into.tolist(), strict=True)]
+        alone[finer] = ~(np.array(here, np.bool_) | tables.told_already(within, into))
+    return alone
 
 
-def _narrowed(flow: Flow) -> Flow | None:
-    """The flow straight from container to container that this one, of parts, may narrow."""
-    within, into = flow.source.container, flow.target.container
-    return Flow(within, into) if within and into and not flow.via and _is_direct(within.kind, into.kind) else None
+def _is_whole(flow: Flow) -> bool:
+    """Whether flows between parts narrow it."""
+    return flow.via is None and _is_direct(flow.source.kind, flow.target.kind)
 
 
-def _told_already(tables: Tables, pairs: Sequence[Told] | Sequence[tuple[int, int]]) -> list[bool]:
-    """For each pair of assets, which the first two are, whether a flow straight between them is told."""
-    if not pairs:
-        return []
-    sources, targets = (np.array([pair[end] for pair in pairs], np.int32) for end in (0, 1))
-    found: list[bool] = tables.told_already(sources, targets).tolist()
-    return found
-
-
-def _add_coarse(tables: Tables, told: Sequence[Told], revision: int) -> None:
-    source, target, via, origin, strength = np.array([each[:5] for each in told], np.int32).T
+def _add_coarse(tables: Tables, new: _New, revision: int) -> None:
     kind = tables.assets["kind"]
-    times = np.array([(*each.valid, revision, FOREVER) for each in told])
+    said = [stored.assertion for stored in new.stored]
+    origins = {origin: tables.origins.number(origin) for origin in dict.fromkeys([each.origin for each in said])}
     tables.rows.open_many(
         {
-            "source": tables.assets["any"][source],
-            "target": tables.assets["whole"][target],
-            "via": via,
-            "origin": origin,
-            "strength": strength,
-            "step": STEP_OF[kind[source], kind[target]],
-            "times": times,
+            "source": tables.assets["any"][new.source],
+            "target": tables.assets["whole"][new.target],
+            "via": np.zeros(len(said), np.int32),
+            "origin": np.array([origins[each.origin] for each in said], np.int32),
+            "strength": np.array([_STRENGTH[each.basis] for each in said], np.int8),
+            "step": STEP_OF[kind[new.source], kind[new.target]],
+            "times": np.array([(*each.valid, revision, FOREVER) for each in said], np.int64),
         }
     )
 
@@ -396,6 +400,14 @@ def _replace(tables: Tables, rows: Mapping[int, EdgeRow], wanted: Iterable[EdgeR
         tables.add_row(row, revision)
 
 
+def _by_kinds(holds: Callable[[AssetKind, AssetKind], bool]) -> Bools:
+    """By the codes of the kinds that a flow joins; nothing holds of an alias."""
+    table = np.zeros((len(KINDS) + 2, len(KINDS) + 2), np.bool_)
+    for source, target in product(KINDS, repeat=2):
+        table[KIND_CODE[source], KIND_CODE[target]] = holds(source, target)
+    return table
+
+
 def _steps_by_kind() -> Ints:
     """Step of a flow by the codes of the kinds it joins; an alias flows where a version does."""
     steps = np.zeros((len(KINDS) + 1, len(KINDS) + 1), np.int64)
@@ -407,3 +419,9 @@ def _steps_by_kind() -> Ints:
 
 
 STEP_OF = _steps_by_kind()
+
+_JOB, _DEPLOYMENT = KIND_CODE[AssetKind.JOB], KIND_CODE[AssetKind.DEPLOYMENT]
+_IS_DIRECT = _by_kinds(_is_direct)
+_SERVED = np.zeros(len(_IS_DIRECT), np.bool_)
+_SERVED[[KIND_CODE[AssetKind.MODEL_VERSION], ALIAS_CODE]] = True
+_STRENGTH = {basis: place for place, basis in enumerate(REFINES_FIRST)}
