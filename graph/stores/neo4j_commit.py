@@ -207,14 +207,15 @@ def _record(run: Run, draft: Draft, now: Instant) -> None:
 
 
 def _keys_in(subject: Subject, spans: Iterable[Assertion]) -> list[AssetKey]:
-    """Every key that a subject brings along, containers and the versions an alias names included; no key twice."""
-    keys: dict[AssetKey, None] = {}
-    for key in [subject] if isinstance(subject, AssetKey) else [end for end in subject if end]:
-        keys |= dict.fromkeys((key.container, key) if key.container else (key,))
-    if isinstance(subject, AssetKey) and subject.is_alias:
+    """Every key that a subject brings along, containers and the versions an alias names included; some may stand twice."""
+    if not isinstance(subject, AssetKey):
+        ends = [end for end in subject if end]
+        return [key for end in ends for key in (end.container, end) if key]
+    keys = [key for key in (subject.container, subject) if key]
+    if subject.is_alias:
         versions = (version_key(subject, span.attributes.get("version")) for span in spans)
-        keys |= {version: None for version in versions if version}
-    return [*keys]
+        keys += [version for version in versions if version]
+    return keys
 
 
 def settle(run: Run, now: Instant) -> tuple[int, int]:
