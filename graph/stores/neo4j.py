@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from graph.changes import Changes, Receipt
+from graph.errors import GraphError
 from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery
 from graph.model import Assertion, Flow, Operation, StoredAssertion, Subject
@@ -83,10 +84,13 @@ class Neo4jStore:
 
     def commit(self, changes: Changes | Plan, operation: Operation, now: Instant) -> Receipt:
         if not isinstance(changes, Changes):
-            done = self.receipt_of(operation)
-            if done is not None:
+            try:
+                changes = changes.changes(self)
+            except GraphError:
+                done = self.receipt_of(operation)  # what was done once is not judged again
+                if done is None:
+                    raise
                 return done
-            changes = changes.changes(self)
         return self._commits.submit((changes, operation, now))
 
     def _commit_group(self, group: Sequence[Commit]) -> list[Receipt | Exception]:
@@ -195,12 +199,12 @@ class Neo4jStore:
         return [found] * len(group)
 
     def changes_since(self, revision: int, limit: int = 1000) -> list[Revision]:
+        if recent := self._recent.after(revision, limit):  # the server need not be asked
+            return recent
+
         def read(run: Run) -> list[Revision]:
             head = self._head(run)
-            if revision >= head:
-                return []
-            recent = self._recent.after(revision, head, limit)
-            return revisions_after(run, revision, head, limit) if recent is None else recent
+            return revisions_after(run, revision, head, limit) if revision < head else []
 
         found = self._db.read(read)
         for each in found:
