@@ -174,8 +174,8 @@ def _told_anew(tables: Tables, revision: Revision) -> tuple[_New | None, Revisio
     all_told = _New([stored for _, stored in once], source, target)
     new = all_told.among(_stand_alone(tables, source, target, told))
     new = new.among(~tables.told_already(new.source, new.target))
-    done = {stored.number for stored in new.stored}
-    return new, replace(revision, opened=tuple([stored for stored in revision.opened if stored.number not in done]))
+    done = {*map(id, new.stored)}  # which while an index is loaded have no numbers of their own
+    return new, replace(revision, opened=tuple([stored for stored in revision.opened if id(stored) not in done]))
 
 
 def _stand_alone(tables: Tables, source: Ints, target: Ints, told: Collection[Flow]) -> Bools:

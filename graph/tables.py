@@ -84,11 +84,17 @@ class Columns:
     def append(self, *row: int | tuple[int, ...]) -> int:
         """Appends one row, its values in the order of the columns; its number."""
         number = self.count
-        self._make_room(number + 1)
-        for column, value in zip(self.arrays.values(), row, strict=True):
-            column[number] = value
+        try:
+            self._set(number, row)
+        except IndexError:  # rarely: asking each time would cost as much as the rest
+            self._make_room(number + 1)
+            self._set(number, row)
         self.count = number + 1
         return number
+
+    def _set(self, number: int, row: tuple[int | tuple[int, ...], ...]) -> None:
+        for column, value in zip(self.arrays.values(), row, strict=True):
+            column[number] = value
 
     def _make_room(self, needed: int) -> None:
         if needed > self.room:

@@ -60,8 +60,6 @@ MOST_AT_ONCE = 4
 KEPT = 32
 """Operations that have ended and can still be asked about."""
 
-_BESIDE_EACH_OTHER = 2
-"""Commits: one is written while the next is planned and the index follows the last."""
 _PROBLEMS_AT_ONCE = 1_000
 _READ_AT_ONCE = 1 << 19
 _TOLD_EVERY_SECONDS = 0.5
@@ -80,7 +78,8 @@ class BulkIntake:
         self._operations: OrderedDict[str, BulkOperation] = OrderedDict()
         self._reading = 0
         self._to_run: asyncio.Queue[BulkOperation] = asyncio.Queue()
-        self._turn = asyncio.Semaphore(_BESIDE_EACH_OTHER)
+        self._turn = asyncio.Semaphore()
+        """One of those commits that the store has under way at once."""
 
     def routes(self) -> list[BaseRoute]:
         return [Route(PATH, self._post, methods=["POST"])]
@@ -91,6 +90,7 @@ class BulkIntake:
 
     async def run(self, headwater: Headwater) -> None:
         """Commits what has been read, operation beside operation, batch by batch in turn."""
+        self._turn = asyncio.Semaphore(headwater.store.commits_at_once)
         async with asyncio.TaskGroup() as running:
             while True:
                 running.create_task(self._run(headwater, await self._to_run.get()))
@@ -180,13 +180,14 @@ class BulkIntake:
             )
 
     async def _commit_all(self, headwater: Headwater, operation: BulkOperation, to_commit: Iterator[Batch]) -> None:
-        """Of the batches of one step the next is planned while one is written; a step begins when the last is done."""
-        free = asyncio.Semaphore(_BESIDE_EACH_OTHER)
+        """As many at once as the store likes, all of one step: the next step begins when that is done."""
+        at_once = headwater.store.commits_at_once
+        free = asyncio.Semaphore(at_once)
         step: tuple[int, ...] = ()
         async with asyncio.TaskGroup() as committing:
             while (batch := await headwater.in_thread(_next_batch, to_commit)) is not None:
                 if batch.step != step or batch.stage == Stage.WITHDRAWAL:  # which takes along what others may name
-                    await _all_of(free)
+                    await _all_of(free, at_once)
                     step = batch.step
                 await free.acquire()
                 committing.create_task(self._commit(headwater, operation, batch)).add_done_callback(
@@ -331,11 +332,11 @@ async def _first(one: asyncio.Event, other: asyncio.Event, seconds: float | None
             each.cancel()
 
 
-async def _all_of(free: asyncio.Semaphore) -> None:
-    """Returns when all that was taken of it has been given back."""
-    for _ in range(_BESIDE_EACH_OTHER):
+async def _all_of(free: asyncio.Semaphore, count: int) -> None:
+    """Returns when all `count` of it have been given back."""
+    for _ in range(count):
         await free.acquire()
-    for _ in range(_BESIDE_EACH_OTHER):
+    for _ in range(count):
         free.release()
 
 

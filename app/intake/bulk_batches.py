@@ -21,7 +21,7 @@ from graph.importers.bulk import (
 from graph.stores.spool import Problem, Repeated, Spool
 
 _STATEMENTS = 2_000
-"""In one commit: single writers wait for two of them at most."""
+"""In one commit: single writers wait for it."""
 _BYTES = 4 << 20
 """Of attributes in one commit."""
 _BYTES_OF_ONE = 1 << 20

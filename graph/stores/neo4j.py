@@ -63,6 +63,8 @@ class Neo4jStore:
     and `export`, `settle` and `check` take as long as they need, step by step.
     """
 
+    commits_at_once = 2
+
     def __init__(self, url: str, *, request_deadline: float = 5.0) -> None:
         self._seconds = request_deadline
         self._db = Neo4jConnection(Neo4jAddress.parse(url), request_deadline)

@@ -536,6 +536,7 @@ async def test_two_commits_run_beside_each_other_but_flows_wait_for_all_assets(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk_batches, "_STATEMENTS", 1)
+    monkeypatch.setattr(store, "commits_at_once", 2)
     running: list[str] = []
     together: list[set[str]] = []
     commit = store.commit
