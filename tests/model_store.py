@@ -21,6 +21,8 @@ from graph.usage import KEPT_DAYS, Day, Usage, day_of
 
 
 class ModelStore:
+    commits_at_once = 1
+
     def __init__(self) -> None:
         self.rows: list[StoredAssertion] = []
         self.revisions: list[Revision] = []

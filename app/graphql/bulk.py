@@ -12,8 +12,9 @@ from app.graphql.context import Info
 from app.graphql.paging import page_size
 from app.graphql.problems import InvalidInputProblem, OperationReusedProblem, RefusedProblem, problem
 from app.identity import Role
-from app.intake.bulk import BulkOperation as Running
-from app.intake.bulk import Busy, State, lines_in, told_until_ended
+from app.intake.bulk import Busy, lines_in, told_until_ended
+from app.intake.bulk_operation import BulkOperation as Running
+from app.intake.bulk_operation import State
 from graph.errors import GraphError, InvalidInput, StoreUnavailable
 from graph.model import Basis
 from graph.stores.spool import Problem

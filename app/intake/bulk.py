@@ -1,7 +1,7 @@
 """Bulk intake, `POST /api/v1/bulk`: a file of lines, as many as there are (`graph.importers.bulk` says what they may say).
 
 The lines are read into a file on disk first, and wrong ones told apart. Then they are committed in the order of their
-subjects, a thousand statements at a time, so that nothing depends on the order of lines and memory is bounded. Each commit
+subjects, two thousand statements at a time, so that nothing depends on the order of lines and memory is bounded. Each commit
 has an operation id made of the given one and its place, and the SHA-256 of what it says: the same lines sent again under
 the same id, in whatever order, find what is done already, after a crash as well.
 
@@ -12,11 +12,7 @@ import asyncio
 import json
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from hashlib import sha256
-from typing import NamedTuple, TypeAlias
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import orjson
 import structlog
@@ -27,6 +23,8 @@ from starlette.routing import BaseRoute, Route
 from app.envelopes import checked_operation_id, clients_origin
 from app.http.answers import refusal, refused
 from app.identity import Role
+from app.intake.bulk_batches import Batch, Reader, batches
+from app.intake.bulk_operation import BulkOperation, State, progress
 from app.service import Headwater
 from graph.changes import Receipt, Registration
 from graph.errors import (
@@ -40,22 +38,16 @@ from graph.errors import (
     quoted,
 )
 from graph.importers.bulk import (
-    MAX_LINE_BYTES,
-    MOST_LINES_OF_ONE,
-    Line,
-    LineRefused,
     Stage,
     Stretch,
     field_of,
-    folded,
-    read_line,
     registration,
     subject_of,
 )
 from graph.model import Basis, Operation
 from graph.stores.contract import Store
-from graph.stores.spool import Problem, Repeated, Spool
-from graph.time import Instant, moment
+from graph.stores.spool import Problem, Spool
+from graph.time import Instant
 
 PATH = "/api/v1/bulk"
 """Where requests may bring more than elsewhere."""
@@ -67,15 +59,7 @@ MOST_AT_ONCE = 4
 """Operations that are read or run: each has a file on disk, and may keep one of the threads that read."""
 KEPT = 32
 """Operations that have ended and can still be asked about."""
-KEPT_PROBLEMS = 1_000
-"""Of each operation, for whoever asks about it or wants one answer."""
 
-_STATEMENTS = 1_000
-"""In one commit: single writers wait for it."""
-_BYTES = 4 << 20
-"""Of attributes in one commit."""
-_BYTES_OF_ONE = 1 << 20
-"""Of attributes in all lines about one subject."""
 _PROBLEMS_AT_ONCE = 1_000
 _READ_AT_ONCE = 1 << 19
 _TOLD_EVERY_SECONDS = 0.5
@@ -84,232 +68,8 @@ _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 STOPPING = "the service stops; send the same lines again under the same operation id to go on"
 
-Place: TypeAlias = str
 
 log = structlog.get_logger(__name__)
-
-
-class State(StrEnum):
-    READING = "READING"
-    COMMITTING = "COMMITTING"
-    DONE = "DONE"
-    FAILED = "FAILED"
-    """It was cut short: sent again under its id it goes on."""
-
-
-@dataclass(eq=False, slots=True)
-class BulkOperation:
-    """One operation, as far as it has come."""
-
-    id: str
-    origin: str
-    basis: Basis
-    actor: str
-    at: Instant
-    """When it was asked for: what its lines say holds from then, where they give no time."""
-    spool: Spool | None = None
-    """While it is read and runs."""
-    state: State = State.READING
-    lines: int = 0
-    """Read so far, blank ones left out."""
-    refused: int = 0
-    committed: int = 0
-    """Lines whose statements are durable. In the end, these and those refused are all lines."""
-    added: int = 0
-    updated: int = 0
-    withdrawn: int = 0
-    revision: int = 0
-    """Of its newest commit: pass it as atLeastRevision to read what it wrote."""
-    failure: GraphError | None = None
-    problems: list[Problem] = field(default_factory=list)
-    """The first of them."""
-    digest: str = ""
-    """Of all it says; empty while it is read."""
-    resumed: bool = False
-    """It began before: some of its commits may be done."""
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def complain(self, problems: Sequence[Problem], lines: int) -> None:
-        """`lines` of those read are refused. Called from the threads that read and commit, one at a time."""
-        self.refused += lines
-        self.problems += problems[: KEPT_PROBLEMS - len(self.problems)]
-
-    def count(self, receipt: Receipt, lines: int) -> None:
-        self.committed += lines
-        self.added += receipt.added
-        self.updated += receipt.updated
-        self.withdrawn += receipt.withdrawn
-        self.revision = max(self.revision, receipt.revision)
-
-    def end(self, failure: GraphError | None) -> None:
-        self.spool = None
-        self.failure = failure
-        self.state = State.FAILED if failure else State.DONE
-        self.ended.set()
-
-
-class Reader:
-    """Cuts what arrives into lines, reads them, and writes them to the operation's spool. Its methods run in threads."""
-
-    def __init__(self, operation: BulkOperation, spool: Spool) -> None:
-        self._operation = operation
-        self._spool = spool
-        self._number = 0
-        self._rest = b""
-        self._sum = 0
-
-    def take(self, block: bytes) -> None:
-        lines = (self._rest + block).split(b"\n")
-        self._rest = lines.pop()[: MAX_LINE_BYTES + 1]
-        self._take(lines)
-
-    def end(self) -> None:
-        """No more will come. Leaves the operation its digest, which the order of lines and wrong ones do not change."""
-        self._take([self._rest])
-        operation = self._operation
-        content = [operation.origin, operation.basis, operation.lines - operation.refused, f"{self._sum:x}"]
-        operation.digest = sha256(orjson.dumps(["bulk", *content])).hexdigest()
-
-    def _take(self, lines: Iterable[bytes]) -> None:
-        good: list[tuple[int, Line]] = []
-        wrong: list[Problem] = []
-        basis, now = self._operation.basis, self._operation.at
-        for text in lines:
-            self._number += 1
-            if not text or text.isspace():
-                continue
-            try:
-                line = read_line(_bounded(text.removeprefix(_BOM) if self._number == 1 else text), basis, now)
-            except LineRefused as error:
-                wrong.append(Problem(self._number, error.field, error.value, str(error), error.code))
-            else:
-                good.append((self._number, line))
-                self._sum += int.from_bytes(line.digest)
-        self._sum %= 1 << 256
-        self._spool.add(good, wrong)
-        self._operation.lines += len(good) + len(wrong)
-        self._operation.complain(wrong, len(wrong))
-
-
-_BOM = b"\xef\xbb\xbf"
-
-
-def _bounded(text: bytes) -> bytes:
-    if len(text) > MAX_LINE_BYTES:
-        raise LineRefused(
-            f"the line is longer than {MAX_LINE_BYTES:,} bytes, the most taken",
-            None,
-            text[:200].decode(errors="replace"),
-        )
-    return text
-
-
-class Batch(NamedTuple):
-    """What one commit says: each stretch of another subject, all of one stage and basis."""
-
-    place: Place
-    """The same for the same lines, whenever and in whatever order they come."""
-    digest: str
-    stage: int
-    stretches: Sequence[Stretch]
-
-    def part(self, name: str, stretches: Sequence[Stretch]) -> "Batch":
-        return Batch(f"{self.place}.{name}", self.digest, self.stage, stretches)
-
-    def halves(self) -> "tuple[Batch, Batch]":
-        middle = len(self.stretches) // 2
-        return self.part("0", self.stretches[:middle]), self.part("1", self.stretches[middle:])
-
-
-class _Cut:
-    """Gathers statements of one stage, by basis, and cuts them into batches."""
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._number = 0
-        self._stage: tuple[int, ...] = ()
-        self._gathered: dict[int, list[tuple[Stretch, bytes]]] = {}
-        self._bytes = 0
-
-    def add(self, stage: tuple[int, ...], stretch: Stretch, digest: bytes) -> Sequence[Batch]:
-        """`digest` is of what is said, as the client said it. Statements of another stage close what was gathered."""
-        closed: Sequence[Batch] = ()
-        if stage != self._stage:
-            closed = self.rest()
-            self._stage = stage
-        gathered = self._gathered.setdefault(stretch.basis, [])
-        gathered.append((stretch, digest))
-        self._bytes += len(stretch.attributes)
-        if len(gathered) >= _STATEMENTS or self._bytes >= _BYTES:
-            return [*closed, *self.rest()]
-        return closed
-
-    def rest(self) -> Sequence[Batch]:
-        batches = [self._batch(basis) for basis in sorted(self._gathered)]
-        self._bytes = 0
-        return batches
-
-    def _batch(self, basis: int) -> Batch:
-        gathered = self._gathered.pop(basis)
-        self._number += 1
-        digest = sha256(b"".join(digest for _, digest in gathered)).hexdigest()
-        return Batch(f"{self._prefix}{self._number}", digest, self._stage[0], [stretch for stretch, _ in gathered])
-
-
-def batches(operation: BulkOperation, spool: Spool) -> Iterator[Batch]:
-    """All that the operation's lines say, in the order to commit it. Refuses lines that others contradict."""
-    now = operation.at
-    wrong = [
-        Problem(
-            line, "withdraw", subject, f"{subject} is withdrawn here and stated in line {stated}: say one", "Conflict"
-        )
-        for line, subject, stated in spool.contradictions()
-    ]
-    spool.complain(wrong)
-    operation.complain(wrong, len(wrong))
-    cut = _Cut("#")
-    for lines in _by_subject(operation, spool):
-        if len(lines) == 1 or lines[0][2] == Stage.WITHDRAWAL:
-            number, count, stage, subject, since, until, _, basis, attributes, digest = lines[0]
-            count = sum(each[1] for each in lines) if len(lines) > 1 else count
-            stretch = Stretch(subject, since, until, basis, attributes, number, count)
-            yield from cut.add((stage,), stretch, digest)
-        else:
-            different = [(each[0], Line(*each[2:])) for each in lines]
-            stretches = folded(different, sum(each[1] for each in lines))
-            spool.put_off(lines[0][2], stretches, all(line.dated for _, line in different))
-    yield from cut.rest()
-    # What depends on the instant of this attempt is not what an earlier one committed, and is said anew by each.
-    cuts = {True: _Cut("#history-"), False: _Cut(f"#{now}-")}
-    for dated, stage, place, stretch in spool.put_off_stretches():
-        if not dated:
-            yield from cuts[True].rest()
-        yield from cuts[dated].add((stage, place), stretch, sha256(repr(stretch[:5]).encode()).digest())
-    yield from cuts[True].rest()
-    yield from cuts[False].rest()
-
-
-def _by_subject(operation: BulkOperation, spool: Spool) -> Iterator[list[Repeated]]:
-    """The different lines of each subject, in their order. Those beyond a limit are refused."""
-    lines: list[Repeated] = []
-    size = 0
-    for row in spool.in_order():
-        number, count, stage, subject, *_, attributes, _ = row
-        if not lines or subject != lines[0][3] or stage != lines[0][2]:
-            if lines:
-                yield lines
-            lines, size = [row], 0
-        elif len(lines) < MOST_LINES_OF_ONE and size + len(attributes) <= _BYTES_OF_ONE:
-            lines.append(row)
-        else:
-            most = f"more than {MOST_LINES_OF_ONE:,} lines, or than {_BYTES_OF_ONE:,} bytes of attributes,"
-            message = f"{most} are about {subject}; send its history in several operations"
-            wrong = [Problem(number, field_of(stage), subject, message, "InvalidInput")]
-            spool.complain(wrong)
-            operation.complain(wrong, count)
-        size += len(attributes)
-    if lines:
-        yield lines
 
 
 class BulkIntake:
@@ -318,7 +78,8 @@ class BulkIntake:
         self._operations: OrderedDict[str, BulkOperation] = OrderedDict()
         self._reading = 0
         self._to_run: asyncio.Queue[BulkOperation] = asyncio.Queue()
-        self._turn = asyncio.Lock()
+        self._turn = asyncio.Semaphore()
+        """One of those commits that the store has under way at once."""
 
     def routes(self) -> list[BaseRoute]:
         return [Route(PATH, self._post, methods=["POST"])]
@@ -329,6 +90,7 @@ class BulkIntake:
 
     async def run(self, headwater: Headwater) -> None:
         """Commits what has been read, operation beside operation, batch by batch in turn."""
+        self._turn = asyncio.Semaphore(headwater.store.commits_at_once)
         async with asyncio.TaskGroup() as running:
             while True:
                 running.create_task(self._run(headwater, await self._to_run.get()))
@@ -396,13 +158,11 @@ class BulkIntake:
         assert operation.spool is not None
         failure: GraphError | None = StoreUnavailable(STOPPING)
         try:
-            to_commit = batches(operation, operation.spool)
-            while (batch := await headwater.in_thread(_next_batch, to_commit)) is not None:
-                await self._commit(headwater, operation, batch)
+            await self._commit_all(headwater, operation, batches(operation, operation.spool))
             failure = None
-        except GraphError as error:
-            failure = error
-        except Exception:
+        except* GraphError as errors:
+            failure = _first_of(errors)
+        except* Exception:
             log.exception("a bulk operation failed in a way nobody foresaw", operation=operation.id)
             failure = StoreUnavailable("the operation failed for a reason that the service's log tells")
         finally:
@@ -418,6 +178,21 @@ class BulkIntake:
                 revision=operation.revision,
                 reason=failure and str(failure),
             )
+
+    async def _commit_all(self, headwater: Headwater, operation: BulkOperation, to_commit: Iterator[Batch]) -> None:
+        """As many at once as the store likes, all of one step: the next step begins when that is done."""
+        at_once = headwater.store.commits_at_once
+        free = asyncio.Semaphore(at_once)
+        step: tuple[int, ...] = ()
+        async with asyncio.TaskGroup() as committing:
+            while (batch := await headwater.in_thread(_next_batch, to_commit)) is not None:
+                if batch.step != step or batch.stage == Stage.WITHDRAWAL:  # which takes along what others may name
+                    await _all_of(free, at_once)
+                    step = batch.step
+                await free.acquire()
+                committing.create_task(self._commit(headwater, operation, batch)).add_done_callback(
+                    lambda _: free.release()
+                )
 
     async def _commit(self, headwater: Headwater, operation: BulkOperation, batch: Batch) -> None:
         if batch.stage == Stage.WITHDRAWAL:
@@ -451,6 +226,8 @@ class BulkIntake:
 
     async def _patiently(self, headwater: Headwater, operation: BulkOperation, batch: Batch) -> Receipt:
         id_, actor = operation.id + batch.place, operation.actor
+        said = operation.origin, batch.stretches[0].basis, batch.stage, batch.stretches
+        wanted = await headwater.in_thread(registration, *said)
         pauses = iter(_PAUSES)
         while True:
             try:
@@ -458,8 +235,7 @@ class BulkIntake:
                     known = Operation(id_, batch.digest, actor)
                     if (done := await headwater.in_thread(headwater.store.receipt_of, known)) is not None:
                         return done
-                async with self._turn:  # one commit at a time, so that single writers never wait for two
-                    wanted = registration(operation.origin, batch.stretches[0].basis, batch.stage, batch.stretches)
+                async with self._turn:
                     return await headwater.register(wanted, id_, actor, batch.digest)
             except (StoreUnavailable, PlanOutdated) as error:
                 pause = next(pauses, None)
@@ -501,22 +277,6 @@ async def lines_in(documents: Sequence[object]) -> AsyncIterator[bytes]:
     """Parsed lines, as a body would bring them."""
     for document in documents:
         yield json.dumps(document).encode() + b"\n"  # numbers of any length: which are too long, the line is told
-
-
-def progress(operation: BulkOperation) -> dict[str, object]:
-    return {
-        "operation": operation.id,
-        "origin": operation.origin,
-        "state": operation.state,
-        "at": moment(operation.at),
-        "lines": operation.lines,
-        "refused": operation.refused,
-        "committed": operation.committed,
-        "added": operation.added,
-        "updated": operation.updated,
-        "withdrawn": operation.withdrawn,
-        "revision": operation.revision,
-    }
 
 
 async def told_until_ended(operation: BulkOperation, stopping: asyncio.Event) -> AsyncIterator[None]:
@@ -570,6 +330,19 @@ async def _first(one: asyncio.Event, other: asyncio.Event, seconds: float | None
     finally:
         for each in waiting:
             each.cancel()
+
+
+async def _all_of(free: asyncio.Semaphore, count: int) -> None:
+    """Returns when all `count` of it have been given back."""
+    for _ in range(count):
+        await free.acquire()
+    for _ in range(count):
+        free.release()
+
+
+def _first_of(errors: ExceptionGroup[GraphError]) -> GraphError:
+    (error, *_) = errors.exceptions
+    return _first_of(error) if isinstance(error, ExceptionGroup) else error
 
 
 def _next_batch(to_commit: Iterator[Batch]) -> Batch | None:

@@ -126,6 +126,10 @@ class Export(Protocol):
 
 
 class Store(GraphReader, Protocol):
+    commits_at_once: int
+    """Large ones, that are worth having under way: two where a server writes one while this process plans the next, one
+    where this process does both, and they would take the interpreter from each other."""
+
     def commit(self, changes: Changes | Plan, operation: Operation, now: Instant) -> Receipt:
         """All of `changes` or nothing, as the next revision; durable once this returns.
 

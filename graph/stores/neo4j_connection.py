@@ -29,6 +29,9 @@ _Attempt: TypeAlias = Callable[[Driver, float], T]
 
 SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 
+BACKGROUND_SECONDS = 120.0
+"""What one step may take of work that nobody waits for."""
+
 _CONNECTIONS = 32
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _CLEAN_UP_SECONDS = 0.25  # the server ends its transaction this much before the caller stops waiting

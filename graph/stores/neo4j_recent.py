@@ -1,4 +1,4 @@
-"""The last revisions, kept in memory, so that following costs no more than a look at the head."""
+"""The last revisions, kept in memory, so that following the writes of this process asks the server nothing."""
 
 import threading
 from collections import deque
@@ -40,14 +40,13 @@ class RecentRevisions:
                 for row in oldest.closed:
                     self._closed.pop(row.number, None)
 
-    def after(self, number: int, head: int, limit: int) -> list[Revision] | None:
-        """The revisions after `number` up to `head`, at most `limit`; None unless they all are here."""
+    def after(self, number: int, limit: int) -> list[Revision]:
+        """Those after `number`, at most `limit`; none unless the first of them is here."""
         with self._lock:
-            if not self._revisions or self._revisions[0].number > number + 1 or self._revisions[-1].number < head:
-                return None
+            if not self._revisions or self._revisions[0].number > number + 1:
+                return []
             begin = number + 1 - self._revisions[0].number
-            wanted = islice(self._revisions, begin, min(begin + limit, begin + head - number))
-            return [self._as_known_now(revision) for revision in wanted]
+            return [self._as_known_now(each) for each in islice(self._revisions, begin, begin + limit)]
 
     def _as_known_now(self, revision: Revision) -> Revision:
         if not any(row.number in self._closed for row in revision.opened):

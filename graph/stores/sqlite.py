@@ -54,6 +54,8 @@ class SqliteStore:
     be opened. Several processes may open one file; each sees the others' commits.
     """
 
+    commits_at_once = 1
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._idle: list[sqlite3.Connection] = []

@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -21,8 +22,9 @@ from app.compose import furnish
 from app.compose import now as clock_now
 from app.hosting import Hosted
 from app.identity import FileTokens, Kind, OpenTokens, Role, Tokens, create_token
-from app.intake import bulk
-from app.intake.bulk import BulkIntake, BulkOperation, State, lines_in
+from app.intake import bulk, bulk_batches
+from app.intake.bulk import BulkIntake, lines_in
+from app.intake.bulk_operation import BulkOperation, State
 from app.main import create_app
 from app.metrics import Metrics
 from app.service import Headwater
@@ -32,7 +34,7 @@ from graph.errors import InvalidKey, OperationReused, StoreUnavailable
 from graph.importers.bulk import MAX_LINE_BYTES, LineRefused, key_of, read_line
 from graph.index import LineageIndex
 from graph.keys import AssetKey
-from graph.model import Basis, Operation
+from graph.model import Basis, Flow, Operation
 from graph.stores.sqlite import SqliteStore
 from graph.time import Instant, parse_instant
 from tests.saying import asset, flow, holding, key, say
@@ -83,7 +85,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 @pytest.fixture(params=[1, 3])
 def small_commits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "_STATEMENTS", request.param)
+    monkeypatch.setattr(bulk_batches, "_STATEMENTS", request.param)
 
 
 KEYS = ["dataset:w/a", "dataset:w/b", "dataset:w/c", "column:w/a#x", "column:w/b#y", "job:w/j", "consumer:w/k"]
@@ -146,7 +148,7 @@ async def test_the_graph_does_not_depend_on_the_order_of_lines_nor_on_where_comm
     results = []
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for name, said, statements in (("one", lines, 1000), ("other", other, cuts)):
-            patch.setattr(bulk, "_STATEMENTS", statements)
+            patch.setattr(bulk_batches, "_STATEMENTS", statements)
             store = SqliteStore(Path(folder) / name)
             await operated(store, SAID_BEFORE)
             operation = await operated(store, said)
@@ -174,7 +176,7 @@ async def test_an_operation_that_was_cut_short_goes_on_where_it_stopped_whatever
     other = list(lines)
     random.Random(seed).shuffle(other)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bulk, "_STATEMENTS", 2)
+        patch.setattr(bulk_batches, "_STATEMENTS", 2)
         patch.setattr(bulk, "_PAUSES", ())
         whole, late, cut = (SqliteStore(Path(folder) / name) for name in ("whole", "late", "cut"))
         await operated(whole, lines)
@@ -292,7 +294,7 @@ async def test_what_cannot_be_withdrawn_is_told_and_all_else_is(store: SqliteSto
 
 
 async def test_too_many_lines_about_one_subject_are_told(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "MOST_LINES_OF_ONE", 3)
+    monkeypatch.setattr(bulk_batches, "MOST_LINES_OF_ONE", 3)
     lines = [{"asset": "dataset:w/a", "valid_from": f"2025-01-{day:02}T00:00:00Z"} for day in range(1, 9)]
     operation = await operated(store, lines)
     assert (operation.committed, operation.refused) == (3, 5)
@@ -528,6 +530,33 @@ async def test_an_operation_sent_while_it_runs_is_joined(store: SqliteStore, mon
         assert answers[0] == answers[1]
         assert await progress_of(http, "op") == {"state": "DONE", "lines": 1, "committed": 1}
         assert await progress_of(http, "other") is None
+
+
+async def test_two_commits_run_beside_each_other_but_flows_wait_for_all_assets(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_batches, "_STATEMENTS", 1)
+    monkeypatch.setattr(store, "commits_at_once", 2)
+    running: list[str] = []
+    together: list[set[str]] = []
+    commit = store.commit
+
+    def commit_slowly(plan: Any, operation: Operation, now: Instant) -> Receipt:
+        kinds = {"flow" if isinstance(subject, Flow) else "asset" for subject in plan.subjects}
+        running.extend(kinds)
+        time.sleep(0.02)
+        together.append({*running} if len(running) < 3 else {"too many"})
+        receipt = commit(plan, operation, now)
+        for kind in kinds:
+            running.remove(kind)
+        return receipt
+
+    monkeypatch.setattr(store, "commit", commit_slowly)
+    assets = [{"asset": f"dataset:w/{name}"} for name in "abcdef"]
+    flows = [{"flow": {"from": "dataset:w/a", "to": f"dataset:w/{name}"}} for name in "bcdef"]
+    operation = await operated(store, [*flows, *assets])
+    assert (operation.state, operation.committed) == (State.DONE, 11)
+    assert [each for each in together if each] == [{"asset"}] * 6 + [{"flow"}] * 5
 
 
 async def progress_of(http: httpx.AsyncClient, id_: str) -> Any:

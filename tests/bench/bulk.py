@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import orjson
 
-from app.intake.bulk import BulkOperation, Reader, batches
+from app.intake.bulk_batches import Reader, batches
+from app.intake.bulk_operation import BulkOperation
 from graph.importers.bulk import read_line, registration
 from graph.model import Basis, Operation
 from graph.plan import register

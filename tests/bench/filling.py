@@ -1,25 +1,37 @@
-"""Puts a world into a store: as everybody does, or, where that would take too long to wait for, straight into SQLite."""
+"""Puts a world into a store: as everybody does, or, where that would take too long to wait for, straight into its rows."""
 
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from graph.attributes import canonical, checked_attributes
 from graph.index import LineageIndex
-from graph.model import REFINES_FIRST, Basis, Operation
+from graph.keys import AssetKey
+from graph.model import REFINES_FIRST, Assertion, Basis, Flow, Known, Operation, StoredAssertion
 from graph.plan import register
 from graph.stores.contract import Store
 from graph.stores.neo4j import Neo4jStore
+from graph.stores.neo4j_commit import OPEN, opened_rows
+from graph.stores.neo4j_connection import Neo4jAddress, Neo4jConnection, Run, counters
+from graph.stores.neo4j_view import Nodes, show
 from graph.stores.sqlite import SqliteStore
 from graph.stores.words import search_text
-from graph.time import FOREVER
+from graph.time import FOREVER, Interval
 from tests.bench.world import ASSETS_OF_BATCH, BATCH, FORMER, NOW, ORIGIN, START, World
 from tests.neo4j_server import neo4j_server
 
 _INDEX = ("origin", "asset", "flow", "assertion", "revision")
+
+_Batch: TypeAlias = tuple[dict[AssetKey, int], Sequence[AssetKey], list[StoredAssertion]]
+"""The numbers of all assets in it, those that are to be made, and what is said."""
 
 
 def register_all(store: Store, world: World, index: LineageIndex | None = None) -> int:
@@ -80,10 +92,125 @@ def filled_neo4j(folder: Path, world: World) -> Iterator[str]:
     filled = home / "filled"
     with neo4j_server(home, heap="2g", page_cache="1g") as url:
         if not filled.exists():
-            with closing(Neo4jStore(url, request_deadline=60)) as store:
-                register_all(store, world)
+            write_all_neo4j(url, world)
             filled.touch()
         yield url
+
+
+def write_all_neo4j(url: str, world: World) -> None:
+    """What `register_all` would have left in an empty Neo4j, but for the order of numbers. History it cannot write.
+
+    Several sessions write, and most indexes are built when all is there.
+    """
+    assert not len(world.history.source), "the history of a world is not written into Neo4j"
+    Neo4jStore(url, request_deadline=60).close()
+    with closing(Neo4jConnection(Neo4jAddress.parse(url), 60)) as db:
+        indexes = db.read(lambda run: [row.values() for row in run(_INDEXES, {"kept": ["key_number"]})])
+        for kind, name, _ in indexes:
+            db.write(_statement(f"DROP {kind} {name}"))
+        for batches in (_asset_batches(world), _flow_batches(world)):
+            _write_side_by_side(db, batches)
+        for _, _, create in indexes:
+            db.write(_statement(create), 600)
+        db.read(_statement("CALL db.awaitIndexes(3000)"), 3000)
+        db.write(lambda run: _write_head(run, world), 600)
+
+
+def _write_side_by_side(db: Neo4jConnection, batches: Iterator[_Batch]) -> None:
+    taking = threading.Lock()
+
+    def write() -> None:
+        while True:
+            with taking:
+                batch = next(batches, None)
+            if batch is None:
+                return
+            db.write(partial(_write_batch, batch=batch), 600)
+
+    with ThreadPoolExecutor(_SESSIONS) as sessions:
+        for writing in [sessions.submit(write) for _ in range(_SESSIONS)]:
+            writing.result()
+
+
+_SESSIONS = 3
+_INDEXES = """
+SHOW INDEXES YIELD name, type, owningConstraint, createStatement
+WHERE type <> 'LOOKUP' AND NOT name IN $kept
+RETURN CASE WHEN owningConstraint IS NULL THEN 'INDEX' ELSE 'CONSTRAINT' END, name, createStatement
+"""
+
+
+def _asset_batches(world: World) -> Iterator[_Batch]:
+    """Parts come with their container."""
+    revisions = _asset_revisions(world)
+    checked = [checked_attributes(label, "bench") for label in world.labels]
+    alone = np.flatnonzero(world.container < 0)
+    bounds = [*alone[np.unique(np.searchsorted(alone, np.arange(0, world.assets, BATCH)))].tolist(), world.assets]
+    for first, last in pairwise(bounds):
+        keys = world.keys[first:last]
+        numbers = {key: number for number, key in enumerate(keys, first + 1)}
+        said = [
+            StoredAssertion(
+                number + 1,
+                Assertion(world.keys[number], ORIGIN, Basis.IMPORTED, Interval(START + number), checked[label]),
+                Known(revisions[number]),
+            )
+            for number, label in enumerate(world.label[first:last].tolist(), first)
+        ]
+        yield numbers, keys, said
+
+
+def _flow_batches(world: World) -> Iterator[_Batch]:
+    keys, revisions = world.keys, _asset_revisions(world)
+    for first in range(0, len(world.source), BATCH):
+        numbers: dict[AssetKey, int] = {}
+        said = []
+        columns = (column[first : first + BATCH].tolist() for column in (world.source, world.target, world.since))
+        for number, (source, target, since) in enumerate(zip(*columns, strict=True), world.assets + first + 1):
+            flow = Flow(keys[source], keys[target])
+            numbers[flow.source], numbers[flow.target] = source + 1, target + 1
+            said.append(
+                StoredAssertion(
+                    number, Assertion(flow, ORIGIN, Basis.IMPORTED, Interval(since)), Known(revisions[target])
+                )
+            )
+        yield numbers, (), said
+
+
+def _write_batch(run: Run, batch: _Batch) -> None:
+    """All of it is new, and no two statements are about the same."""
+    numbers, made, said = batch
+    believed = {row.assertion.subject: [row.assertion] for row in said}
+    versions = {row.assertion.subject: row.known.first for row in said if isinstance(row.assertion.subject, AssetKey)}
+    new = {*made}
+    show(run, believed, Nodes(numbers, versions, numbers.keys() - new, new), NOW, believed.keys())
+    counters(run, OPEN, opened=opened_rows(said, numbers, NOW))
+
+
+def _write_head(run: Run, world: World) -> None:
+    revisions = [
+        {"number": number, "at": at, "actor": "bench", "opened": opened, "closed": 0}
+        for (number, at), opened in zip(
+            _revisions(world),
+            (np.bincount(_asset_revisions(world)) + np.bincount(np.array(_asset_revisions(world))[world.target]))[
+                1:
+            ].tolist(),
+            strict=True,
+        )
+    ]
+    counters(run, "UNWIND $revisions AS revision CREATE (r:Revision) SET r = revision", revisions=revisions)
+    head = {
+        "number": len(revisions),
+        "at": revisions[-1]["at"],
+        "shown_at": revisions[-1]["at"],
+        "assets": world.assets,
+        "assertions": world.assets + len(world.source),
+    }
+    counters(run, "MATCH (h:Head {name: 'lineage'}) SET h += $head", head=head)
+
+
+def _statement(text: str) -> Callable[[Run], object]:
+    return lambda run: counters(run, text)
 
 
 def same_content(one: Store, other: Store) -> bool:

@@ -66,6 +66,26 @@ def test_an_index_from_a_snapshot_equals_one_from_the_store_and_goes_on_followin
         assert differences(other.view(), anew.view()) == []
 
 
+def test_an_index_that_is_loaded_equals_one_that_followed_a_large_revision_of_flows_of_every_sort(world: World) -> None:
+    versions = [f"model_version:m/fraud#{number}" for number in range(6)]
+    world.register(
+        AssetStatement(k("deployment:d/fraud"), {"features_from": "store"}),
+        *(AssetStatement(k(version), {"signature": {"inputs": []}}) for version in versions),
+        *(flow(version, "deployment:d/fraud") for version in versions),
+        *(flow("model:m/fraud", f"deployment:d/fraud_{number}") for number in range(6)),
+        flow("model:m/fraud", "deployment:d/fraud"),
+        flow("column:w/orders#amount", "column:w/totals#sum", "job:etl/total"),
+        flow("dataset:w/orders", "job:etl/total"),
+        flow("dataset:w/orders", "job:etl/other"),
+        flow("dataset:w/totals", "dataset:w/copy"),
+        flow("column:w/totals#sum", "column:w/copy#sum"),
+        flow("column:w/totals#sum", "feature:f/spending#sum"),
+    )
+    loaded = LineageIndex(world.store)
+    loaded.load()
+    assert differences(world.index.view(), loaded.view()) == []
+
+
 def test_differences_between_indexes_are_named(world: World) -> None:
     fill(world)
     behind = LineageIndex(world.store)
