@@ -10,13 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from app.service import LARGE, Headwater, When
-from graph.impact import all_current, felt_at, when_felt
+from graph.impact import all_historic, felt_at, when_felt
 from graph.keys import AssetKey
 from graph.summary import Table, table
 from graph.topology import Ints, Moment, View
 from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, Met, selected, walk
 
 T = TypeVar("T")
+
+_MOST = 8
+"""From this share of all assets on, what is history is found for the whole graph while the walk still goes on."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,15 @@ async def ask(
     """
     view, at = await headwater.moment(asked)
     reach = (question.start, question.direction, question.depth)
-    async with headwater.sizes.expected(reach) as large:
-        run = headwater.in_long_thread if large else headwater.in_thread
-        current = headwater.beside(all_current, view, at) if large and wants_felt() else None
+    async with headwater.sizes.expected(reach) as expected:
+        run = headwater.in_long_thread if expected >= LARGE else headwater.in_thread
+        of_most = expected >= max(LARGE, view.assets // _MOST) and wants_felt()
+        historic = headwater.beside(all_historic, view, at) if of_most else None
         begun: list[Future[Ints]] = []
 
         def meeting(met: Met) -> None:
             if len(met.vertices) >= LARGE and wants_felt():
-                begun.append(headwater.beside(felt_at, met, current and current.result))
+                begun.append(headwater.beside(felt_at, met, historic and historic.result))
 
         lineage, rows = await run(_walked, question, view, at, meeting)
         headwater.sizes.found(reach, len(lineage))

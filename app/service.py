@@ -62,34 +62,34 @@ class When:
 
 
 class Sizes:
-    """Which questions had large answers: how much work one is shows only when it is done, and is the same next time."""
+    """How large answers were: how much work a question is shows only when it is done, and is the same next time."""
 
     def __init__(self) -> None:
-        self._large: OrderedDict[object, bool] = OrderedDict()
+        self._assets: OrderedDict[object, int] = OrderedDict()
         self._first: dict[object, asyncio.Event] = {}
 
     @asynccontextmanager
-    async def expected(self, question: object) -> AsyncIterator[bool]:
-        """Whether the answer to `question` (anything hashable) will be large. One never asked is taken for small.
+    async def expected(self, question: object) -> AsyncIterator[int]:
+        """How many assets the answer to `question` (anything hashable) will have; 0 for one never asked.
 
         Whoever asks the same meanwhile waits until that is known: else they would all take the places of what is short.
         """
-        while question not in self._large and question in self._first:
+        while question not in self._assets and question in self._first:
             await self._first[question].wait()
-        known = self._large.get(question)
+        known = self._assets.get(question)
         if known is None:
             self._first[question] = asyncio.Event()
         try:
-            yield bool(known)
+            yield known or 0
         finally:
             if known is None:
                 self._first.pop(question).set()
 
     def found(self, question: object, assets: int) -> None:
-        self._large[question] = assets >= LARGE
-        self._large.move_to_end(question)
-        if len(self._large) > _REMEMBERED:
-            self._large.popitem(last=False)
+        self._assets[question] = assets
+        self._assets.move_to_end(question)
+        if len(self._assets) > _REMEMBERED:
+            self._assets.popitem(last=False)
 
 
 class Headwater:

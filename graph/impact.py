@@ -32,13 +32,15 @@ def when_felt(lineage: Lineage, felt: Ints | None = None) -> Ints:
     return found
 
 
-def felt_at(met: Met, current: Callable[[], Bools] | None = None) -> Ints:
+def felt_at(met: Met, historic: Callable[[], Bools] | None = None) -> Ints:
     """By vertex a `When`; what it holds for those not met says nothing.
 
-    `current` gives what `all_current` does, if that is known already.
+    `historic` gives what `all_historic` does, if that is known already.
     """
     view = met.view
-    blocked = _vertices(view, _historic(met, current))
+    assets = view.vertex_asset[met.vertices[view.vertex_port[met.vertices] == Port.WHOLE]]
+    old = assets[historic()[assets]] if historic else _historic(view, assets, met.moment)
+    blocked = _vertices(view, old[old != view.number(met.start)])
     when = np.full(view.vertices, _NEVER, np.int8)
     if met.depth is None:
         _felt_beside(when, met, blocked)
@@ -91,20 +93,21 @@ def _felt_within(when: Ints, met: Met, blocked: Ints) -> None:
             when[walked.order] = felt
 
 
-def _historic(met: Met, current: Callable[[], Bools] | None) -> Ints:
-    """The runs and versions met that only history holds; never the start itself."""
-    view, moment = met.view, met.moment
-    assets = view.vertex_asset[met.vertices]
-    parts = assets[_is_run_or_version(view, assets) & (view.vertex_port[met.vertices] == Port.WHOLE)]
-    known = None if current is None else current()
+def all_historic(view: View, moment: Moment) -> Bools:
+    """By asset whether it is a run or a version that only history holds."""
+    parts = np.flatnonzero(_is_run_or_version(view, np.arange(view.assets)))
+    in_use = _current(view, parts, moment)
+    with walking(view, view.any[parts[in_use]], Direction.UPSTREAM, moment) as above:
+        is_old = ~(in_use | above.reaches(parts))
+    found = np.zeros(view.assets, np.bool_)
+    found[parts[is_old]] = True
+    return found
 
-    def is_current(some: Ints) -> Bools:
-        if known is None:
-            return _current(view, some, moment)
-        said: Bools = known[some]
-        return said
 
-    in_use = is_current(parts)
+def _historic(view: View, assets: Ints, moment: Moment) -> Ints:
+    """Those of `assets` that `all_historic` tells."""
+    parts: Ints = assets[_is_run_or_version(view, assets)]
+    in_use = _current(view, parts, moment)
     old: Ints = parts[~in_use]
     if not len(old):
         return old
@@ -115,21 +118,12 @@ def _historic(met: Met, current: Callable[[], Bools] | None) -> Ints:
         between = below.order.copy()
         assets = view.vertex_asset[between]
         others = np.unique(assets[_is_run_or_version(view, assets) & ~among[assets]])
-        used = np.concatenate([parts[in_use], others[is_current(others)]])
+        used = np.concatenate([parts[in_use], others[_current(view, others, moment)]])
         used = used[below.state[view.any[used]] >= 0]
     if len(used):
         with walking(view, view.any[used], Direction.UPSTREAM, moment, within=between) as above:
             old = old[~above.reaches(old)]
-    history: Ints = old[old != view.number(met.start)]
-    return history
-
-
-def all_current(view: View, moment: Moment) -> Bools:
-    """By asset whether it is a run or a version in use then, or the newest of its job or model."""
-    assets = np.flatnonzero(_is_run_or_version(view, np.arange(view.assets)))
-    found = np.zeros(view.assets, np.bool_)
-    found[assets] = _current(view, assets, moment)
-    return found
+    return old
 
 
 def _vertices(view: View, assets: Ints) -> Ints:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from graph.changes import AssetStatement, FlowStatement, Registration, Withdrawal
 from graph.errors import NotFound
-from graph.impact import When, when_felt
+from graph.impact import When, all_historic, felt_at, when_felt
 from graph.index import LineageIndex
 from graph.keys import AssetKey, AssetKind
 from graph.model import FLOWS, Attributes, Basis, Flow, Operation, Timing
@@ -209,6 +210,8 @@ def check(view: View, oracle: Oracle, question: Question, moment: Moment) -> Non
     assert keys == sorted(keys, key=lambda key: (expected.assets[key][0], str(key)))
     assert {keys[row] for row in selected(lineage, wanted).tolist()} == oracle.selected(keys, wanted)
     felt = when_felt(lineage)
+    beside = felt_at(lineage.met, lambda: all_historic(view, moment))
+    assert np.array_equal(when_felt(lineage, beside), felt)
     assert {key: When(code) for key, code in zip(keys, felt.tolist(), strict=True)} == oracle.when(
         start, direction, follow, flows, depth
     )
