@@ -508,8 +508,12 @@ async def test_what_is_wrong_with_the_whole_request_is_told_by_the_status(store:
 
 
 async def test_an_operation_sent_while_it_runs_is_joined(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, reached, commit = asyncio.Event(), asyncio.Event(), store.commit
+    gate, reached, joined, commit, told = asyncio.Event(), asyncio.Event(), asyncio.Event(), store.commit, bulk._told
     loop = asyncio.get_running_loop()
+
+    def tell(*arguments: Any) -> Any:
+        joined.set()
+        return told(*arguments)
 
     def commit_when_told(changes: Any, operation: Operation, now: Instant) -> Receipt:
         if operation.id != "op":  # that one opens it
@@ -518,6 +522,7 @@ async def test_an_operation_sent_while_it_runs_is_joined(store: SqliteStore, mon
         return commit(changes, operation, now)
 
     monkeypatch.setattr(store, "commit", commit_when_told)
+    monkeypatch.setattr(bulk, "_told", tell)
     async with client_of(store) as http:
         first = asyncio.create_task(http.post(bulk.PATH + "?operation=op", content=GOOD, headers=AS_LINES | ONE_ANSWER))
         await reached.wait()
@@ -525,6 +530,7 @@ async def test_an_operation_sent_while_it_runs_is_joined(store: SqliteStore, mon
         second = asyncio.create_task(http.post(bulk.PATH + "?operation=op", content=GOOD, headers=AS_LINES))
         other = await http.post(bulk.PATH + "?operation=op", content=b'{"asset":"dataset:w/c"}', headers=AS_LINES)
         assert other.status_code == 409
+        await joined.wait()
         gate.set()
         answers = [(await first).json()["done"], json.loads((await second).text.splitlines()[-1])["done"]]
         assert answers[0] == answers[1]
