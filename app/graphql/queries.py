@@ -10,6 +10,7 @@ from app.graphql.alerts import AlertQuery
 from app.graphql.bulk import BulkQuery
 from app.graphql.checks import CheckQuery
 from app.graphql.context import Info
+from app.graphql.dependencies import DependencyQuery
 from app.graphql.lineage import (
     AssetFilterInput,
     FlowFilterInput,
@@ -63,7 +64,7 @@ class Head:
 
 
 @strawberry.type
-class Query(AlertQuery, BulkQuery, CheckQuery):
+class Query(AlertQuery, BulkQuery, CheckQuery, DependencyQuery):
     @strawberry.field(description="Relay: any object by id. Null: nothing has this id.")
     async def node(self, info: Info, id: Id) -> Node | None:
         return await _found(info, id)

@@ -1,0 +1,79 @@
+"""Who depends on what that is called: what was said of it beside what was seen.
+
+A *dependency* is a flow by which a consumer or a deployment uses a deployment or a feature: calls of those are counted.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from graph.keys import AssetKey, AssetKind
+from graph.model import REFINES_FIRST, Basis, Flow
+from graph.neighbours import HeldFlow
+from graph.ports import Port, Step
+from graph.time import Instant
+from graph.topology import KINDS, Moment, View
+from graph.usage import MICROSECONDS_PER_DAY, Usage
+
+_USED = np.array([kind in (AssetKind.DEPLOYMENT, AssetKind.FEATURE) for kind in (*KINDS, None)])
+_USERS = np.array([kind in (AssetKind.CONSUMER, AssetKind.DEPLOYMENT) for kind in (*KINDS, None)])
+"""By kind; the last is that of aliases."""
+
+_STRENGTH = {basis: place for place, basis in enumerate(REFINES_FIRST)}
+_SAID = [_STRENGTH[Basis.DECLARED], _STRENGTH[Basis.IMPORTED]]
+
+
+class Dependency(NamedTuple):
+    flow: HeldFlow
+    declared_since: Instant | None
+    """Since when somebody says so, or another system's record does; None: nobody does."""
+    observed: bool
+    """Somebody has seen it happen."""
+
+
+def dependencies(view: View, moment: Moment) -> list[Dependency]:
+    """All that held then, in the order of their flows' text."""
+    rows = view.rows
+    kinds = [view.kind[view.vertex_asset[rows[end][: view.row_count]]] for end in ("source", "target")]
+    here = np.flatnonzero(_USED[kinds[0]] & _USERS[kinds[1]]).astype(np.int32)
+    held = view.holding(here, moment)
+    held = held[(rows["step"][held] & Step.FLOW != 0) & (view.vertex_port[rows["source"][held]] != Port.REQUESTS)]
+    told: dict[tuple[int, int], list[tuple[int, Instant]]] = {}
+    columns = (
+        view.vertex_asset[rows["source"][held]],
+        view.vertex_asset[rows["target"][held]],
+        rows["strength"][held],
+        view.times[held, 0],
+    )
+    for source, target, strength, start in zip(*(column.tolist() for column in columns), strict=True):
+        told.setdefault((source, target), []).append((strength, start))
+    found = []
+    for (source, target), said in told.items():
+        flow = Flow(view.key(source), view.key(target))
+        strongest = REFINES_FIRST[min(strength for strength, _ in said)]
+        since = min((start for strength, start in said if strength in _SAID), default=None)
+        observed = any(strength == _STRENGTH[Basis.OBSERVED] for strength, _ in said)
+        found.append(Dependency(HeldFlow(flow, flow.type.timing, strongest), since, observed))
+    return sorted(found, key=lambda each: str(each.flow.flow))
+
+
+def undeclared(found: Iterable[Dependency]) -> Iterator[Dependency]:
+    """What was seen, and nobody declared."""
+    return (each for each in found if each.observed and each.declared_since is None)
+
+
+def dormant(found: Iterable[Dependency], used: Iterable[Usage], now: Instant, days: int) -> Iterator[Dependency]:
+    """What has been declared for so many days at least, and was not called for as long. `used`: all calls since then."""
+    start = now - days * MICROSECONDS_PER_DAY
+    called = {(each.source, each.reader) for each in used if each.last >= start}
+    return (
+        each
+        for each in found
+        if each.declared_since is not None and each.declared_since <= start and each.flow.flow[:2] not in called
+    )
+
+
+def users(found: Iterable[Dependency]) -> list[AssetKey]:
+    """Whose calls tell of them."""
+    return list(dict.fromkeys(each.flow.flow.target for each in found))
