@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import math
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlencode
 
 import httpx
 
@@ -206,6 +207,20 @@ class Client:
         errors = _body(_checked(answer))["errors"]
         raise Refused(_message(answer), str((errors[0].get("extensions") or {}).get("code", answer.status_code)))
 
+    def import_document(
+        self, format: str, document: Json, origin: str | None = None, namespace: str | None = None
+    ) -> Json:
+        """A document of another system, as `dbt`, is all that its origin says: {origin, assets, flows, changed, revision, …}.
+
+        What that origin said before and does not say now is withdrawn. `origin` and `namespace` absent: as the format
+        has it.
+        """
+        named = {"origin": origin, "namespace": namespace, "operation": str(uuid.uuid4())}
+        path = (
+            f"/api/v1/imports/{quote(format, safe='')}?{urlencode({k: v for k, v in named.items() if v is not None})}"
+        )
+        return self._post(path, document, packed=True)
+
     def apply_manifest(self, document: Mapping[str, Any], dry_run: bool = False) -> Json:
         """A parsed headwater.yaml is all that its origin says: {changed, revision, added, updated, withdrawn, plan}.
 
@@ -228,22 +243,28 @@ class Client:
 
     # HTTP
 
-    def _post(self, path: str, body: Json, repeatable: bool = True) -> Json:
+    def _post(self, path: str, body: Json, repeatable: bool = True, packed: bool = False) -> Json:
         content = json.dumps(body, default=_plain, allow_nan=False).encode()
-        answer = self._send("POST", path, content=content, repeatable=repeatable)
+        if packed:
+            content = gzip.compress(content, 1)
+        answer = self._send("POST", path, content=content, repeatable=repeatable, packed=packed)
         try:
             document: Json = answer.json()
         except ValueError:
             raise Unreachable(f"{self.url}{path} does not answer as Headwater does: {answer.text[:200]!r}") from None
         return document
 
-    def _send(self, method: str, path: str, content: bytes, repeatable: bool = True) -> httpx.Response:
-        kind = "application/json" if method == "POST" else "application/octet-stream"
+    def _send(
+        self, method: str, path: str, content: bytes, repeatable: bool = True, packed: bool = False
+    ) -> httpx.Response:
+        headers = {"Content-Type": "application/json" if method == "POST" else "application/octet-stream"}
+        if packed:
+            headers["Content-Encoding"] = "gzip"
         waits = _waits()
         while True:
             failure: str
             try:
-                answer = self._http.request(method, path, content=content, headers={"Content-Type": kind})
+                answer = self._http.request(method, path, content=content, headers=headers)
             except httpx.ConnectError as error:  # nothing was sent
                 failure = f"cannot reach {self.url}: {error}"
                 again = True
