@@ -46,7 +46,7 @@ def read_dbt(document: object, origin: str | None = None, namespace: str | None 
         namespace = "bigquery" if adapter == "bigquery" else origin
     reading = _Reading(origin, namespace, adapter, _record(manifest, "groups"), problems)
     for section in _SECTIONS:
-        for unique_id, node in _records(manifest, section):
+        for unique_id, node in sorted(_records(manifest, section), key=_tables_first):
             if _text(node, "resource_type") not in _TESTS:
                 columns = _record(_record(_record(catalog, section), unique_id), "columns")
                 reading.take(f"manifest.{section}.{unique_id}", unique_id, node, columns)
@@ -249,7 +249,7 @@ class _Reading:
             name = ".".join(part for part in (_text(node, "database"), _text(node, "schema"), table) if part)
             key = AssetKey.of(AssetKind.DATASET, self.namespace, name)
             # dbt lets an ephemeral model share the name of a table: it is none itself.
-            if key not in self.said or _record(node, "config").get("materialized") != "ephemeral":
+            if key not in self.said or not _is_ephemeral(node):
                 return key
         name = unique_id.removeprefix("exposure.")
         return AssetKey.of(_KINDS.get(kind, AssetKind.DATASET), self.origin, name)
@@ -292,6 +292,15 @@ class _Reading:
         before = self.said.get(key, {})
         nodes = [*_texts(before.get("dbt_nodes")), *_texts(checked.get("dbt_nodes"))]
         self.said[key] = {**before, **checked, **({"dbt_nodes": [*nodes]} if nodes else {})}
+
+
+def _tables_first(named: tuple[str, dict[str, Json]]) -> tuple[bool, str]:
+    unique_id, node = named
+    return _is_ephemeral(node), unique_id
+
+
+def _is_ephemeral(node: dict[str, Json]) -> bool:
+    return _record(node, "config").get("materialized") == "ephemeral"
 
 
 def _columns(node: dict[str, Json], catalogued: dict[str, Json]) -> dict[str, dict[str, Json]]:

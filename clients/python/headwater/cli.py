@@ -240,7 +240,7 @@ def _tell_import(done: dict[str, Any], output: PlanOutput) -> None:
         return
     held = f"{done['origin']} holds {done['assets']:,} assets and {done['flows']:,} flows"
     what = _sums(done, "added", "changed", "withdrawn") if done["changed"] else "nothing changed"
-    _console().print(f"{held}: {what}; revision {done['revision']}.")
+    _console().print(f"{held}: {what}; revision {done['revision']}.", soft_wrap=True)
 
 
 @contextmanager

@@ -204,8 +204,7 @@ class Client:
             raise Unreachable(f"no answer from {self.url}: {reason} (operation {operation})") from error
         if answer.status_code in {502, 503, 504}:
             raise Unreachable(f"{self.url} is not ready: {_message(answer)} (operation {operation})")
-        errors = _body(_checked(answer))["errors"]
-        raise Refused(_message(answer), str((errors[0].get("extensions") or {}).get("code", answer.status_code)))
+        raise _refused(_checked(answer))
 
     def import_document(
         self, format: str, document: Json, origin: str | None = None, namespace: str | None = None
@@ -219,7 +218,12 @@ class Client:
         path = (
             f"/api/v1/imports/{quote(format, safe='')}?{urlencode({k: v for k, v in named.items() if v is not None})}"
         )
-        return self._post(path, document, packed=True)
+        content = gzip.compress(json.dumps(document, default=_plain, allow_nan=False).encode(), 1)
+        answer = self._send("POST", path, content=content, packed=True)
+        if answer.is_error:
+            raise _refused(answer)
+        done: Json = answer.json()
+        return done
 
     def apply_manifest(self, document: Mapping[str, Any], dry_run: bool = False) -> Json:
         """A parsed headwater.yaml is all that its origin says: {changed, revision, added, updated, withdrawn, plan}.
@@ -243,11 +247,9 @@ class Client:
 
     # HTTP
 
-    def _post(self, path: str, body: Json, repeatable: bool = True, packed: bool = False) -> Json:
+    def _post(self, path: str, body: Json, repeatable: bool = True) -> Json:
         content = json.dumps(body, default=_plain, allow_nan=False).encode()
-        if packed:
-            content = gzip.compress(content, 1)
-        answer = self._send("POST", path, content=content, repeatable=repeatable, packed=packed)
+        answer = self._send("POST", path, content=content, repeatable=repeatable)
         try:
             document: Json = answer.json()
         except ValueError:
@@ -301,6 +303,12 @@ def _checked(answer: httpx.Response) -> httpx.Response:
     if answer.is_redirect:
         raise Refused(f"{answer.url} redirects to {answer.headers.get('location')}", str(answer.status_code))
     return answer
+
+
+def _refused(answer: httpx.Response) -> Refused:
+    """What a checked answer says that is an error in the form of GraphQL's."""
+    extensions = _body(answer)["errors"][0].get("extensions") or {}
+    return Refused(_message(answer), str(extensions.get("code", answer.status_code)))
 
 
 def _body(answer: httpx.Response) -> Json:
