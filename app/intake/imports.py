@@ -15,6 +15,7 @@ from app.service import Headwater
 from graph.changes import Receipt, Registration
 from graph.errors import GraphError, InvalidInput, quoted
 from graph.importers.dbt import read_dbt
+from graph.importers.kserve import read_kserve
 
 FOLDER = "/api/v1/imports/"
 JSON = "application/json"
@@ -25,7 +26,7 @@ MOST_AT_ONCE = 2
 Reader = Callable[[object, str | None, str | None], Registration]
 """Of a document, an origin and a namespace, where the request names them. Raises InvalidInput."""
 
-FORMATS: dict[str, Reader] = {"dbt": read_dbt}
+FORMATS: dict[str, Reader] = {"dbt": read_dbt, "kserve": read_kserve}
 _PARAMETERS = ("origin", "namespace", "operation")
 
 

@@ -148,6 +148,41 @@ def test_of_a_broken_manifest_nothing_is_kept_and_every_place_is_told(address: s
     assert (ended.returncode, ended.stderr) == (2, f"{tmp_path}/missing.json: No such file or directory\n")
 
 
+def test_what_serves_what_is_imported_from_yaml(address: str, tmp_path: Path) -> None:
+    service, composed = tmp_path / "service.yaml", tmp_path / "graph.yaml"
+    service.write_text("""
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata: {name: fraud, namespace: yaml}
+spec: {predictor: {model: {storageUri: "s3://models/fraud/7"}}}
+""")
+    composed.write_text("""
+---
+apiVersion: serving.kserve.io/v1alpha1
+kind: InferenceGraph
+metadata: {name: checkout, namespace: yaml}
+spec: {nodes: {root: {routerType: Sequence, steps: [{serviceName: limits}, {serviceName: fraud, data: $response}]}}}
+""")
+    first, second = (imported(address, "kserve", service, composed) for _ in range(2))
+    assert (first["origin"], first["assets"], first["flows"]) == ("kserve:yaml", 4, 3)
+    assert second == first | {"changed": False, "added": 0}
+    assert upstream(address, "deployment:yaml/checkout", first["revision"]) == [
+        "deployment:yaml/fraud",
+        "deployment:yaml/limits",
+        "model:s3%3A%2F%2Fmodels/fraud",
+        "model_version:s3%3A%2F%2Fmodels/fraud#7",
+    ]
+    assert imported(address, "kserve", service)["withdrawn"] == 3
+
+    composed.write_text(composed.read_text().replace("routerType: Sequence, ", ""))
+    ended = headwater(address, "import", "kserve", service, composed)
+    told = f"{composed}[0].spec.nodes.root.routerType: missing; the routerType of a node.\n"
+    assert (ended.returncode, ended.stderr) == (2, told)
+    composed.write_text("a: [")
+    ended = headwater(address, "import", "kserve", composed)
+    assert (ended.returncode, ended.stderr.startswith(f"{composed}:1:5: ")) == (2, True)
+
+
 def test_requests_that_are_no_import_are_refused(address: str) -> None:
     assert posted(address, {}, "nix").status_code == 404
     assert posted(address, shop("a"), origins="x").status_code == 400

@@ -7,6 +7,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -72,6 +73,8 @@ OperationId = Annotated[Optional[str], typer.Option("--operation", help="An id t
 
 Namespace = Annotated[Optional[str], typer.Option(help="The warehouse, as OpenLineage names it: postgres://host:5432.", show_default="the origin, but for BigQuery")]  # fmt: skip  # noqa: UP045
 ProjectOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="dbt: and the project")]  # fmt: skip  # noqa: UP045
+KubernetesNamespace = Annotated[Optional[str], typer.Option("--namespace", "-n", help="Of resources that name none.", show_default="default")]  # fmt: skip  # noqa: UP045
+ClusterOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="kserve: and the namespace")]  # fmt: skip  # noqa: UP045
 Timeout = Annotated[float, typer.Option(min=1, help="How many seconds an answer may take.")]
 
 MANIFEST = Path("headwater.yaml")
@@ -211,6 +214,30 @@ def dbt(
     """Import a dbt project: what it said before and does not say now is withdrawn."""
     with _telling(target), Client(url, token, timeout=timeout) as client:
         _tell_import(client.import_document("dbt", documents.dbt(target), origin, namespace), output)
+
+
+@imports.command(epilog=IMPORT_EXIT_CODES)
+def kserve(
+    files: Annotated[list[Path], typer.Argument(help="YAML of KServe or Seldon; - is standard input.")],
+    namespace: KubernetesNamespace = None,
+    origin: ClusterOrigin = None,
+    url: Url = None,
+    token: Token = None,
+    timeout: Timeout = 300,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Import what serves what: what the origin said before and does not say now is withdrawn."""
+    with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
+        document, places = documents.kserve(files)
+        try:
+            done = client.import_document("kserve", document, origin, namespace)
+        except Refused as error:
+            lines = (_RESOURCE.sub(lambda found: places[int(found[1])], line) for line in str(error).splitlines())
+            raise Refused("\n".join(lines), error.code) from error
+        _tell_import(done, output)
+
+
+_RESOURCE = re.compile(r"^resources\[(\d+)\]")
 
 
 def main() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from headwater import manifests
 from headwater.errors import DocumentUnreadable
 
 
@@ -17,6 +20,18 @@ def dbt(target: Path) -> dict[str, Any]:
     if catalog.exists():
         document["catalog"] = _json(catalog)
     return document
+
+
+def kserve(files: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
+    """Of YAML files (`-`: standard input), and where each resource stands. Raises ManifestUnreadable, OSError."""
+    resources: list[Any] = []
+    places: list[str] = []
+    for file in files:
+        text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        found = manifests.all_parsed(text, str(file))
+        resources += found
+        places += [f"{file}[{number}]" for number in range(len(found))]
+    return {"resources": resources}, places
 
 
 def _json(file: Path) -> Any:

@@ -18,25 +18,34 @@ MAX_VALUES = 200_000
 
 def parsed(text: bytes, name: str) -> dict[str, Any]:
     """Raises ManifestUnreadable, with the line where there is one. `name` is for its messages."""
+    (document,) = all_parsed(text, name, one=True)
+    if not isinstance(document, dict):
+        raise ManifestUnreadable(f"{name} holds no mapping; it begins with `version: 1`")
+    return document
+
+
+def all_parsed(text: bytes, name: str, one: bool = False) -> list[Any]:
+    """All documents of a file that are not empty; with `one`, the only one, whatever it is. Raises ManifestUnreadable."""
     if len(text) > MAX_BYTES:
         raise ManifestUnreadable(f"{name} has {len(text)} bytes; the limit is {MAX_BYTES}")
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader: it makes plain values alone)
+        if one:
+            documents = [yaml.load(text, Loader=_Loader)]  # noqa: S506 (a safe loader: it makes plain values alone)
+        else:
+            documents = [each for each in yaml.load_all(text, Loader=_Loader) if each is not None]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         raise ManifestUnreadable(f"{place}: {error.problem or error.context}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ManifestUnreadable(f"{name}: {error}") from error
-    if not isinstance(document, dict):
-        raise ManifestUnreadable(f"{name} holds no mapping; it begins with `version: 1`")
-    if _size(document) > MAX_VALUES:
+    if _size(documents) > MAX_VALUES:
         raise ManifestUnreadable(f"{name} holds more than {MAX_VALUES} values, those repeated by aliases included")
     try:
-        json.dumps(document, allow_nan=False)
+        json.dumps(documents, allow_nan=False)
     except (ValueError, TypeError, RecursionError) as error:  # .nan, !!binary, !!set
         raise ManifestUnreadable(f"{name} holds what JSON cannot: {error}") from error
-    return document
+    return documents
 
 
 class _Loader(yaml.SafeLoader):
