@@ -40,11 +40,15 @@ def read_dbt(document: object, origin: str | None = None, namespace: str | None 
     manifest, catalog = _record(read, "manifest"), _record(read, "catalog")
     metadata = _record(manifest, "metadata")
     _refuse_unknown_version(metadata)
-    origin = checked_origin(origin if origin is not None else f"dbt:{_project(metadata, manifest)}")
+    project = _project(metadata, manifest)
+    if project is None and origin is None:
+        raise InvalidManifest(["manifest.metadata.project_name: missing, and no package has its id; name an origin"])
+    own = checked_origin(f"dbt:{project}" if project is not None else str(origin))
+    origin = own if origin is None else checked_origin(origin)
     adapter = _text(metadata, "adapter_type")
     if namespace is None:
         namespace = "bigquery" if adapter == "bigquery" else origin
-    reading = _Reading(origin, namespace, adapter, _record(manifest, "groups"), problems)
+    reading = _Reading(own, namespace, adapter, _record(manifest, "groups"), problems)
     for section in _SECTIONS:
         for unique_id, node in sorted(_records(manifest, section), key=_tables_first):
             if _text(node, "resource_type") not in _TESTS:
@@ -195,8 +199,10 @@ _CONSUMER_TYPES = frozenset({"dashboard", "notebook", "application"})
 
 @dataclass
 class _Reading:
-    origin: str
+    project: str
+    """The namespace of what has no relation."""
     namespace: str
+    """That of relations."""
     adapter: str | None
     groups: dict[str, Json]
     problems: list[str]
@@ -252,7 +258,7 @@ class _Reading:
             if key not in self.said or not _is_ephemeral(node):
                 return key
         name = unique_id.removeprefix("exposure.")
-        return AssetKey.of(_KINDS.get(kind, AssetKind.DATASET), self.origin, name)
+        return AssetKey.of(_KINDS.get(kind, AssetKind.DATASET), self.project, name)
 
     def _attributes(self, unique_id: str, node: dict[str, Json]) -> dict[str, Json]:
         kind, type_ = _text(node, "resource_type"), _text(node, "type")
@@ -347,7 +353,7 @@ def _refuse_unknown_version(metadata: dict[str, Json]) -> None:
         )
 
 
-def _project(metadata: dict[str, Json], manifest: dict[str, Json]) -> str:
+def _project(metadata: dict[str, Json], manifest: dict[str, Json]) -> str | None:
     """Older manifests tell the MD5 of the project's name alone, which is that of one of its packages."""
     if name := _text(metadata, "project_name"):
         return name
@@ -355,7 +361,7 @@ def _project(metadata: dict[str, Json], manifest: dict[str, Json]) -> str:
         package = _text(node, "package_name") or ""
         if md5(package.encode(), usedforsecurity=False).hexdigest() == metadata.get("project_id"):
             return package
-    raise InvalidManifest(["manifest.metadata.project_name: missing, and no package has its id; name an origin"])
+    return None
 
 
 def _records(record: dict[str, Json], name: str) -> Iterator[tuple[str, dict[str, Json]]]:

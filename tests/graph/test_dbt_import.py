@@ -1,9 +1,14 @@
 """dbt's manifest and catalog, as registrations."""
 
 import copy
+import tempfile
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from graph.attributes import checked_attributes
 from graph.changes import Registration
@@ -11,8 +16,12 @@ from graph.errors import InvalidInput, InvalidManifest
 from graph.importers.dbt import read_dbt
 from graph.keys import AssetKey
 from graph.model import Attributes, Basis, Flow
-from tests.saying import flow, key
+from graph.plan import register
+from graph.stores.sqlite import SqliteStore
+from graph.time import parse_instant
+from tests.saying import flow, key, operation
 
+NOW = parse_instant("2026-11-24T12:00:00Z")
 SHOP = "dataset:postgres%3A%2F%2Fdb%3A5432/"
 SAID = "dataset:dbt%3Ashop/"
 
@@ -284,3 +293,49 @@ def test_reading_leaves_the_document_as_it_was() -> None:
 def test_an_origin_that_is_none_is_refused() -> None:
     with pytest.raises(InvalidInput, match="is not an origin"):
         read(manifest(), origin=" ")
+
+
+# Properties, over a store
+
+
+@st.composite
+def projects(draw: st.DrawFn) -> dict[str, Any]:
+    """A manifest of some models that each read some of those before, with columns and an exposure."""
+    count = draw(st.integers(1, 6))
+    names = [f"model.shop.m{number}" for number in range(count)]
+    nodes = {
+        name: node(name, description=draw(st.sampled_from(["", "a", "b"])), columns={"c": {"name": "c"}})
+        for name in names
+    }
+    parents = {name: sorted(draw(st.sets(st.sampled_from(names[:place])))) for place, name in enumerate(names) if place}
+    exposures = {"exposure.shop.board": node("exposure.shop.board", type="dashboard")}
+    parents["exposure.shop.board"] = [names[-1]]
+    return manifest(nodes=nodes, sources={}, metrics={}, exposures=exposures, unit_tests={}, parent_map=parents)
+
+
+def said_by(store: SqliteStore, origin: str) -> dict[str, Attributes]:
+    """What the origin says now, by subject."""
+    believed = store.believed(store.believed_by(origin))
+    return {
+        str(subject): span.attributes
+        for subject, spans in believed.items()
+        for span in spans
+        if span.origin == origin and span.valid.holds_at(NOW + 10)
+    }
+
+
+@settings(max_examples=15)  # each waits for a disk
+@given(projects(), projects())
+def test_a_store_says_what_the_last_import_says_whatever_was_before(one: dict[str, Any], other: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder, closing(SqliteStore(Path(folder) / "lineage.db")) as store:
+        for number, document in enumerate((one, other)):
+            for origin in ("dbt:dev", "dbt:fresh") if document is other else ("dbt:dev", "dbt:prod"):
+                wanted = read(document, origin=origin)
+                register(store, wanted, operation(), NOW + number)
+                again = register(store, read(copy.deepcopy(document), origin=origin), operation(), NOW + number + 1)
+                assert not again.changed
+        assert said_by(store, "dbt:dev") == said_by(store, "dbt:fresh")
+        expected = {str(each.key): each.attributes for each in read(one).assets} | {
+            str(each): {} for each in flows(read(one))
+        }
+        assert said_by(store, "dbt:prod") == expected

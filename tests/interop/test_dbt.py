@@ -1,6 +1,6 @@
 """dbt's own selector as the oracle: what it lists around each node of a project, our lineage answers too.
 
-A project's manifest is loaded as a user would load it, as one import over HTTP. What dbt lists is compared asset by asset: a
+A project's manifest is loaded as a user would load it, as one import over HTTP, which replaces the one before. What dbt lists is compared asset by asset: a
 seed and a source that are one table are one asset here, and tests are none.
 """
 
@@ -25,6 +25,7 @@ DBT = ROOT / ".interop/dbt/bin"
 OLDEST = 5
 """The oldest schema version of a manifest that this dbt still reads with its tests."""
 
+WAREHOUSE = "warehouse"
 TESTS = ("test.", "unit_test.")
 
 Listed: TypeAlias = list[tuple[str, list[str], list[str]]]
@@ -66,6 +67,36 @@ def test_around_each_node_of_a_large_project_are_the_nodes_that_dbt_lists(http: 
         assert names == around[f"model.shop.{model}"], "what the command lists is not what its selector does"
 
 
+@pytest.mark.timeout(300)
+def test_columns_have_the_types_that_dbt_finds_in_the_warehouse(http: httpx.Client, tmp_path: Path) -> None:
+    files = {
+        "dbt_project.yml": "{name: shop_types, version: 1.0.0, profile: shop}",
+        "profiles.yml": "{shop: {target: dev, outputs: {dev: {type: duckdb, path: shop.duckdb}}}}",
+        "seeds/raw.csv": "id,paid,total\n1,true,9.5\n",
+        "models/orders.sql": "{{ config(materialized='table') }} select id as Order_Id, total, [paid] as paid from {{ ref('raw') }}",
+        "models/orders.yml": "models: [{name: orders, columns: [{name: order_id, description: Its number}]}]",
+        "snapshots/kept.yml": "snapshots: [{name: kept, relation: ref('orders'), config: {unique_key: order_id, strategy: check, check_cols: all}}]",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    _dbt(tmp_path, "build")
+    _dbt(tmp_path, "docs", "generate")
+    document = {name: json.loads((tmp_path / f"target/{name}.json").read_text()) for name in ("manifest", "catalog")}
+    found = {
+        f"{node['metadata']['schema']}.{node['metadata']['name']}#{column['name']}": column["type"]
+        for node in document["catalog"]["nodes"].values()
+        for column in node["columns"].values()
+    }
+    said = {each.key: each.attributes for each in read_dbt(document, namespace=WAREHOUSE).assets if each.key.path}
+    types = {f"{key.name.partition('.')[2]}#{key.part}": attributes["type"] for key, attributes in said.items()}
+    assert types == found
+    assert len(types) > 8
+    (described,) = [attributes for key, attributes in said.items() if "description" in attributes]
+    assert described["description"] == "Its number", "whatever the case that the warehouse has it in"
+    _load(http, document)
+
+
 LS = (
     *("ls", "--indirect-selection", "empty", "--resource-type", "all"),
     *("--output", "json", "--output-keys", "unique_id"),
@@ -75,11 +106,10 @@ LS = (
 def _compare(http: httpx.Client, manifest: Path, listed: Listed) -> None:
     document = {"manifest": json.loads(manifest.read_text())}
     assert {name for name, _, _ in listed} == document["manifest"]["parent_map"].keys()
-    origin = f"dbt:{manifest.stem}"
     wanted = [name for name, _, _ in listed if not name.startswith(TESTS)]
-    assets = _assets(document, origin)
+    assets = _assets(document)
     assert sorted(name for names in assets.values() for name in names) == sorted(wanted)
-    revision = _load(http, document, origin)
+    revision = _load(http, document)
     for direction, around in (("UPSTREAM", _all_above(listed)), ("DOWNSTREAM", _all_below(listed))):
         for asset, names in assets.items():
             expected = _listed_around(names, around, assets)
@@ -87,9 +117,9 @@ def _compare(http: httpx.Client, manifest: Path, listed: Listed) -> None:
             assert told == sorted(expected - {asset}), f"{direction} of {asset} in {manifest}"
 
 
-def _assets(document: object, origin: str) -> dict[str, list[str]]:
+def _assets(document: object) -> dict[str, list[str]]:
     """By the text of its key, the nodes of dbt that are this asset."""
-    said = read_dbt(document, origin, namespace=origin).assets
+    said = read_dbt(document, namespace=WAREHOUSE).assets
     return {
         str(each.key): _texts(each.attributes["dbt_nodes"]) for each in said if each.key.kind is not AssetKind.COLUMN
     }
@@ -124,9 +154,9 @@ def _listed_around(
     return found
 
 
-def _load(http: httpx.Client, document: object, origin: str) -> int:
+def _load(http: httpx.Client, document: object) -> int:
     """The revision from which all of it can be read."""
-    loaded = http.post("/api/v1/imports/dbt", params={"origin": origin, "namespace": origin}, json=document)
+    loaded = http.post("/api/v1/imports/dbt", params={"namespace": WAREHOUSE}, json=document)
     assert loaded.status_code == 200, loaded.text
     revision: int = loaded.json()["revision"]
     return revision
