@@ -1,5 +1,6 @@
 """Documents of other systems are imported, over HTTP and from a shell: real ones, changed ones, broken ones."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -178,6 +179,14 @@ spec: {nodes: {root: {routerType: Sequence, steps: [{serviceName: limits}, {serv
     ended = headwater(address, "import", "kserve", service, composed)
     told = f"{composed}[0].spec.nodes.root.routerType: missing; the routerType of a node.\n"
     assert (ended.returncode, ended.stderr) == (2, told)
+    composed.write_text(
+        "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+        + "".join(
+            f"{after}: &{after} [{', '.join(['*' + before] * 10)}]\n" for before, after in itertools.pairwise("abcdefg")
+        )
+    )
+    ended = headwater(address, "import", "kserve", composed)
+    assert (ended.returncode, "those repeated by aliases included" in ended.stderr) == (2, True)
     composed.write_text("a: [")
     ended = headwater(address, "import", "kserve", composed)
     assert (ended.returncode, ended.stderr.startswith(f"{composed}:1:5: ")) == (2, True)
