@@ -28,6 +28,7 @@ from app.http.requests import Requests
 from app.http.streams import Streams
 from app.identity import AccessRefused, Tokens
 from app.intake.bulk import PATH as BULK
+from app.intake.imports import FOLDER as IMPORTS
 from app.metrics import Metrics
 from app.rooms import Rooms
 from app.serving.artifacts import FOLDER as ARTIFACTS
@@ -74,6 +75,7 @@ def create_app(
                 ARTIFACTS: settings.max_artifact_bytes,
                 SOURCES: settings.max_artifact_bytes,
                 BULK: settings.max_bulk_bytes,
+                IMPORTS: settings.max_import_bytes,
             },
         ),
         Middleware(Streams, stopping),

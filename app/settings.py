@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     data: Path | None = None
     max_artifact_bytes: int = Field(1_073_741_824, gt=0)
     max_bulk_bytes: int = Field(8_589_934_592, gt=0)
+    max_import_bytes: int = Field(134_217_728, gt=0)
     predict_timeout_seconds: float = Field(10, gt=0)
     prediction_queue: int = Field(10_000, ge=1)
     prediction_flush_seconds: float = Field(2, gt=0)

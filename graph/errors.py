@@ -6,7 +6,7 @@
     - InvalidAttribute  an attribute's name or value
     - InvalidFlow       two kinds that no flow joins
     - InvalidTime       an instant or interval
-    - InvalidManifest   a headwater.yaml: a line for each place that is wrong
+    - InvalidManifest   a headwater.yaml, or another system's document: a line for each place that is wrong
   + NotFound            the key is not registered, or was not at the time asked for
   + Conflict            what is asked contradicts what is stored
     - StaleVersion      the asset has moved since the caller read it

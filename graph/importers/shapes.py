@@ -143,6 +143,8 @@ class Record:
     fields: Mapping[str, Field]
     short: str | None = None
     """The field that a plain text, instead of the mapping, stands for."""
+    is_open: bool = False
+    """Fields that it does not name are let be: the document is another system's."""
 
     def read(self, value: object, place: str, problems: Problems) -> Json:
         if self.short is not None and isinstance(value, str):
@@ -153,7 +155,7 @@ class Record:
             return None
         dot = f"{place}." if place else ""
         for name in value:
-            if name not in self.fields:
+            if name not in self.fields and not self.is_open:
                 problems.append(f"{dot}{shortened(name)}: unknown field{near(str(name), self.fields)}")
         held: dict[str, Json] = {}
         for name, field in self.fields.items():
@@ -175,7 +177,7 @@ class Record:
             "type": "object",
             "description": self.about,
             "properties": {name: _described(field) for name, field in self.fields.items()},
-            "additionalProperties": False,
+            "additionalProperties": self.is_open,
         }
         required = [name for name, field in self.fields.items() if field.required]
         if required:

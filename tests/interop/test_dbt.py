@@ -1,6 +1,7 @@
 """dbt's own selector as the oracle: what it lists around each node of a project, our lineage answers too.
 
-A project's manifest is loaded as a user would load it, in one bulk request over HTTP.
+A project's manifest is loaded as a user would load it, as one import over HTTP, which replaces the one before. What dbt lists is compared asset by asset: a
+seed and a source that are one table are one asset here, and tests are none.
 """
 
 import json
@@ -13,25 +14,19 @@ from typing import TypeAlias
 import httpx
 import pytest
 
-from graph.keys import AssetKey, AssetKind
+from graph.importers.dbt import read_dbt
+from graph.keys import AssetKind
 from tests.interop.dbt_project import MODELS, write_project
+from tests.real_manifests import real_manifests
 from tests.service import running_service
 
 ROOT = Path(__file__).parents[2]
 DBT = ROOT / ".interop/dbt/bin"
-MANIFESTS = Path(os.environ.get("HEADWATER_TEST_DBT_MANIFESTS", ROOT.parent / "shared/data/dbt"))
-"""Manifests of real projects, `*manifest*.json`."""
 OLDEST = 5
 """The oldest schema version of a manifest that this dbt still reads with its tests."""
 
-KIND_OF = {
-    "test": AssetKind.CONSUMER,
-    "unit_test": AssetKind.CONSUMER,
-    "exposure": AssetKind.CONSUMER,
-    "analysis": AssetKind.JOB,
-    "operation": AssetKind.JOB,
-}
-"""What reads and is read by nobody; all else is data."""
+WAREHOUSE = "warehouse"
+TESTS = ("test.", "unit_test.")
 
 Listed: TypeAlias = list[tuple[str, list[str], list[str]]]
 """Of each node its name, ancestors and descendants."""
@@ -48,12 +43,7 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 @pytest.mark.timeout(900)
 def test_around_each_node_of_real_projects_are_the_nodes_that_dbt_lists(http: httpx.Client) -> None:
-    manifests = [path for path in sorted(MANIFESTS.glob("*manifest*.json")) if _schema_version(path) >= OLDEST]
-    if not manifests:
-        missing = f"there are no dbt manifests in {MANIFESTS}; HEADWATER_TEST_DBT_MANIFESTS names another folder"
-        if os.environ.get("CI"):  # elsewhere nobody need have them
-            pytest.fail(missing)
-        pytest.skip(missing)
+    manifests = [path for path in real_manifests() if _schema_version(path) >= OLDEST]
     for manifest, listed in zip(manifests, _listed(manifests), strict=True):
         _compare(http, manifest, listed)
 
@@ -77,6 +67,36 @@ def test_around_each_node_of_a_large_project_are_the_nodes_that_dbt_lists(http: 
         assert names == around[f"model.shop.{model}"], "what the command lists is not what its selector does"
 
 
+@pytest.mark.timeout(300)
+def test_columns_have_the_types_that_dbt_finds_in_the_warehouse(http: httpx.Client, tmp_path: Path) -> None:
+    files = {
+        "dbt_project.yml": "{name: shop_types, version: 1.0.0, profile: shop}",
+        "profiles.yml": "{shop: {target: dev, outputs: {dev: {type: duckdb, path: shop.duckdb}}}}",
+        "seeds/raw.csv": "id,paid,total\n1,true,9.5\n",
+        "models/orders.sql": "{{ config(materialized='table') }} select id as Order_Id, total, [paid] as paid from {{ ref('raw') }}",
+        "models/orders.yml": "models: [{name: orders, columns: [{name: order_id, description: Its number}]}]",
+        "snapshots/kept.yml": "snapshots: [{name: kept, relation: ref('orders'), config: {unique_key: order_id, strategy: check, check_cols: all}}]",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    _dbt(tmp_path, "build")
+    _dbt(tmp_path, "docs", "generate")
+    document = {name: json.loads((tmp_path / f"target/{name}.json").read_text()) for name in ("manifest", "catalog")}
+    found = {
+        f"{node['metadata']['schema']}.{node['metadata']['name']}#{column['name']}": column["type"]
+        for node in document["catalog"]["nodes"].values()
+        for column in node["columns"].values()
+    }
+    said = {each.key: each.attributes for each in read_dbt(document, namespace=WAREHOUSE).assets if each.key.path}
+    types = {f"{key.name.partition('.')[2]}#{key.part}": attributes["type"] for key, attributes in said.items()}
+    assert types == found
+    assert len(types) > 8
+    (described,) = [attributes for key, attributes in said.items() if "description" in attributes]
+    assert described["description"] == "Its number", "whatever the case that the warehouse has it in"
+    _load(http, document)
+
+
 LS = (
     *("ls", "--indirect-selection", "empty", "--resource-type", "all"),
     *("--output", "json", "--output-keys", "unique_id"),
@@ -84,53 +104,71 @@ LS = (
 
 
 def _compare(http: httpx.Client, manifest: Path, listed: Listed) -> None:
-    parents = json.loads(manifest.read_text())["parent_map"]
-    assert {name for name, _, _ in listed} == parents.keys()
-    project = manifest.stem
-    revision = _load(http, project, parents)
-    for name, ancestors, descendants in listed:
-        assert _around(http, project, name, "UPSTREAM", revision) == ancestors, f"upstream of {name} in {manifest}"
-        assert _around(http, project, name, "DOWNSTREAM", revision) == descendants, (
-            f"downstream of {name} in {manifest}"
-        )
+    document = {"manifest": json.loads(manifest.read_text())}
+    assert {name for name, _, _ in listed} == document["manifest"]["parent_map"].keys()
+    wanted = [name for name, _, _ in listed if not name.startswith(TESTS)]
+    assets = _assets(document)
+    assert sorted(name for names in assets.values() for name in names) == sorted(wanted)
+    revision = _load(http, document)
+    for direction, around in (("UPSTREAM", _all_above(listed)), ("DOWNSTREAM", _all_below(listed))):
+        for asset, names in assets.items():
+            expected = _listed_around(names, around, assets)
+            told = _around(http, asset, direction, revision)
+            assert told == sorted(expected - {asset}), f"{direction} of {asset} in {manifest}"
 
 
-def _load(http: httpx.Client, project: str, parents: Mapping[str, Sequence[str]]) -> int:
+def _assets(document: object) -> dict[str, list[str]]:
+    """By the text of its key, the nodes of dbt that are this asset."""
+    said = read_dbt(document, namespace=WAREHOUSE).assets
+    return {
+        str(each.key): _texts(each.attributes["dbt_nodes"]) for each in said if each.key.kind is not AssetKind.COLUMN
+    }
+
+
+def _texts(value: object) -> list[str]:
+    assert isinstance(value, list)
+    return [str(each) for each in value]
+
+
+def _all_above(listed: Listed) -> dict[str, list[str]]:
+    return {name: above for name, above, _ in listed}
+
+
+def _all_below(listed: Listed) -> dict[str, list[str]]:
+    return {name: below for name, _, below in listed}
+
+
+def _listed_around(
+    names: Sequence[str], around: Mapping[str, Sequence[str]], assets: Mapping[str, Sequence[str]]
+) -> set[str]:
+    """The assets of all that dbt lists around the nodes, and around what is one asset with what it lists, and so on."""
+    asset_of = {name: asset for asset, members in assets.items() for name in members}
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        for other in around[waiting.pop()]:
+            asset = asset_of.get(other)
+            if asset is not None and asset not in found:
+                found.add(asset)
+                waiting += assets[asset]
+    return found
+
+
+def _load(http: httpx.Client, document: object) -> int:
     """The revision from which all of it can be read."""
-    lines: list[dict[str, object]] = [{"asset": _key(project, name)} for name in parents]
-    lines += [
-        {"flow": {"from": _key(project, parent), "to": _key(project, name)}}
-        for name, above in parents.items()
-        for parent in above
-    ]
-    loaded = http.post(
-        "/api/v1/bulk",
-        params={"origin": f"dbt:{project}", "operation": project},
-        content="".join(json.dumps(line) + "\n" for line in lines),
-        headers={"Content-Type": "application/x-ndjson", "Accept": "application/json"},
-    )
+    loaded = http.post("/api/v1/imports/dbt", params={"namespace": WAREHOUSE}, json=document)
     assert loaded.status_code == 200, loaded.text
-    told = loaded.json()["done"]
-    assert (told["committed"], told["refused"]) == (len(lines), 0), loaded.text
-    revision: int = told["revision"]
+    revision: int = loaded.json()["revision"]
     return revision
 
 
-def _around(http: httpx.Client, project: str, name: str, direction: str, revision: int) -> list[str]:
-    asked: dict[str, str | int] = {
-        "start": _key(project, name),
-        "direction": direction,
-        "atLeastRevision": revision,
-    }
+def _around(http: httpx.Client, asset: str, direction: str, revision: int) -> list[str]:
+    asked: dict[str, str | int] = {"start": asset, "direction": direction, "atLeastRevision": revision}
     answer = http.get("/api/v1/lineage.json", params=asked)
     assert answer.status_code == 200, answer.text
     told = answer.json()
     assert told["complete"]
-    return sorted(AssetKey.parse(text).name for text in told["columns"]["key"])
-
-
-def _key(project: str, name: str) -> str:
-    return str(AssetKey.of(KIND_OF.get(name.split(".", maxsplit=1)[0], AssetKind.DATASET), project, name))
+    return sorted(text for text in told["columns"]["key"] if not text.startswith("column:"))
 
 
 def _listed(manifests: Sequence[Path]) -> Iterator[Listed]:

@@ -1,10 +1,13 @@
-"""The command line: `headwater plan|check|apply` on the headwater.yaml of a repository, `headwater bulk` on files of lines."""
+"""The command line: `headwater plan|check|apply` on the headwater.yaml of a repository, `headwater bulk` on files of lines,
+`headwater import` on the documents of other systems.
+"""
 
 from __future__ import annotations
 
 import gzip
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -17,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from headwater import manifests, repository
+from headwater import documents, manifests, repository
 from headwater.client import Client
 from headwater.errors import HeadwaterError, Refused, Unreachable
 from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
@@ -33,6 +36,11 @@ Exit codes: 0 clean, or done; 1 blocked: a deployment or a consumer breaks; 2 wr
 BULK_EXIT_CODES = """
 Exit codes: 0 every line is taken; 2 some were refused, or wrong usage; 4 the service cannot be reached, or the operation was
 cut short: the same command with the same --operation goes on; 70 a fault of this program.
+"""
+
+IMPORT_EXIT_CODES = """
+Exit codes: 0 done, or all of it held already; 2 the document is refused, or wrong usage; 4 the service cannot be reached;
+70 a fault of this program.
 """
 
 app = typer.Typer(
@@ -63,7 +71,18 @@ BaseRef = Annotated[Optional[str], typer.Option(help="The git revision to compar
 Origin = Annotated[Optional[str], typer.Option(help="The source that says so.", show_default="api: and your name")]  # fmt: skip  # noqa: UP045
 OperationId = Annotated[Optional[str], typer.Option("--operation", help="An id to send the same lines under again.", show_default="a new one")]  # fmt: skip  # noqa: UP045
 
+Namespace = Annotated[Optional[str], typer.Option(help="The warehouse, as OpenLineage names it: postgres://host:5432.", show_default="the origin, but for BigQuery")]  # fmt: skip  # noqa: UP045
+ProjectOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="dbt: and the project")]  # fmt: skip  # noqa: UP045
+KubernetesNamespace = Annotated[Optional[str], typer.Option("--namespace", "-n", help="Of resources that name none.", show_default="default")]  # fmt: skip  # noqa: UP045
+ClusterOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="kserve: and the namespace")]  # fmt: skip  # noqa: UP045
+Timeout = Annotated[float, typer.Option(min=1, help="How many seconds an answer may take.")]
+
 MANIFEST = Path("headwater.yaml")
+
+imports = typer.Typer(
+    name="import", help="Make the graph say what another system's documents say.", no_args_is_help=True
+)
+app.add_typer(imports)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -180,6 +199,47 @@ def bulk(
     raise typer.Exit(USAGE_CODE if done["refused"] else CLEAN_CODE)
 
 
+@imports.command(epilog=IMPORT_EXIT_CODES)
+def dbt(
+    target: Annotated[
+        Path, typer.Argument(help="The folder with manifest.json and, if it is there, catalog.json; or a manifest.")
+    ] = Path("target"),
+    namespace: Namespace = None,
+    origin: ProjectOrigin = None,
+    url: Url = None,
+    token: Token = None,
+    timeout: Timeout = 300,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Import a dbt project: what it said before and does not say now is withdrawn."""
+    with _telling(target), Client(url, token, timeout=timeout) as client:
+        _tell_import(client.import_document("dbt", documents.dbt(target), origin, namespace), output)
+
+
+@imports.command(epilog=IMPORT_EXIT_CODES)
+def kserve(
+    files: Annotated[list[Path], typer.Argument(help="YAML of KServe or Seldon; - is standard input.")],
+    namespace: KubernetesNamespace = None,
+    origin: ClusterOrigin = None,
+    url: Url = None,
+    token: Token = None,
+    timeout: Timeout = 300,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Import what serves what: what the origin said before and does not say now is withdrawn."""
+    with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
+        document, places = documents.kserve(files)
+        try:
+            done = client.import_document("kserve", document, origin, namespace)
+        except Refused as error:
+            lines = (_RESOURCE.sub(lambda found: places[int(found[1])], line) for line in str(error).splitlines())
+            raise Refused("\n".join(lines), error.code) from error
+        _tell_import(done, output)
+
+
+_RESOURCE = re.compile(r"^resources\[(\d+)\]")
+
+
 def main() -> None:
     try:
         app()
@@ -199,6 +259,15 @@ def _applied(file: Path, url: str | None, token: str | None, dry_run: bool) -> d
                 return client.apply_manifest(document, dry_run)
         except Refused as error:
             raise Refused("\n".join(f"{file}: {line}" for line in str(error).splitlines()), error.code) from error
+
+
+def _tell_import(done: dict[str, Any], output: PlanOutput) -> None:
+    if output is PlanOutput.JSON:
+        _print_json({"version": 1, **done})
+        return
+    held = f"{done['origin']} holds {done['assets']:,} assets and {done['flows']:,} flows"
+    what = _sums(done, "added", "changed", "withdrawn") if done["changed"] else "nothing changed"
+    _console().print(f"{held}: {what}; revision {done['revision']}.", soft_wrap=True)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import math
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlencode
 
 import httpx
 
@@ -203,8 +204,26 @@ class Client:
             raise Unreachable(f"no answer from {self.url}: {reason} (operation {operation})") from error
         if answer.status_code in {502, 503, 504}:
             raise Unreachable(f"{self.url} is not ready: {_message(answer)} (operation {operation})")
-        errors = _body(_checked(answer))["errors"]
-        raise Refused(_message(answer), str((errors[0].get("extensions") or {}).get("code", answer.status_code)))
+        raise _refused(_checked(answer))
+
+    def import_document(
+        self, format: str, document: Json, origin: str | None = None, namespace: str | None = None
+    ) -> Json:
+        """A document of another system, as `dbt`, is all that its origin says: {origin, assets, flows, changed, revision, …}.
+
+        What that origin said before and does not say now is withdrawn. `origin` and `namespace` absent: as the format
+        has it.
+        """
+        named = {"origin": origin, "namespace": namespace, "operation": str(uuid.uuid4())}
+        path = (
+            f"/api/v1/imports/{quote(format, safe='')}?{urlencode({k: v for k, v in named.items() if v is not None})}"
+        )
+        content = gzip.compress(json.dumps(document, default=_plain, allow_nan=False).encode(), 1)
+        answer = self._send("POST", path, content=content, packed=True)
+        if answer.is_error:
+            raise _refused(answer)
+        done: Json = answer.json()
+        return done
 
     def apply_manifest(self, document: Mapping[str, Any], dry_run: bool = False) -> Json:
         """A parsed headwater.yaml is all that its origin says: {changed, revision, added, updated, withdrawn, plan}.
@@ -237,13 +256,17 @@ class Client:
             raise Unreachable(f"{self.url}{path} does not answer as Headwater does: {answer.text[:200]!r}") from None
         return document
 
-    def _send(self, method: str, path: str, content: bytes, repeatable: bool = True) -> httpx.Response:
-        kind = "application/json" if method == "POST" else "application/octet-stream"
+    def _send(
+        self, method: str, path: str, content: bytes, repeatable: bool = True, packed: bool = False
+    ) -> httpx.Response:
+        headers = {"Content-Type": "application/json" if method == "POST" else "application/octet-stream"}
+        if packed:
+            headers["Content-Encoding"] = "gzip"
         waits = _waits()
         while True:
             failure: str
             try:
-                answer = self._http.request(method, path, content=content, headers={"Content-Type": kind})
+                answer = self._http.request(method, path, content=content, headers=headers)
             except httpx.ConnectError as error:  # nothing was sent
                 failure = f"cannot reach {self.url}: {error}"
                 again = True
@@ -280,6 +303,12 @@ def _checked(answer: httpx.Response) -> httpx.Response:
     if answer.is_redirect:
         raise Refused(f"{answer.url} redirects to {answer.headers.get('location')}", str(answer.status_code))
     return answer
+
+
+def _refused(answer: httpx.Response) -> Refused:
+    """What a checked answer says that is an error in the form of GraphQL's."""
+    extensions = _body(answer)["errors"][0].get("extensions") or {}
+    return Refused(_message(answer), str(extensions.get("code", answer.status_code)))
 
 
 def _body(answer: httpx.Response) -> Json:

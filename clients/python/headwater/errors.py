@@ -5,6 +5,7 @@
   + Refused             the service answered that it will not
     - AccessRefused     the token is missing, unknown, or allows less than this
   + ManifestUnreadable  the file is no YAML that can be used
+  + DocumentUnreadable  a file of another system is not there, or no JSON
   + GitUnusable         git is missing, this is no repository, or the revision is unknown
 """
 
@@ -32,6 +33,10 @@ class AccessRefused(Refused):
 
 
 class ManifestUnreadable(HeadwaterError):
+    pass
+
+
+class DocumentUnreadable(HeadwaterError):
     pass
 
 

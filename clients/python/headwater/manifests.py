@@ -14,29 +14,41 @@ MAX_BYTES = 900_000
 """The service reads bodies of a megabyte."""
 MAX_VALUES = 200_000
 """Counted as often as aliases repeat them: a small file may expand to more than any memory holds."""
+MAX_IMPORT_BYTES, MAX_IMPORT_VALUES = 50_000_000, 5_000_000
+"""Of files that are imported."""
 
 
 def parsed(text: bytes, name: str) -> dict[str, Any]:
     """Raises ManifestUnreadable, with the line where there is one. `name` is for its messages."""
-    if len(text) > MAX_BYTES:
-        raise ManifestUnreadable(f"{name} has {len(text)} bytes; the limit is {MAX_BYTES}")
+    (document,) = all_parsed(text, name, one=True)
+    if not isinstance(document, dict):
+        raise ManifestUnreadable(f"{name} holds no mapping; it begins with `version: 1`")
+    return document
+
+
+def all_parsed(text: bytes, name: str, one: bool = False) -> list[Any]:
+    """All documents of a file that are not empty; with `one`, the only one, whatever it is. Raises ManifestUnreadable."""
+    most_bytes, most_values = (MAX_BYTES, MAX_VALUES) if one else (MAX_IMPORT_BYTES, MAX_IMPORT_VALUES)
+    if len(text) > most_bytes:
+        raise ManifestUnreadable(f"{name} has {len(text)} bytes; the limit is {most_bytes}")
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader: it makes plain values alone)
+        if one:
+            documents = [yaml.load(text, Loader=_Loader)]  # noqa: S506 (a safe loader: it makes plain values alone)
+        else:
+            documents = [each for each in yaml.load_all(text, Loader=_Loader) if each is not None]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         raise ManifestUnreadable(f"{place}: {error.problem or error.context}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ManifestUnreadable(f"{name}: {error}") from error
-    if not isinstance(document, dict):
-        raise ManifestUnreadable(f"{name} holds no mapping; it begins with `version: 1`")
-    if _size(document) > MAX_VALUES:
-        raise ManifestUnreadable(f"{name} holds more than {MAX_VALUES} values, those repeated by aliases included")
+    if _size(documents, most_values) > most_values:
+        raise ManifestUnreadable(f"{name} holds more than {most_values} values, those repeated by aliases included")
     try:
-        json.dumps(document, allow_nan=False)
+        json.dumps(documents, allow_nan=False)
     except (ValueError, TypeError, RecursionError) as error:  # .nan, !!binary, !!set
         raise ManifestUnreadable(f"{name} holds what JSON cannot: {error}") from error
-    return document
+    return documents
 
 
 class _Loader(yaml.SafeLoader):
@@ -60,7 +72,7 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def _size(document: object) -> int:
+def _size(document: object, most: int) -> int:
     """How many values a document holds, written out; anything above the limit for one that holds itself."""
     known: dict[int, int] = {}
 
@@ -68,9 +80,9 @@ def _size(document: object) -> int:
         if not isinstance(value, (dict, list)):
             return 1
         if id(value) not in known:
-            known[id(value)] = MAX_VALUES + 1  # in case it holds itself
+            known[id(value)] = most + 1  # in case it holds itself
             inner = value.values() if isinstance(value, dict) else value
-            known[id(value)] = min(1 + sum(map(size, inner)), MAX_VALUES + 1)
+            known[id(value)] = min(1 + sum(map(size, inner)), most + 1)
         return known[id(value)]
 
     return size(document)

@@ -1,0 +1,96 @@
+"""Documents of other systems, whole: `POST /api/v1/imports/{format}`. Each is all that its origin says."""
+
+import asyncio
+from collections.abc import Callable
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from app.envelopes import checked_operation_id, clients_origin
+from app.http.answers import refusal, refused
+from app.identity import Role
+from app.service import Headwater
+from graph.changes import Receipt, Registration
+from graph.errors import GraphError, InvalidInput, quoted
+from graph.importers.dbt import read_dbt
+from graph.importers.kserve import read_kserve
+
+FOLDER = "/api/v1/imports/"
+JSON = "application/json"
+
+MOST_AT_ONCE = 2
+"""Documents that are read or committed: each is in memory as a whole, several times its length."""
+
+Reader = Callable[[object, str | None, str | None], Registration]
+"""Of a document, an origin and a namespace, where the request names them. Raises InvalidInput."""
+
+FORMATS: dict[str, Reader] = {"dbt": read_dbt, "kserve": read_kserve}
+_PARAMETERS = ("origin", "namespace", "operation")
+
+
+class Imports:
+    def __init__(self) -> None:
+        self._running = asyncio.Semaphore(MOST_AT_ONCE)
+
+    def routes(self) -> list[BaseRoute]:
+        return [Route(FOLDER + "{format}", self._import, methods=["POST"])]
+
+    async def _import(self, request: Request) -> Response:
+        request.state.principal.require(Role.CONTRIBUTOR)
+        headwater: Headwater = request.state.headwater
+        format_ = request.path_params["format"]
+        reader = FORMATS.get(format_)
+        if reader is None:
+            return refusal(404, f"{quoted(format_)} cannot be imported; {', '.join(FORMATS)} can", "NOT_FOUND")
+        form = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if form != JSON:
+            return refusal(415, f"a document comes as {JSON}, not as {quoted(form)}", "UNSUPPORTED_MEDIA_TYPE")
+        if self._running.locked():
+            return refusal(503, f"{MOST_AT_ONCE} imports are running, the most at once", "BUSY", {"Retry-After": "5"})
+        async with self._running:
+            try:
+                given = _parameters(request)
+                operation = given.get("operation")
+                id_ = None if operation is None else checked_operation_id(operation)
+                origin, namespace = given.get("origin"), given.get("namespace")
+                text = await request.body()
+                wanted, digest = await headwater.in_long_thread(_read, reader, text, origin, namespace)
+                receipt = await headwater.register(wanted, id_, request.state.principal.name, digest)
+            except GraphError as error:
+                return refused(error)
+        return JSONResponse(_told(wanted, receipt))
+
+
+def _read(reader: Reader, text: bytes, origin: str | None, namespace: str | None) -> tuple[Registration, str]:
+    """What the document says, and what tells this request from others. Raises InvalidInput."""
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the body is not JSON in UTF-8: {error}") from error
+    wanted = reader(document, origin, namespace)
+    clients_origin(wanted.origin)
+    return wanted, wanted.digest()
+
+
+def _told(wanted: Registration, receipt: Receipt) -> dict[str, object]:
+    return {
+        "origin": wanted.origin,
+        "assets": len(wanted.assets),
+        "flows": len(wanted.flows),
+        "changed": receipt.changed,
+        "revision": receipt.revision,
+        "added": receipt.added,
+        "updated": receipt.updated,
+        "withdrawn": receipt.withdrawn,
+    }
+
+
+def _parameters(request: Request) -> dict[str, str]:
+    for name, _ in request.query_params.multi_items():
+        if name not in _PARAMETERS:
+            raise InvalidInput(f"{quoted(name)} is no parameter of imports; they have {', '.join(_PARAMETERS)}", name)
+        if len(request.query_params.getlist(name)) > 1:
+            raise InvalidInput(f"the parameter {name} is given twice", name)
+    return dict(request.query_params)

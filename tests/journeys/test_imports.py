@@ -1,0 +1,220 @@
+"""Documents of other systems are imported, over HTTP and from a shell: real ones, changed ones, broken ones."""
+
+import itertools
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.identity import Kind, Role, create_token
+from tests.real_manifests import real_manifests
+from tests.repository import HEADWATER
+from tests.service import running_service
+
+pytestmark = pytest.mark.timeout(300)
+
+JAFFLE = "dbt:jaffle_shop"
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("neo4j", marks=pytest.mark.neo4j)])
+def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    store = f"sqlite:///{tmp_path_factory.mktemp('store')}/lineage.db"
+    if request.param == "neo4j":
+        store = request.getfixturevalue("neo4j_url")
+    with running_service(store, max_import_bytes=10_000_000) as address:
+        yield address
+
+
+def headwater(address: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [HEADWATER, *arguments],
+        env=os.environ | {"HEADWATER_URL": address},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+def imported(address: str, *arguments: str | Path) -> dict[str, Any]:
+    ended = headwater(address, "import", *arguments, "--output", "json")
+    assert ended.returncode == 0, ended.stderr
+    told: dict[str, Any] = json.loads(ended.stdout)
+    return told
+
+
+def posted(address: str, document: object, format_: str = "dbt", **parameters: str) -> httpx.Response:
+    return httpx.post(f"{address}/api/v1/imports/{format_}", params=parameters, json=document, timeout=100)
+
+
+def upstream(address: str, asset: str, revision: int) -> list[str]:
+    asked: dict[str, str | int] = {"start": asset, "direction": "UPSTREAM", "atLeastRevision": revision}
+    told = httpx.get(f"{address}/api/v1/lineage.json", params=asked).json()
+    return sorted(key for key in told["columns"]["key"] if not key.startswith("column:"))
+
+
+def shop(*models: str) -> dict[str, Any]:
+    """A project of models that each read the one before."""
+    named = [f"model.shop.{name}" for name in models]
+    nodes = {
+        each: {"resource_type": "model", "name": name, "alias": name, "package_name": "shop"}
+        for each, name in zip(named, models, strict=True)
+    }
+    return {
+        "manifest": {
+            "metadata": {
+                "dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json",
+                "project_name": "shop",
+            },
+            "nodes": nodes,
+            "parent_map": {each: named[max(0, place - 1) : place] for place, each in enumerate(named)},
+        }
+    }
+
+
+def test_real_projects_of_every_version_are_imported_twice_and_the_second_time_changes_nothing(address: str) -> None:
+    for manifest in real_manifests():
+        document = {"manifest": json.loads(manifest.read_text())}
+        first, second = (posted(address, document).json() for _ in range(2))
+        assert (first["origin"], first["assets"] > 0, first["flows"] > 0) == (JAFFLE, True, True), manifest
+        assert second == first | {"changed": False, "added": 0, "updated": 0, "withdrawn": 0}, manifest
+        if manifest == real_manifests()[-1]:
+            assert imported(address, "dbt", manifest) == {"version": 1, **second}
+
+
+def test_what_a_manifest_says_no_longer_is_withdrawn_for_its_origin_alone(address: str) -> None:
+    one, other = {"origin": "dbt:one", "namespace": "w"}, {"origin": "dbt:other", "namespace": "w"}
+    assert posted(address, shop("a", "b", "c"), **one).json()["added"] == 5
+    assert posted(address, shop("a", "b"), **other).json()["added"] == 3
+    told = posted(address, shop("a", "c"), **one).json()
+    assert (told["added"], told["withdrawn"]) == (1, 3)
+    assert upstream(address, "dataset:w/c", told["revision"]) == ["dataset:w/a"]
+    assert upstream(address, "dataset:w/b", told["revision"]) == ["dataset:w/a"], "another origin still says so"
+    told = posted(address, shop("a"), **other).json()
+    assert told["withdrawn"] == 2
+    gone = httpx.get(f"{address}/api/v1/lineage.json", params={"start": "dataset:w/b", "direction": "UPSTREAM"})
+    assert gone.status_code == 404, "nobody says so any more"
+
+
+def test_a_folder_is_imported_with_its_catalog(address: str, tmp_path: Path) -> None:
+    document = shop("orders") | {
+        "catalog": {"nodes": {"model.shop.orders": {"columns": {"ID": {"name": "ID", "type": "BIGINT"}}}}}
+    }
+    for name, content in document.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    ended = headwater(address, "import", "dbt", tmp_path, "--namespace", "postgres://db:5432", "--origin", "dbt:folder")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("dbt:folder holds 2 assets and 0 flows: 2 added, 0 changed, 0 withdrawn; revision ")
+    asked = {
+        "query": "query ($key: ID!) { asset(key: $key) { attributes { name value } } }",
+        "variables": {"key": "column:postgres%3A%2F%2Fdb%3A5432/orders#ID"},
+    }
+    answer = httpx.post(f"{address}/graphql", json=asked).json()
+    assert {"name": "type", "value": "BIGINT"} in answer["data"]["asset"]["attributes"], answer
+    again = headwater(address, "import", "dbt", tmp_path, "--namespace", "postgres://db:5432", "--origin", "dbt:folder")
+    assert "nothing changed" in again.stdout
+
+
+def test_of_a_broken_manifest_nothing_is_kept_and_every_place_is_told(address: str, tmp_path: Path) -> None:
+    before = posted(address, shop("a", "b"), origin="dbt:broken").json()
+    broken = shop("a", "b", "c")
+    broken["manifest"]["parent_map"]["model.shop.c"] = ["model.shop.lost"]
+    broken["manifest"]["nodes"]["model.shop.a"]["alias"] = "x" * 2000
+    refused = posted(address, broken, origin="dbt:broken")
+    assert refused.status_code == 400
+    (error,) = refused.json()["errors"]
+    assert error["extensions"]["code"] == "InvalidManifest"
+    places = [line.partition(": ")[0] for line in error["message"].splitlines()]
+    assert places == [
+        "manifest.nodes.model.shop.a",
+        "manifest.parent_map.model.shop.b[0]",
+        "manifest.parent_map.model.shop.c[0]",
+    ]
+    again = posted(address, shop("a", "b"), origin="dbt:broken").json()
+    assert (again["changed"], again["assets"]) == (False, before["assets"])
+
+    file = tmp_path / "manifest.json"
+    file.write_text(json.dumps(broken["manifest"]))
+    ended = headwater(address, "import", "dbt", file)
+    assert (ended.returncode, "manifest.parent_map.model.shop.c[0]: 'model.shop.lost'" in ended.stderr) == (2, True)
+    file.write_text('{"metadata": {},\n "nodes"}')
+    ended = headwater(address, "import", "dbt", file)
+    assert (ended.returncode, ended.stderr) == (2, f"{file}:2:9: Expecting ':' delimiter\n")
+    ended = headwater(address, "import", "dbt", tmp_path / "missing.json")
+    assert (ended.returncode, ended.stderr) == (2, f"{tmp_path}/missing.json: No such file or directory\n")
+
+
+def test_what_serves_what_is_imported_from_yaml(address: str, tmp_path: Path) -> None:
+    service, composed = tmp_path / "service.yaml", tmp_path / "graph.yaml"
+    service.write_text("""
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata: {name: fraud, namespace: yaml}
+spec: {predictor: {model: {storageUri: "s3://models/fraud/7"}}}
+""")
+    composed.write_text("""
+---
+apiVersion: serving.kserve.io/v1alpha1
+kind: InferenceGraph
+metadata: {name: checkout, namespace: yaml}
+spec: {nodes: {root: {routerType: Sequence, steps: [{serviceName: limits}, {serviceName: fraud, data: $response}]}}}
+""")
+    first, second = (imported(address, "kserve", service, composed) for _ in range(2))
+    assert (first["origin"], first["assets"], first["flows"]) == ("kserve:yaml", 4, 3)
+    assert second == first | {"changed": False, "added": 0}
+    assert upstream(address, "deployment:yaml/checkout", first["revision"]) == [
+        "deployment:yaml/fraud",
+        "deployment:yaml/limits",
+        "model:s3%3A%2F%2Fmodels/fraud",
+        "model_version:s3%3A%2F%2Fmodels/fraud#7",
+    ]
+    assert imported(address, "kserve", service)["withdrawn"] == 3
+
+    composed.write_text(composed.read_text().replace("routerType: Sequence, ", ""))
+    ended = headwater(address, "import", "kserve", service, composed)
+    told = f"{composed}[0].spec.nodes.root.routerType: missing; the routerType of a node.\n"
+    assert (ended.returncode, ended.stderr) == (2, told)
+    composed.write_text(
+        "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+        + "".join(
+            f"{after}: &{after} [{', '.join(['*' + before] * 10)}]\n" for before, after in itertools.pairwise("abcdefg")
+        )
+    )
+    ended = headwater(address, "import", "kserve", composed)
+    assert (ended.returncode, "those repeated by aliases included" in ended.stderr) == (2, True)
+    composed.write_text("a: [")
+    ended = headwater(address, "import", "kserve", composed)
+    assert (ended.returncode, ended.stderr.startswith(f"{composed}:1:5: ")) == (2, True)
+
+
+def test_requests_that_are_no_import_are_refused(address: str) -> None:
+    assert posted(address, {}, "nix").status_code == 404
+    assert posted(address, shop("a"), origins="x").status_code == 400
+    assert "'gateway' is this service's own" in posted(address, shop("a"), origin="gateway").text
+    assert posted(address, shop("a"), origin=" ").status_code == 400
+    at = f"{address}/api/v1/imports/dbt"
+    assert httpx.post(at, content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 415
+    torn = httpx.post(at, content=b'{"manifest": {', headers={"Content-Type": "application/json"})
+    assert (torn.status_code, "not JSON in UTF-8" in torn.text) == (400, True)
+    assert posted(address, shop("a") | {"catalog": {"nodes": {"x": " " * 10_000_000}}}).status_code == 413
+
+
+def test_an_operation_is_done_once(address: str) -> None:
+    first = posted(address, shop("a"), origin="dbt:once", operation="import-1").json()
+    assert posted(address, shop("a"), origin="dbt:once", operation="import-1").json() == first
+    other = posted(address, shop("b"), origin="dbt:once", operation="import-1")
+    assert (other.status_code, other.json()["errors"][0]["extensions"]["code"]) == (409, "OperationReused")
+
+
+def test_only_who_may_register_may_import(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.json"
+    reader = create_token(tokens, "reader", Role.READER, Kind.PERSON)
+    with running_service(f"sqlite:///{tmp_path}/lineage.db", tokens_file=tokens) as address:
+        headers = {"Authorization": f"Bearer {reader}"}
+        refused = httpx.post(f"{address}/api/v1/imports/dbt", json=shop("a"), headers=headers)
+        assert refused.status_code == 403
