@@ -72,6 +72,18 @@ class Registration:
         return hashlib.sha256(canonical(_fields(self), _plain)).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Restatement:
+    """All that one origin says, with all the times of it: whatever else it said so far was never so.
+
+    `says`: the assertions of each subject are of this origin, disjoint and in order, equal neighbours joined. Flows may end at
+    assets nobody registered.
+    """
+
+    origin: str
+    says: Mapping[Subject, tuple[Assertion, ...]]
+
+
 class Verb(StrEnum):
     ADDED = "ADDED"
     CHANGED = "CHANGED"

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import pytest
 
 from graph.attributes import canonical
-from graph.changes import AssetStatement, Changes, Receipt, Withdrawal
+from graph.changes import AssetStatement, Changes, Receipt, Restatement, Withdrawal
 from graph.errors import Conflict, NotFound, OperationReused, PlanOutdated, StaleVersion, StoreUnavailable
 from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery, Message
-from graph.model import REFINES_FIRST, Assertion, Attributes, Basis, Flow, Known, StoredAssertion
-from graph.plan import RegistrationPlan, plan_registration
-from graph.stores.contract import Export, Revision, Store
+from graph.model import REFINES_FIRST, Assertion, Attributes, Basis, Flow, Known, StoredAssertion, Subject
+from graph.plan import RegistrationPlan, plan_registration, restate
+from graph.stores.contract import Export, KeptEvent, Revision, Store
 from graph.time import FOREVER, Interval
 from graph.usage import KEPT_DAYS, MICROSECONDS_PER_DAY, Usage
 from tests.saying import asset, flow, holding, key, operation, registration, say
@@ -629,6 +629,54 @@ def test_messages_are_postponed_given_up_or_delivered(store: Store) -> None:
     store.delivered("late", 499)
     assert (store.lease(10_000, 20_000), store.undelivered()) == ([], 0)
     assert store.check() == []
+
+
+def test_events_are_kept_once_and_wait_until_they_are_folded(store: Store) -> None:
+    one, two, other = (
+        KeptEvent("b", "jobs", b'{"name":"Z\xc3\xbcrich"}'),
+        KeptEvent("a", "jobs", b"{}"),
+        KeptEvent("c", "elsewhere", b"[1]"),
+    )
+    assert (store.kept("jobs"), store.unfolded(), store.keep([])) == ([], [], 0)
+    assert store.keep([one, one]) == 1
+    assert store.keep([one, two, other]) == 2
+    assert store.kept("jobs") == [two, one]
+    assert store.unfolded() == ["elsewhere", "jobs"]
+    assert store.unfolded(1) == ["elsewhere"]
+
+    assert not store.folded("jobs", [one])  # there is another
+    assert store.unfolded() == ["elsewhere", "jobs"]
+    for _ in range(2):
+        assert store.folded("jobs", [one, two])
+        assert store.unfolded() == ["elsewhere"]
+    assert store.keep([two, one]) == 0  # sent again, long after
+    assert store.unfolded() == ["elsewhere"]
+    assert store.folded("nowhere", [])
+    assert store.head() == 0
+
+
+def test_events_kept_at_once_are_all_kept(store: Store) -> None:
+    events = [KeptEvent(f"{number:02}", "jobs", b"%d" % number) for number in range(WRITERS)]
+    assert _at_once(lambda writer: store.keep([events[writer]])) == [1] * WRITERS
+    assert store.kept("jobs") == events
+
+
+def test_an_origin_says_exactly_what_it_is_restated_to_say(store: Store) -> None:
+    say(store, ORDERS, REPORT, origin="other", now=5)
+    said = Assertion(ORDERS, "jobs", Basis.OBSERVED, Interval(1, 3), {"tier": 1})
+    says: dict[Subject, tuple[Assertion, ...]] = {
+        ORDERS: (said, replace(said, valid=Interval(4, FOREVER))),
+        READS: (replace(said, subject=READS),),
+    }
+    for attempt in range(2):
+        answer = restate(store, Restatement("jobs", says), operation(None), 10)
+        assert answer.changed is (attempt == 0)
+        assert store.believed_by("jobs") == says
+    later: dict[Subject, tuple[Assertion, ...]] = {ORDERS: (replace(said, valid=Interval(2, 3)),)}
+    assert restate(store, Restatement("jobs", later), operation(None), 11).withdrawn == 1
+    assert store.believed_by("jobs") == later
+    assert store.believed_by("other").keys() == {ORDERS, REPORT}
+    assert not restate(store, Restatement("nobody", {}), operation(None), 12).changed
 
 
 def test_messages_no_longer_due_and_usage_of_long_ago_are_forgotten(store: Store) -> None:

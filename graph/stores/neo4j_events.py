@@ -1,0 +1,50 @@
+"""Events in Neo4j: a node `:Event` for each, with `waiting`, its origin, until the graph says what follows from it."""
+
+from collections.abc import Collection
+
+from graph.stores.contract import KeptEvent
+from graph.stores.neo4j_connection import Run, counters, value
+
+
+def keep(run: Run, events: Collection[KeptEvent]) -> int:
+    """The caller holds the lock."""
+    rows = {each.digest: {**each._asdict(), "body": each.body.decode()} for each in events}
+    return int(value(run, _KEEP, events=[*rows.values()]))
+
+
+def folded(run: Run, origin: str, digests: Collection[str]) -> int:
+    """How many are kept of `origin`. The caller holds the lock."""
+    counters(run, _FOLDED, digests=[*digests])
+    return int(value(run, "MATCH (e:Event {origin: $origin}) RETURN count(e)", origin=origin))
+
+
+def kept(run: Run, origin: str) -> list[KeptEvent]:
+    rows = value(run, _KEPT, origin=origin)
+    return sorted(KeptEvent(digest, origin, body.encode()) for digest, body in rows)
+
+
+def unfolded(run: Run, limit: int) -> list[str]:
+    return [*value(run, _UNFOLDED, limit=limit)]
+
+
+_KEEP = """
+UNWIND $events AS row
+OPTIONAL MATCH (known:Event {digest: row.digest})
+WITH row WHERE known IS NULL
+CREATE (:Event {digest: row.digest, origin: row.origin, body: row.body, waiting: row.origin})
+RETURN count(*)
+"""
+
+_FOLDED = """
+UNWIND $digests AS digest
+MATCH (e:Event {digest: digest}) WHERE e.waiting IS NOT NULL
+REMOVE e.waiting
+"""
+
+_KEPT = "MATCH (e:Event {origin: $origin}) RETURN collect([e.digest, e.body])"
+
+_UNFOLDED = """
+MATCH (e:Event) WHERE e.waiting IS NOT NULL
+WITH DISTINCT e.waiting AS origin ORDER BY origin LIMIT $limit
+RETURN collect(origin)
+"""
