@@ -14,6 +14,7 @@ from app.alerting.outbox import Outbox
 from app.features.features import Features
 from app.identity import FileTokens, OpenTokens, Tokens
 from app.intake.bulk import BulkIntake
+from app.intake.openlineage import OpenLineage
 from app.intake.traces import Traces
 from app.main import create_app
 from app.metrics import IndexCollector, MeteredHeadwater, Metrics
@@ -105,6 +106,7 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         watch,
         Traces(watch, clock),
         BulkIntake(clock),
+        OpenLineage(clock),
         artifacts,
         features,
         predictions,
