@@ -203,9 +203,9 @@ class Headwater:
         """Durable once this returns."""
         await self._run(self._writing, self.store.keep, events)
 
-    async def fold(self, origin: str, actor: str) -> None:
-        """The index has what follows from the events of `origin` when this returns. Raises what `graph.folding.fold` raises."""
-        revision = await self._run(self._writing, fold, self.store, origin, self.clock(), actor)
+    async def fold(self, origins: Collection[str], actor: str) -> None:
+        """The index has what follows from the events of `origins` when this returns. Raises what `graph.folding.fold` raises."""
+        revision = await self._run(self._writing, fold, self.store, origins, self.clock(), actor)
         if self.ready and revision > self.index.revision:
             await self.follow(revision)
 

@@ -74,14 +74,13 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Restatement:
-    """All that one origin says, with all the times of it: whatever else it said so far was never so.
+    """All that some origins say, with all the times of it: whatever else they said so far was never so.
 
-    `says`: the assertions of each subject are of this origin, disjoint and in order, equal neighbours joined. Flows may end at
-    assets nobody registered.
+    `says`, by origin: the assertions of each subject are of that origin, disjoint and in order, equal neighbours joined. Flows
+    may end at assets nobody registered.
     """
 
-    origin: str
-    says: Mapping[Subject, tuple[Assertion, ...]]
+    says: Mapping[str, Mapping[Subject, tuple[Assertion, ...]]]
 
 
 class Verb(StrEnum):

@@ -46,7 +46,7 @@ def register(store: Store, wanted: Registration, operation: Operation, now: Inst
 
 
 def restate(store: Store, wanted: Restatement, operation: Operation, now: Instant) -> Receipt:
-    """The same for all that an origin says. Raises what `Store.commit` raises, PlanOutdated as `register`."""
+    """The same for all that some origins say. Raises what `Store.commit` raises, PlanOutdated as `register`."""
     return _committed(store, lambda: RestatementPlan(wanted), operation, now)
 
 
@@ -134,22 +134,25 @@ class RegistrationPlan:
 
 
 class RestatementPlan:
-    """A `graph.stores.contract.Plan`: the origin says exactly what is wanted."""
+    """A `graph.stores.contract.Plan`: each origin says exactly what is wanted."""
+
+    subjects: Collection[Subject] = ()
+    """What others say of the same is not asked for."""
 
     def __init__(self, wanted: Restatement) -> None:
         self._wanted = wanted
-        checked_origin(wanted.origin)
-        self.subjects: Collection[Subject] = wanted.says.keys()
+        for origin in wanted.says:
+            checked_origin(origin)
 
     def changes(self, known: GraphReader) -> Changes:
-        wanted = self._wanted
-        said = known.believed_by(wanted.origin)
-        changes = [
-            Change(subject, wanted.origin, before, after)
-            for subject in {**said, **wanted.says}
-            if (before := said.get(subject, ())) != (after := wanted.says.get(subject, ()))
-        ]
-        changes.sort(key=lambda change: str(change.subject))
+        changes = []
+        for origin, says in self._wanted.says.items():
+            said = known.believed_by(origin)
+            for subject in {**said, **says}:
+                before, after = said.get(subject, ()), says.get(subject, ())
+                if before != after:
+                    changes.append(Change(subject, origin, before, after))
+        changes.sort(key=lambda change: (str(change.subject), change.origin))
         return Changes(tuple(changes))
 
 

@@ -220,14 +220,14 @@ class ModelStore:
             self.waiting |= new.keys()
             return len(new)
 
-    def kept(self, origin: str) -> list[KeptEvent]:
+    def kept(self, origins: Collection[str]) -> list[KeptEvent]:
         with self.lock:
-            return sorted(each for each in self.events.values() if each.origin == origin)
+            return sorted(each for each in self.events.values() if each.origin in origins)
 
-    def folded(self, origin: str, events: Collection[KeptEvent]) -> bool:
+    def folded(self, events: Collection[KeptEvent]) -> set[str]:
         with self.lock:
             self.waiting -= {each.digest for each in events}
-            return len(self.kept(origin)) <= len({*events})
+            return {each.origin for each in self.kept({each.origin for each in events}) if each not in events}
 
     def unfolded(self, limit: int = 1000) -> list[str]:
         return sorted({self.events[digest].origin for digest in self.waiting})[:limit]

@@ -1,11 +1,12 @@
 """OpenLineage, `POST /api/v1/lineage` (the specification's `/lineage`) and the same with `/batch`.
 
 An event is durable when it is acknowledged; within moments the graph says what follows from all that were (`graph.folding`).
-Events of one job, however many came meanwhile, are folded together, and by one thread at a time.
+What came for whatever jobs meanwhile is folded together, in one commit.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 import orjson
 import structlog
@@ -27,8 +28,8 @@ MOST_WAITING = 20_000
 """Events that wait to be folded, beyond which no more are taken: 503, which clients of OpenLineage repeat after a while."""
 
 _ACTOR = "openlineage"
-_AT_ONCE = 4
-"""Origins that are folded at once: their commits share transactions."""
+_AT_ONCE = 200
+"""Origins that are folded in one commit."""
 _ALL = 1 << 40
 _PAUSE = 1.0
 """Seconds until a store that was away is asked again."""
@@ -41,7 +42,7 @@ class OpenLineage:
         self._clock = clock
         self._waiting: dict[str, int] = {}
         """Events to fold, by origin."""
-        self._taken: set[str] = set()
+        self._folding: dict[str, int] = {}
         self._kept = asyncio.Event()
         self._idle = asyncio.Event()
 
@@ -53,39 +54,40 @@ class OpenLineage:
         """Folds what was kept, also by a process that ended before it could."""
         for origin in await self._left_over(headwater):
             self._waiting.setdefault(origin, 1)
-        async with asyncio.TaskGroup() as folding:
-            for _ in range(_AT_ONCE):
-                folding.create_task(self._fold_in_turn(headwater))
+        while True:
+            while self._waiting:
+                await self._fold(headwater, list(islice(self._waiting, _AT_ONCE)))
+            self._idle.set()
+            self._kept.clear()
+            await self._kept.wait()
 
     async def settled(self) -> None:
         """Returns once nothing waits to be folded."""
-        while self._waiting or self._taken:
+        while self._waiting or self._folding:
             self._idle.clear()
             await self._idle.wait()
 
     # Folding
 
-    async def _fold_in_turn(self, headwater: Headwater) -> None:
-        while True:
-            origin = next((each for each in self._waiting if each not in self._taken), None)
-            if origin is None:
-                self._kept.clear()
-                await self._kept.wait()
-                continue
-            self._taken.add(origin)
-            events = self._waiting.pop(origin)
-            try:
-                await headwater.fold(origin, _ACTOR)
-            except StoreUnavailable as error:
-                log.warning("events of OpenLineage wait for the store", origin=origin, reason=str(error))
+    async def _fold(self, headwater: Headwater, origins: Sequence[str]) -> None:
+        self._folding = {origin: self._waiting.pop(origin) for origin in origins}
+        try:
+            await headwater.fold(origins, _ACTOR)
+        except StoreUnavailable as error:
+            log.warning("events of OpenLineage wait for the store", origins=len(origins), reason=str(error))
+            for origin, events in self._folding.items():
                 self._waiting[origin] = self._waiting.get(origin, 0) + events
-                await asyncio.sleep(_PAUSE)
-            except Exception:  # they are kept, and folded when the service starts again, or another comes
-                log.exception("events of OpenLineage could not be folded", origin=origin)
-            finally:
-                self._taken.discard(origin)
-                self._kept.set()  # others may have left this origin to whoever had it
-                self._idle.set()
+            await asyncio.sleep(_PAUSE)
+        except Exception:
+            if len(origins) > 1:  # one of them is to blame
+                for origin, events in self._folding.items():
+                    self._waiting[origin] = self._waiting.get(origin, 0) + events
+                for origin in origins:
+                    await self._fold(headwater, [origin])
+            else:  # its events are kept, and folded when another comes, or the service starts again
+                log.exception("events of OpenLineage could not be folded", origin=origins[0])
+        finally:
+            self._folding = {}
 
     async def _left_over(self, headwater: Headwater) -> list[str]:
         while True:
@@ -94,6 +96,10 @@ class OpenLineage:
             except StoreUnavailable as error:
                 log.warning("what waits to be folded is not known yet", reason=str(error))
                 await asyncio.sleep(_PAUSE)
+
+    @property
+    def waiting(self) -> int:
+        return sum(self._waiting.values()) + sum(self._folding.values())
 
     # Taking
 
@@ -119,7 +125,7 @@ class OpenLineage:
 
     async def _keep(self, headwater: Headwater, events: Sequence[KeptEvent]) -> Response | None:
         """What there is to answer if they cannot be kept."""
-        if sum(self._waiting.values()) + len(events) > max(MOST_WAITING, len(events)):
+        if self.waiting + len(events) > max(MOST_WAITING, len(events)):
             message = f"{MOST_WAITING:,} events wait to be folded: send this again later"
             return refusal(503, message, "OVERLOADED", {"Retry-After": "1"})
         try:

@@ -273,12 +273,12 @@ class Store(GraphReader, Protocol):
         """Durable once this returns; how many are new. One whose digest is kept already has no effect."""
         ...
 
-    def kept(self, origin: str) -> list[KeptEvent]:
-        """All events of `origin`, in the order of their digests."""
+    def kept(self, origins: Collection[str]) -> list[KeptEvent]:
+        """All events of `origins`, in the order of their digests."""
         ...
 
-    def folded(self, origin: str, events: Collection[KeptEvent]) -> bool:
-        """The graph says what follows from these, all of `origin`; whether they are all that is kept of it.
+    def folded(self, events: Collection[KeptEvent]) -> set[str]:
+        """The graph says what follows from these; of which of their origins there are others.
 
         Repeated, or for events that were not kept: no effect.
         """

@@ -160,9 +160,16 @@ class Neo4jStore:
     def keep(self, events: Collection[KeptEvent]) -> int:
         return self._writes.submit(lambda run: neo4j_events.keep(run, events))
 
-    def folded(self, origin: str, events: Collection[KeptEvent]) -> bool:
-        digests = {each.digest for each in events}
-        return self._writes.submit(lambda run: neo4j_events.folded(run, origin, digests)) <= len(digests)
+    def folded(self, events: Collection[KeptEvent]) -> set[str]:
+        more: set[str] = set()
+
+        def write(run: Run) -> int:
+            more.clear()
+            more.update(neo4j_events.folded(run, events))
+            return len(events)
+
+        self._writes.submit(write)
+        return more
 
     def _write_group(self, group: Sequence[Callable[[Run], int]]) -> list[int | Exception]:
         return self._write_locked(lambda run: [write(run) for write in group])
@@ -285,8 +292,8 @@ class Neo4jStore:
     def undelivered(self) -> int:
         return self._db.read(neo4j_messages.undelivered)
 
-    def kept(self, origin: str) -> list[KeptEvent]:
-        return self._db.read(lambda run: neo4j_events.kept(run, origin))
+    def kept(self, origins: Collection[str]) -> list[KeptEvent]:
+        return self._db.read(lambda run: neo4j_events.kept(run, origins))
 
     def unfolded(self, limit: int = 1000) -> list[str]:
         return self._db.read(lambda run: neo4j_events.unfolded(run, limit))

@@ -1,5 +1,6 @@
 """Events in Neo4j: a node `:Event` for each, with `waiting`, its origin, until the graph says what follows from it."""
 
+from collections import Counter
 from collections.abc import Collection
 
 from graph.stores.contract import KeptEvent
@@ -12,15 +13,17 @@ def keep(run: Run, events: Collection[KeptEvent]) -> int:
     return int(value(run, _KEEP, events=[*rows.values()]))
 
 
-def folded(run: Run, origin: str, digests: Collection[str]) -> int:
-    """How many are kept of `origin`. The caller holds the lock."""
-    counters(run, _FOLDED, digests=[*digests])
-    return int(value(run, "MATCH (e:Event {origin: $origin}) RETURN count(e)", origin=origin))
+def folded(run: Run, events: Collection[KeptEvent]) -> set[str]:
+    """The origins of `events` that have others. The caller holds the lock."""
+    told = {each.digest: each.origin for each in events}
+    counters(run, _FOLDED, digests=[*told])
+    known = Counter(told.values())
+    return {origin for origin, count in value(run, _COUNTS, origins=[*known]) if count > known[origin]}
 
 
-def kept(run: Run, origin: str) -> list[KeptEvent]:
-    rows = value(run, _KEPT, origin=origin)
-    return sorted(KeptEvent(digest, origin, body.encode()) for digest, body in rows)
+def kept(run: Run, origins: Collection[str]) -> list[KeptEvent]:
+    rows = value(run, _KEPT, origins=[*origins])
+    return sorted(KeptEvent(digest, origin, body.encode()) for digest, origin, body in rows)
 
 
 def unfolded(run: Run, limit: int) -> list[str]:
@@ -41,7 +44,9 @@ MATCH (e:Event {digest: digest}) WHERE e.waiting IS NOT NULL
 REMOVE e.waiting
 """
 
-_KEPT = "MATCH (e:Event {origin: $origin}) RETURN collect([e.digest, e.body])"
+_KEPT = "MATCH (e:Event) WHERE e.origin IN $origins RETURN collect([e.digest, e.origin, e.body])"
+
+_COUNTS = "MATCH (e:Event) WHERE e.origin IN $origins WITH e.origin AS origin, count(*) AS count RETURN collect([origin, count])"
 
 _UNFOLDED = """
 MATCH (e:Event) WHERE e.waiting IS NOT NULL

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,7 +33,7 @@ _EXPORT_CHUNK = 100_000
 
 _Commit: TypeAlias = tuple[Changes | Plan, Operation, Instant]
 _Write: TypeAlias = Callable[[sqlite3.Connection], int]
-"""Answers how many rows there are of what it asks for."""
+"""Answers how many rows it is about."""
 
 # A sum above 0 had something above 0 added to it, so its `first` and `last` are there.
 _ADD_USAGE = """
@@ -150,15 +151,19 @@ class SqliteStore:
     def keep(self, events: Collection[KeptEvent]) -> int:
         return self._writes.submit(lambda db: db.executemany(_KEEP, events).rowcount)
 
-    def folded(self, origin: str, events: Collection[KeptEvent]) -> bool:
-        digests = {each.digest for each in events}
+    def folded(self, events: Collection[KeptEvent]) -> set[str]:
+        told = {each.digest: each.origin for each in events}
+        more: set[str] = set()
 
         def write(db: sqlite3.Connection) -> int:
-            db.executemany(_FOLDED, [(digest,) for digest in digests])
-            kept: int = db.execute("SELECT count(*) FROM event WHERE origin = ?", [origin]).fetchone()[0]
-            return kept
+            db.executemany(_FOLDED, [(digest,) for digest in told])
+            for origin, known in Counter(told.values()).items():
+                if db.execute("SELECT count(*) FROM event WHERE origin = ?", [origin]).fetchone()[0] > known:
+                    more.add(origin)
+            return len(told)
 
-        return self._writes.submit(write) <= len(digests)
+        self._writes.submit(write)
+        return more
 
     def _write_group(self, group: Sequence[_Write]) -> list[int | Exception]:
         with self._commits.exclusively(), self._writing() as db:
@@ -307,10 +312,12 @@ class SqliteStore:
         with self._reading() as db:
             return int(db.execute("SELECT count(*) FROM message WHERE due_at IS NOT NULL").fetchone()[0])
 
-    def kept(self, origin: str) -> list[KeptEvent]:
-        query = "SELECT digest, origin, body FROM event WHERE origin = ? ORDER BY digest"
+    def kept(self, origins: Collection[str]) -> list[KeptEvent]:
+        query = (
+            "SELECT digest, origin, body FROM event WHERE origin IN (SELECT value FROM json_each(?)) ORDER BY digest"
+        )
         with self._reading() as db:
-            return [KeptEvent(*row) for row in db.execute(query, [origin])]
+            return [KeptEvent(*row) for row in db.execute(query, [orjson.dumps([*origins]).decode()])]
 
     def unfolded(self, limit: int = 1000) -> list[str]:
         query = "SELECT DISTINCT origin FROM event WHERE folded = 0 ORDER BY origin LIMIT ?"

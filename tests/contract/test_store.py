@@ -637,46 +637,52 @@ def test_events_are_kept_once_and_wait_until_they_are_folded(store: Store) -> No
         KeptEvent("a", "jobs", b"{}"),
         KeptEvent("c", "elsewhere", b"[1]"),
     )
-    assert (store.kept("jobs"), store.unfolded(), store.keep([])) == ([], [], 0)
+    assert (store.kept(["jobs"]), store.unfolded(), store.keep([])) == ([], [], 0)
     assert store.keep([one, one]) == 1
     assert store.keep([one, two, other]) == 2
-    assert store.kept("jobs") == [two, one]
+    assert store.kept(["jobs"]) == [two, one]
     assert store.unfolded() == ["elsewhere", "jobs"]
     assert store.unfolded(1) == ["elsewhere"]
 
-    assert not store.folded("jobs", [one])  # there is another
-    assert store.unfolded() == ["elsewhere", "jobs"]
+    assert store.kept(["jobs", "elsewhere", "nowhere"]) == [two, one, other]
+
+    assert store.folded([one, other]) == {"jobs"}  # there is another
+    assert store.unfolded() == ["jobs"]
     for _ in range(2):
-        assert store.folded("jobs", [one, two])
-        assert store.unfolded() == ["elsewhere"]
+        assert store.folded([one, two]) == set()
+        assert store.unfolded() == []
     assert store.keep([two, one]) == 0  # sent again, long after
-    assert store.unfolded() == ["elsewhere"]
-    assert store.folded("nowhere", [])
+    assert store.unfolded() == []
+    assert store.folded([KeptEvent("d", "nowhere", b"{}")]) == set()
+    assert store.folded([]) == set()
     assert store.head() == 0
 
 
 def test_events_kept_at_once_are_all_kept(store: Store) -> None:
     events = [KeptEvent(f"{number:02}", "jobs", b"%d" % number) for number in range(WRITERS)]
     assert _at_once(lambda writer: store.keep([events[writer]])) == [1] * WRITERS
-    assert store.kept("jobs") == events
+    assert store.kept(["jobs"]) == events
 
 
-def test_an_origin_says_exactly_what_it_is_restated_to_say(store: Store) -> None:
+def test_origins_say_exactly_what_they_are_restated_to_say(store: Store) -> None:
     say(store, ORDERS, REPORT, origin="other", now=5)
     said = Assertion(ORDERS, "jobs", Basis.OBSERVED, Interval(1, 3), {"tier": 1})
     says: dict[Subject, tuple[Assertion, ...]] = {
         ORDERS: (said, replace(said, valid=Interval(4, FOREVER))),
         READS: (replace(said, subject=READS),),
     }
+    also: dict[Subject, tuple[Assertion, ...]] = {ORDERS: (replace(said, origin="views", attributes={}),)}
     for attempt in range(2):
-        answer = restate(store, Restatement("jobs", says), operation(None), 10)
+        answer = restate(store, Restatement({"jobs": says, "views": also}), operation(None), 10)
         assert answer.changed is (attempt == 0)
-        assert store.believed_by("jobs") == says
+        assert (store.believed_by("jobs"), store.believed_by("views")) == (says, also)
     later: dict[Subject, tuple[Assertion, ...]] = {ORDERS: (replace(said, valid=Interval(2, 3)),)}
-    assert restate(store, Restatement("jobs", later), operation(None), 11).withdrawn == 1
-    assert store.believed_by("jobs") == later
+    assert restate(store, Restatement({"jobs": later, "nobody": {}}), operation(None), 11).changed
+    assert (store.believed_by("jobs"), store.believed_by("views")) == (later, also)
     assert store.believed_by("other").keys() == {ORDERS, REPORT}
-    assert not restate(store, Restatement("nobody", {}), operation(None), 12).changed
+    assert restate(store, Restatement({"views": {}}), operation(None), 12).changed
+    assert store.believed_by("views") == {}
+    assert store.check() == []
 
 
 def test_messages_no_longer_due_and_usage_of_long_ago_are_forgotten(store: Store) -> None:

@@ -382,7 +382,7 @@ def test_the_graph_follows_from_the_set_whatever_came_when(sent: list[dict[str, 
             for number, event in enumerate(order):
                 store.keep([kept(event)])
                 if order is not sent or number == len(order) - 1:
-                    fold(store, ORIGIN, instant(1000), "tests")
+                    fold(store, [ORIGIN], instant(1000), "tests")
             believed.append(_bytes(store.believed_by(ORIGIN)))
             assert store.check() == []
             store.close()

@@ -307,9 +307,9 @@ def _facets(of: Mapping[str, Any], place: str) -> dict[str, dict[str, Any]]:
     """Those that say something; one that is deleted is there, and empty."""
     facets = _object(of.get("facets") or {}, f"{place}.facets")
     found = {}
-    for name in _READ & facets.keys():
-        if facets[name] is not None:
-            facet = _object(facets[name], f"{place}.facets.{name}")
+    for name, given in facets.items():
+        if name in _READ and given is not None:
+            facet = _object(given, f"{place}.facets.{name}")
             found[name] = {} if facet.get("_deleted") is True else facet
     return found
 
