@@ -6,6 +6,7 @@ What came for whatever jobs meanwhile is folded together, in one commit.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 import orjson
@@ -31,6 +32,10 @@ _ACTOR = "openlineage"
 _AT_ONCE = 200
 """Origins that are folded in one commit."""
 _ALL = 1 << 40
+_SMALL = 16_384
+"""Bytes of an event that is read at once: a thread would take longer to begin."""
+_GATHER = 0.1
+"""Seconds between two folds, for more to come along."""
 _PAUSE = 1.0
 """Seconds until a store that was away is asked again."""
 
@@ -43,6 +48,8 @@ class OpenLineage:
         self._waiting: dict[str, int] = {}
         """Events to fold, by origin."""
         self._folding: dict[str, int] = {}
+        self._gathered = _Gathered()
+        self._writing = asyncio.Lock()
         self._kept = asyncio.Event()
         self._idle = asyncio.Event()
 
@@ -57,6 +64,8 @@ class OpenLineage:
         while True:
             while self._waiting:
                 await self._fold(headwater, list(islice(self._waiting, _AT_ONCE)))
+                if len(self._waiting) < _AT_ONCE:
+                    await asyncio.sleep(_GATHER)
             self._idle.set()
             self._kept.clear()
             await self._kept.wait()
@@ -107,7 +116,10 @@ class OpenLineage:
         request.state.principal.require(Role.CONTRIBUTOR)
         headwater: Headwater = request.state.headwater
         try:
-            event = await headwater.in_thread(_read_one, await request.body(), self._clock())
+            body = await request.body()
+            small = len(body) <= _SMALL
+            now = self._clock()
+            event = _read_one(body, now) if small else await headwater.in_thread(_read_one, body, now)
         except InvalidInput as error:
             return refused(error)
         unready = await self._keep(headwater, [event])
@@ -129,13 +141,32 @@ class OpenLineage:
             message = f"{MOST_WAITING:,} events wait to be folded: send this again later"
             return refusal(503, message, "OVERLOADED", {"Retry-After": "1"})
         try:
-            await headwater.keep(events)
+            await self._durably(headwater, events)
         except StoreUnavailable as error:
             return refusal(503, str(error), type(error).__name__, {"Retry-After": "1"})
         for event in events:
             self._waiting[event.origin] = self._waiting.get(event.origin, 0) + 1
         self._kept.set()
         return None
+
+    async def _durably(self, headwater: Headwater, events: Sequence[KeptEvent]) -> None:
+        """Keeps them together with those of all requests that came while others were being kept. Raises StoreUnavailable."""
+        gathered = self._gathered
+        gathered.events += events
+        if gathered.written is None:
+            gathered.written = asyncio.create_task(self._write(headwater, gathered))
+        await asyncio.shield(gathered.written)  # whoever hangs up leaves the others alone
+
+    async def _write(self, headwater: Headwater, gathered: "_Gathered") -> None:
+        async with self._writing:
+            self._gathered = _Gathered()
+            await headwater.keep(gathered.events)
+
+
+@dataclass
+class _Gathered:
+    events: list[KeptEvent] = field(default_factory=list)
+    written: asyncio.Task[None] | None = None
 
 
 def _read_one(body: bytes, now: Instant) -> KeptEvent:
