@@ -25,6 +25,7 @@ from graph.stores.contract import KeptEvent
 from graph.time import Instant
 
 PATHS = ("/api/v1/lineage", "/lineage")
+EVENTS = "/api/v1/lineage/events"
 MOST_WAITING = 20_000
 """Events that wait to be folded, beyond which no more are taken: 503, which clients of OpenLineage repeat after a while."""
 
@@ -55,7 +56,8 @@ class OpenLineage:
 
     def routes(self) -> list[BaseRoute]:
         answers = (("", self._one), ("/batch", self._batch))
-        return [Route(path + end, answer, methods=["POST"]) for path in PATHS for end, answer in answers]
+        posts = [Route(path + end, answer, methods=["POST"]) for path in PATHS for end, answer in answers]
+        return [*posts, Route(EVENTS, self._again, methods=["GET"])]
 
     async def run(self, headwater: Headwater) -> None:
         """Folds what was kept, also by a process that ended before it could."""
@@ -134,6 +136,19 @@ class OpenLineage:
             return refused(error)
         unready = await self._keep(headwater, events)
         return unready or Response(orjson.dumps(_summary(len(events), wrong)), media_type="application/json")
+
+    async def _again(self, request: Request) -> Response:
+        """The events of an origin as they came, one a line, in the order of their digests."""
+        origins = request.query_params.getlist("origin")
+        if not origins:
+            message = "the query parameter origin is missing: whose events are asked for"
+            return refused(InvalidInput(message, "origin"))
+        headwater: Headwater = request.state.headwater
+        try:
+            events = await headwater.in_thread(headwater.store.kept, origins)
+        except StoreUnavailable as error:
+            return refused(error)
+        return Response(b"".join(each.body + b"\n" for each in events), media_type="application/x-ndjson")
 
     async def _keep(self, headwater: Headwater, events: Sequence[KeptEvent]) -> Response | None:
         """What there is to answer if they cannot be kept."""

@@ -101,6 +101,17 @@ async def test_a_repeated_event_changes_nothing(http: httpx.AsyncClient, room: O
     assert (store.head(), len(store.kept([ORIGIN]))) == (head, 1)
 
 
+async def test_what_came_is_given_again_with_facets_that_nobody_knows(http: httpx.AsyncClient) -> None:
+    events = [run_event(state, 1, inputs=[ORDERS], my_facet={"ü": [1, 2.5, None]}) for state in ("START", "COMPLETE")]
+    for event in events:
+        await http.post("/lineage", json=event)
+    answer = await http.get("/api/v1/lineage/events", params={"origin": ORIGIN})
+    again = [json.loads(line) for line in answer.text.splitlines()]
+    assert sorted(again, key=str) == sorted(events, key=str)
+    assert (await http.get("/api/v1/lineage/events", params={"origin": "nobody"})).text == ""
+    assert (await http.get("/api/v1/lineage/events")).status_code == 400
+
+
 async def test_a_batch_keeps_what_is_right(http: httpx.AsyncClient, room: OpenLineage, store: Store) -> None:
     wrong = run_event("COMPLETE", 1, outputs=[{**TOTALS, "name": 7}])
     answer = await http.post("/api/v1/lineage/batch", json=[run_event("COMPLETE", 1, inputs=[ORDERS]), wrong, 1])
