@@ -29,7 +29,7 @@ def fold(store: Store, origins: Collection[str], now: Instant, actor: str) -> in
         kept = store.kept(origins)
         events: dict[str, list[Event]] = {origin: [] for origin in origins}
         for each in kept:
-            events[each.origin].append(read_event(orjson.loads(each.body)))
+            events[each.origin].append(read_event(orjson.loads(each.body), each.digest))
         wanted = Restatement({origin: folded(of_origin) for origin, of_origin in events.items()})
         revision = restate(store, wanted, Operation(None, "", actor), now).revision
         origins = store.folded(kept)

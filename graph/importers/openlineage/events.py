@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+import orjson
+
 from graph.attributes import canonical, checked_attributes
 from graph.changes import MAX_ORIGIN_BYTES
 from graph.errors import InvalidAttribute, InvalidInput, InvalidKey, InvalidTime, quoted, shortened
@@ -86,10 +88,11 @@ class Event:
     """Of a dataset event, the one dataset."""
 
 
-def read_event(document: object) -> Event:
-    """Raises InvalidInput, which names the field."""
+def read_event(document: object, digest: str | None = None) -> Event:
+    """`digest`, where it is known already. Raises InvalidInput, which names the field."""
     event = _object(document, "the event")
-    digest = hashlib.sha256(canonical(event)).hexdigest()
+    if digest is None:
+        digest = hashlib.sha256(canonical(event)).hexdigest()
     at = _time(_text(event, "eventTime", ""))
     producer = _text(event, "producer", "")
     # As in the spec: whatever has a run is about it, and a dataset alone needs no job.
@@ -195,7 +198,30 @@ def _said(
 # Datasets
 
 
-def _dataset(given: Mapping[str, Any], place: str) -> Dataset:
+class _Known:
+    """Datasets that were read before: events of one job name the same ones, in the same words, again and again."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._found: dict[bytes, Dataset] = {}
+
+    def read(self, given: Mapping[str, Any], place: str) -> Dataset:
+        text = orjson.dumps(given)
+        found = self._found.get(text)
+        if found is None:
+            found = _dataset_anew(given, place)
+            if self._bytes > self._most_bytes:
+                self._found, self._bytes = {}, 0
+            self._found[text] = found
+            self._bytes += len(text)
+        return found
+
+
+_dataset = _Known(16 << 20).read
+
+
+def _dataset_anew(given: Mapping[str, Any], place: str) -> Dataset:
     key, facets = _key(AssetKind.DATASET, given, place), _facets(given, place)
     at = f"{place}.facets"
     lifecycle = facets.get("lifecycleStateChange", {})

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from graph.importers.openlineage.events import About, Dataset, Derivation, Event, State
 from graph.importers.openlineage.timelines import Holding, Said, assertions, in_turn
 from graph.keys import AssetKey, AssetKind
-from graph.model import Assertion, Attributes, Basis, Flow, Subject, checked_flow, implied_flows
+from graph.model import Assertion, Attributes, Basis, Flow, Json, Subject, checked_flow, implied_flows
 from graph.time import FOREVER, Instant, Interval
 
 _ENDS = {State.COMPLETE, State.FAIL, State.ABORT}
@@ -179,13 +179,18 @@ class _Said:
 
     def _columns(self, dataset: AssetKey, mentions: list[tuple[Event, Dataset]], basis: Basis) -> None:
         schemas: list[Said] = []
+        last: object = None
+        value: dict[str, Json] = {}
         for event, each in mentions:
             columns = {} if each.is_dropped else each.columns
             if columns is None and event.about is About.DATASET:
                 columns = {}
-            if columns is not None:
+            if columns is None:
+                continue
+            if columns is not last:
                 # No name holds a control character.
-                schemas.append(Said(event.at, event.digest, {"\n".join(p): {**said} for p, said in columns.items()}))
+                last, value = columns, {"\n".join(path): {**said} for path, said in columns.items()}
+            schemas.append(Said(event.at, event.digest, value))
         for valid, schema in in_turn(schemas):
             assert isinstance(schema, dict)
             for path, attributes in schema.items():

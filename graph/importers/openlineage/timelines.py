@@ -35,7 +35,7 @@ def in_turn(said: Iterable[Said]) -> Iterator[tuple[Interval, Json]]:
             continue
         if start is None:
             start, value = each.at, each.value
-        elif each.value != value:
+        elif each.value is not value and each.value != value:  # events repeat themselves
             yield Interval(start, each.at), value
             start, value = each.at, each.value
     if start is not None:
