@@ -63,9 +63,12 @@ class OpenLineage:
         """Folds what was kept, also by a process that ended before it could."""
         for origin in await self._left_over(headwater):
             self._waiting.setdefault(origin, 1)
+        at_once = _AT_ONCE
         while True:
             while self._waiting:
-                await self._fold(headwater, list(islice(self._waiting, _AT_ONCE)))
+                answered = await self._fold(headwater, list(islice(self._waiting, at_once)))
+                # It may have been too much for the time that a store has for an answer.
+                at_once = min(_AT_ONCE, at_once * 2) if answered else max(1, at_once // 2)
                 if len(self._waiting) < _AT_ONCE:
                     await asyncio.sleep(_GATHER)
             self._idle.set()
@@ -80,25 +83,31 @@ class OpenLineage:
 
     # Folding
 
-    async def _fold(self, headwater: Headwater, origins: Sequence[str]) -> None:
+    async def _fold(self, headwater: Headwater, origins: Sequence[str]) -> bool:
+        """Whether the store answered."""
         self._folding = {origin: self._waiting.pop(origin) for origin in origins}
         try:
             await headwater.fold(origins, _ACTOR)
         except StoreUnavailable as error:
             log.warning("events of OpenLineage wait for the store", origins=len(origins), reason=str(error))
-            for origin, events in self._folding.items():
-                self._waiting[origin] = self._waiting.get(origin, 0) + events
+            self._put_back()
             await asyncio.sleep(_PAUSE)
+            return False
         except Exception:
             if len(origins) > 1:  # one of them is to blame
-                for origin, events in self._folding.items():
-                    self._waiting[origin] = self._waiting.get(origin, 0) + events
+                self._put_back()
                 for origin in origins:
                     await self._fold(headwater, [origin])
             else:  # its events are kept, and folded when another comes, or the service starts again
                 log.exception("events of OpenLineage could not be folded", origin=origins[0])
         finally:
             self._folding = {}
+        return True
+
+    def _put_back(self) -> None:
+        for origin, events in self._folding.items():
+            self._waiting[origin] = self._waiting.get(origin, 0) + events
+        self._folding = {}
 
     async def _left_over(self, headwater: Headwater) -> list[str]:
         while True:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from app.intake.openlineage import OpenLineage
 from app.service import Headwater
 from graph.errors import StoreUnavailable
 from graph.index import LineageIndex
+from graph.stores.contract import KeptEvent
 from graph.stores.sqlite import SqliteStore
 from tests.openlineage import ORIGIN, dataset, run_event
 from tests.patience import within
@@ -31,6 +32,18 @@ SENDER = Principal("airflow", Kind.CONSUMER, Role.CONTRIBUTOR)
 
 class Store(SqliteStore):
     away = False
+    refusals = 0
+    """So many times yet, what is kept cannot be read."""
+    bad: str | None = None
+    """An origin whose events cannot be folded."""
+
+    def kept(self, origins: Collection[str]) -> list[KeptEvent]:
+        if self.refusals:
+            self.refusals -= 1
+            raise StoreUnavailable("the store is away")
+        if self.bad in origins:
+            raise ValueError("a mistake in the program")
+        return super().kept(origins)
 
     def keep(self, events: Any) -> int:
         if self.away:
@@ -183,6 +196,19 @@ async def test_what_was_acknowledged_is_folded_by_the_next_process(headwater: He
     await asyncio.to_thread(within, 10, lambda: not store.unfolded())
     running.cancel()
     assert key("dataset:wh/orders") in store.believed_by(ORIGIN)
+
+
+async def test_what_could_not_be_folded_is_folded_later_and_holds_up_no_other(
+    http: httpx.AsyncClient, room: OpenLineage, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openlineage, "_PAUSE", 0.01)
+    store.refusals = 2
+    store.bad = ORIGIN.replace("load", "bad")
+    event = run_event("COMPLETE", 1, inputs=[ORDERS])
+    await http.post("/lineage/batch", json=[event, {**event, "job": {"namespace": "etl", "name": "bad"}}])
+    await room.settled()
+    assert key("dataset:wh/orders") in store.believed_by(ORIGIN)
+    assert store.unfolded() == [store.bad]
 
 
 async def test_events_of_one_job_that_come_at_once_are_all_told(

@@ -656,6 +656,7 @@ def test_events_are_kept_once_and_wait_until_they_are_folded(store: Store) -> No
     assert store.folded([KeptEvent("d", "nowhere", b"{}")]) == set()
     assert store.folded([]) == set()
     assert store.head() == 0
+    assert store.check() == []
 
 
 def test_events_kept_at_once_are_all_kept(store: Store) -> None:
