@@ -172,7 +172,7 @@ class Neo4jStore:
         return more
 
     def _write_group(self, group: Sequence[Callable[[Run], int]]) -> list[int | Exception]:
-        return self._write_locked(lambda run: [write(run) for write in group])
+        return self._db.write(lambda run: [write(run) for write in group])  # beside commits, which need not wait
 
     def _write_locked(self, work: Callable[[Run], T]) -> T:
         def write(run: Run) -> T:

@@ -8,13 +8,12 @@ from graph.stores.neo4j_connection import Run, counters, value
 
 
 def keep(run: Run, events: Collection[KeptEvent]) -> int:
-    """The caller holds the lock."""
     rows = {each.digest: {**each._asdict(), "body": each.body.decode()} for each in events}
-    return int(value(run, _KEEP, events=[*rows.values()]))
+    return counters(run, _KEEP, events=[rows[digest] for digest in sorted(rows)]).nodes_created
 
 
 def folded(run: Run, events: Collection[KeptEvent]) -> set[str]:
-    """The origins of `events` that have others. The caller holds the lock."""
+    """The origins of `events` that have others."""
     told = {each.digest: each.origin for each in events}
     counters(run, _FOLDED, digests=[*told])
     known = Counter(told.values())
@@ -32,10 +31,8 @@ def unfolded(run: Run, limit: int) -> list[str]:
 
 _KEEP = """
 UNWIND $events AS row
-OPTIONAL MATCH (known:Event {digest: row.digest})
-WITH row WHERE known IS NULL
-CREATE (:Event {digest: row.digest, origin: row.origin, body: row.body, waiting: row.origin})
-RETURN count(*)
+MERGE (e:Event {digest: row.digest})
+ON CREATE SET e.origin = row.origin, e.body = row.body, e.waiting = row.origin
 """
 
 _FOLDED = """
