@@ -15,6 +15,7 @@ from app.features.features import Features
 from app.identity import FileTokens, OpenTokens, Tokens
 from app.intake.bulk import BulkIntake
 from app.intake.imports import Imports
+from app.intake.openlineage import OpenLineage
 from app.intake.traces import Traces
 from app.main import create_app
 from app.metrics import IndexCollector, MeteredHeadwater, Metrics
@@ -107,6 +108,7 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         Traces(watch, clock),
         BulkIntake(clock),
         Imports(),
+        OpenLineage(clock),
         artifacts,
         features,
         predictions,

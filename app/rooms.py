@@ -9,6 +9,7 @@ from app.alerting.alerts import Alerting
 from app.features.features import Features
 from app.intake.bulk import BulkIntake
 from app.intake.imports import Imports
+from app.intake.openlineage import OpenLineage
 from app.intake.traces import Traces
 from app.monitoring.monitor import Monitoring
 from app.predictions.log import PredictionLog
@@ -24,6 +25,7 @@ class Rooms:
     traces: Traces
     bulk: BulkIntake
     imports: Imports
+    openlineage: OpenLineage
     artifacts: Artifacts
     features: Features
     predictions: PredictionLog
@@ -33,10 +35,26 @@ class Rooms:
 
     def routes(self) -> Iterator[BaseRoute]:
         """What they answer over HTTP; every route finds `principal` and `headwater` in its request's state."""
-        for room in (self.traces, self.bulk, self.imports, self.artifacts, self.features, self.serving):
+        for room in (
+            self.traces,
+            self.bulk,
+            self.imports,
+            self.openlineage,
+            self.artifacts,
+            self.features,
+            self.serving,
+        ):
             yield from room.routes()
 
     def works(self) -> list[Callable[[Headwater], Awaitable[None]]]:
         """What each does in the background, once there is a graph to do it with, until it is cancelled."""
-        rooms = (self.watch, self.bulk, self.predictions, self.serving, self.monitoring, self.alerting)
+        rooms = (
+            self.watch,
+            self.bulk,
+            self.openlineage,
+            self.predictions,
+            self.serving,
+            self.monitoring,
+            self.alerting,
+        )
         return [room.run for room in rooms]

@@ -21,6 +21,7 @@ import structlog
 
 from graph.changes import Changes, Receipt, Registration
 from graph.errors import RevisionUnavailable
+from graph.folding import fold
 from graph.index import LineageIndex
 from graph.keys import AssetKey, AssetKind
 from graph.model import Operation, StoredAssertion, Subject
@@ -28,7 +29,7 @@ from graph.neighbours import aliases_ever
 from graph.plan import plan_registration, register
 from graph.snapshot import load as load_index
 from graph.snapshot import save as save_index
-from graph.stores.contract import Revision, SearchHit, Store
+from graph.stores.contract import KeptEvent, Revision, SearchHit, Store
 from graph.time import Instant
 from graph.topology import Moment, View
 
@@ -197,6 +198,16 @@ class Headwater:
         if self.ready and receipt.revision > self.index.revision:
             await self.follow(receipt.revision)
         return receipt
+
+    async def keep(self, events: Sequence[KeptEvent]) -> None:
+        """Durable once this returns."""
+        await self._run(self._writing, self.store.keep, events)
+
+    async def fold(self, origins: Collection[str], actor: str) -> None:
+        """The index has what follows from the events of `origins` when this returns. Raises what `graph.folding.fold` raises."""
+        revision = await self._run(self._writing, fold, self.store, origins, self.clock(), actor)
+        if self.ready and revision > self.index.revision:
+            await self.follow(revision)
 
     async def plan(self, wanted: Registration) -> Changes:
         return await self.in_thread(plan_registration, self.store, wanted, self.clock())

@@ -72,6 +72,17 @@ class Registration:
         return hashlib.sha256(canonical(_fields(self), _plain)).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Restatement:
+    """All that some origins say, with all the times of it: whatever else they said so far was never so.
+
+    `says`, by origin: the assertions of each subject are of that origin, disjoint and in order, equal neighbours joined. Flows
+    may end at assets nobody registered.
+    """
+
+    says: Mapping[str, Mapping[Subject, tuple[Assertion, ...]]]
+
+
 class Verb(StrEnum):
     ADDED = "ADDED"
     CHANGED = "CHANGED"

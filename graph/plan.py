@@ -1,6 +1,6 @@
 """Wanted state + stored state → Changes. The one function behind registering, dry runs, checks and idempotence."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from graph.attributes import checked_attributes
 from graph.changes import (
@@ -10,6 +10,7 @@ from graph.changes import (
     FlowStatement,
     Receipt,
     Registration,
+    Restatement,
     Verb,
     Withdrawal,
     checked_origin,
@@ -27,7 +28,7 @@ from graph.errors import (
 )
 from graph.keys import AssetKey
 from graph.model import Assertion, Attributes, Flow, Json, Operation, Subject, implied_flows
-from graph.stores.contract import GraphReader, Store
+from graph.stores.contract import GraphReader, Plan, Store
 from graph.time import Instant, Interval, interval, moment, pieces
 
 AHEAD: Instant = 10 * 60 * 1_000_000
@@ -41,9 +42,18 @@ def register(store: Store, wanted: Registration, operation: Operation, now: Inst
 
     Raises what `plan_registration` and `Store.commit` raise, PlanOutdated aside: that only after a hundred attempts.
     """
+    return _committed(store, lambda: RegistrationPlan(wanted, now), operation, now)
+
+
+def restate(store: Store, wanted: Restatement, operation: Operation, now: Instant) -> Receipt:
+    """The same for all that some origins say. Raises what `Store.commit` raises, PlanOutdated as `register`."""
+    return _committed(store, lambda: RestatementPlan(wanted), operation, now)
+
+
+def _committed(store: Store, plan: Callable[[], Plan], operation: Operation, now: Instant) -> Receipt:
     for attempt in range(_ATTEMPTS):
         try:
-            return store.commit(RegistrationPlan(wanted, now), operation, now)
+            return store.commit(plan(), operation, now)
         except GraphError as error:
             # What was done once is not judged again: the clock, and what is stored, have moved since.
             done = store.receipt_of(operation) if operation.id is not None else None
@@ -121,6 +131,29 @@ class RegistrationPlan:
         ]
         changes.sort(key=lambda change: str(change.subject))
         return Changes(tuple(changes), expected, wanted.messages)
+
+
+class RestatementPlan:
+    """A `graph.stores.contract.Plan`: each origin says exactly what is wanted."""
+
+    subjects: Collection[Subject] = ()
+    """What others say of the same is not asked for."""
+
+    def __init__(self, wanted: Restatement) -> None:
+        self._wanted = wanted
+        for origin in wanted.says:
+            checked_origin(origin)
+
+    def changes(self, known: GraphReader) -> Changes:
+        changes = []
+        for origin, says in self._wanted.says.items():
+            said = known.believed_by(origin)
+            for subject in {**said, **says}:
+                before, after = said.get(subject, ()), says.get(subject, ())
+                if before != after:
+                    changes.append(Change(subject, origin, before, after))
+        changes.sort(key=lambda change: (str(change.subject), change.origin))
+        return Changes(tuple(changes))
 
 
 def receipt(changes: Changes, revision: int, now: Instant) -> Receipt:

@@ -14,7 +14,7 @@ from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery, Message
 from graph.model import REFINES_FIRST, Assertion, Flow, Known, Operation, StoredAssertion, Subject
 from graph.plan import receipt
-from graph.stores.contract import AssertionColumns, AssetColumns, Listener, Plan, Revision, SearchHit
+from graph.stores.contract import AssertionColumns, AssetColumns, KeptEvent, Listener, Plan, Revision, SearchHit
 from graph.stores.words import search_text, words
 from graph.time import FOREVER, Instant
 from graph.usage import KEPT_DAYS, Day, Usage, day_of
@@ -30,6 +30,8 @@ class ModelStore:
         self.usages: list[Usage] = []
         self.counters: dict[str, int] = {}
         self.messages: dict[str, _Kept] = {}
+        self.events: dict[str, KeptEvent] = {}
+        self.waiting: set[str] = set()
         self.now: Instant = 0
         self.lock = threading.RLock()
         self.closed = False
@@ -210,6 +212,25 @@ class ModelStore:
 
     def undelivered(self) -> int:
         return sum(each.due is not None for each in self.messages.values())
+
+    def keep(self, events: Collection[KeptEvent]) -> int:
+        with self.lock:
+            new = {each.digest: each for each in events if each.digest not in self.events}
+            self.events |= new
+            self.waiting |= new.keys()
+            return len(new)
+
+    def kept(self, origins: Collection[str]) -> list[KeptEvent]:
+        with self.lock:
+            return sorted(each for each in self.events.values() if each.origin in origins)
+
+    def folded(self, events: Collection[KeptEvent]) -> set[str]:
+        with self.lock:
+            self.waiting -= {each.digest for each in events}
+            return {each.origin for each in self.kept({each.origin for each in events}) if each not in events}
+
+    def unfolded(self, limit: int = 1000) -> list[str]:
+        return sorted({self.events[digest].origin for digest in self.waiting})[:limit]
 
     def check(self) -> list[str]:
         return []

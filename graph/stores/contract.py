@@ -125,6 +125,16 @@ class Export(Protocol):
         ...
 
 
+class KeptEvent(NamedTuple):
+    """What another system told, as it told it."""
+
+    digest: str
+    """Of what it says; an event that is sent again has that of the first."""
+    origin: str
+    body: bytes
+    """JSON."""
+
+
 class Store(GraphReader, Protocol):
     commits_at_once: int
     """Large ones, that are worth having under way: two where a server writes one while this process plans the next, one
@@ -255,6 +265,27 @@ class Store(GraphReader, Protocol):
 
     def undelivered(self) -> int:
         """How many messages are neither delivered nor given up."""
+        ...
+
+    # Events: what valid time is computed from, beside the facts that follow (`graph.folding`)
+
+    def keep(self, events: Collection[KeptEvent]) -> int:
+        """Durable once this returns; how many are new. One whose digest is kept already has no effect."""
+        ...
+
+    def kept(self, origins: Collection[str]) -> list[KeptEvent]:
+        """All events of `origins`, in the order of their digests."""
+        ...
+
+    def folded(self, events: Collection[KeptEvent]) -> set[str]:
+        """The graph says what follows from these; of which of their origins there are others.
+
+        Repeated, or for events that were not kept: no effect.
+        """
+        ...
+
+    def unfolded(self, limit: int = 1000) -> list[str]:
+        """Origins with events of which that is not so yet, at most `limit`, in the order of their text."""
         ...
 
     def check(self) -> list[str]:

@@ -6,6 +6,7 @@ What holds now is a graph for people (`neo4j_view`); the truth behind it is node
     (:Revision)    one a commit, numbered without gaps, with how many assertions it opened and closed
     (:Operation)   the answer an operation id was given
     (:Message)     what others must be told of a commit (`neo4j_messages`)
+    (:Event)      what another system told (`neo4j_events`)
     (:Usage)       how often what was called, by whom (`neo4j_usage`)
     (:Head)        the last numbers given out; every write locks it first, so writers follow one another
 
@@ -22,8 +23,8 @@ from graph.errors import GraphError
 from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery
 from graph.model import Assertion, Flow, Operation, StoredAssertion, Subject
-from graph.stores import neo4j_messages, neo4j_usage
-from graph.stores.contract import Listener, Plan, Revision, SearchHit
+from graph.stores import neo4j_events, neo4j_messages, neo4j_usage
+from graph.stores.contract import KeptEvent, Listener, Plan, Revision, SearchHit
 from graph.stores.group import GroupCommit
 from graph.stores.neo4j_check import check
 from graph.stores.neo4j_commit import LOCK, SETTLE_CHUNK, Commit, apply, settle, warm_up
@@ -82,6 +83,7 @@ class Neo4jStore:
             self._read_beliefs
         )
         self._commits: GroupCommit[Commit, Receipt] = GroupCommit(self._commit_group)
+        self._writes: GroupCommit[Callable[[Run], int], int] = GroupCommit(self._write_group)
 
     # Writing
 
@@ -154,6 +156,23 @@ class Neo4jStore:
 
     def postponed(self, message: str, until: Instant | None, reason: str) -> None:
         self._write_locked(lambda run: neo4j_messages.postponed(run, message, until, reason))
+
+    def keep(self, events: Collection[KeptEvent]) -> int:
+        return self._writes.submit(lambda run: neo4j_events.keep(run, events))
+
+    def folded(self, events: Collection[KeptEvent]) -> set[str]:
+        more: set[str] = set()
+
+        def write(run: Run) -> int:
+            more.clear()
+            more.update(neo4j_events.folded(run, events))
+            return len(events)
+
+        self._writes.submit(write)
+        return more
+
+    def _write_group(self, group: Sequence[Callable[[Run], int]]) -> list[int | Exception]:
+        return self._db.write(lambda run: [write(run) for write in group])  # beside commits, which need not wait
 
     def _write_locked(self, work: Callable[[Run], T]) -> T:
         def write(run: Run) -> T:
@@ -272,6 +291,12 @@ class Neo4jStore:
 
     def undelivered(self) -> int:
         return self._db.read(neo4j_messages.undelivered)
+
+    def kept(self, origins: Collection[str]) -> list[KeptEvent]:
+        return self._db.read(lambda run: neo4j_events.kept(run, origins))
+
+    def unfolded(self, limit: int = 1000) -> list[str]:
+        return self._db.read(lambda run: neo4j_events.unfolded(run, limit))
 
     @contextmanager
     def export(self) -> Iterator[Neo4jExport]:

@@ -2,7 +2,8 @@
 
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -18,7 +19,7 @@ from graph.messages import Delivery, Message
 from graph.model import Assertion, Operation, StoredAssertion, Subject
 from graph.plan import AHEAD
 from graph.stores import sqlite_reading as reading
-from graph.stores.contract import AssertionColumns, AssetColumns, Listener, Plan, Revision, SearchHit
+from graph.stores.contract import AssertionColumns, AssetColumns, KeptEvent, Listener, Plan, Revision, SearchHit
 from graph.stores.group import GroupCommit
 from graph.stores.migrations import migrations_in, pending
 from graph.stores.recent import RecentRevisions
@@ -31,6 +32,8 @@ from graph.usage import KEPT_DAYS, Day, Usage, day_of
 _EXPORT_CHUNK = 100_000
 
 _Commit: TypeAlias = tuple[Changes | Plan, Operation, Instant]
+_Write: TypeAlias = Callable[[sqlite3.Connection], int]
+"""Answers how many rows it is about."""
 
 # A sum above 0 had something above 0 added to it, so its `first` and `last` are there.
 _ADD_USAGE = """
@@ -40,6 +43,8 @@ _ADD_USAGE = """
         first = min(coalesce(first, excluded.first), coalesce(excluded.first, first)),
         last = max(coalesce(last, excluded.last), coalesce(excluded.last, last))
 """
+_KEEP = "INSERT INTO event (digest, origin, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_FOLDED = "UPDATE event SET folded = 1 WHERE digest = ? AND folded = 0"
 _MOVE_COUNTER = """
     INSERT INTO counter VALUES (?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET sequence = excluded.sequence, day = max(day, excluded.day)
@@ -71,6 +76,7 @@ class SqliteStore:
         self._listener: Listener | None = None
         self._checkpoints = Checkpoints(self._connect)
         self._commits: GroupCommit[_Commit, Receipt] = GroupCommit(self._commit_group)
+        self._writes: GroupCommit[_Write, int] = GroupCommit(self._write_group)
 
     # Writing
 
@@ -141,6 +147,27 @@ class SqliteStore:
                 "UPDATE message SET attempts = attempts + 1, due_at = ?, reason = ? WHERE id = ? AND due_at IS NOT NULL",
                 [until, reason, message],
             )
+
+    def keep(self, events: Collection[KeptEvent]) -> int:
+        return self._writes.submit(lambda db: db.executemany(_KEEP, events).rowcount)
+
+    def folded(self, events: Collection[KeptEvent]) -> set[str]:
+        told = {each.digest: each.origin for each in events}
+        more: set[str] = set()
+
+        def write(db: sqlite3.Connection) -> int:
+            db.executemany(_FOLDED, [(digest,) for digest in told])
+            for origin, known in Counter(told.values()).items():
+                if db.execute("SELECT count(*) FROM event WHERE origin = ?", [origin]).fetchone()[0] > known:
+                    more.add(origin)
+            return len(told)
+
+        self._writes.submit(write)
+        return more
+
+    def _write_group(self, group: Sequence[_Write]) -> list[int | Exception]:
+        with self._commits.exclusively(), self._writing() as db:
+            return [write(db) for write in group]
 
     def settle(self, now: Instant) -> int:
         """Only the text search is a view of now."""
@@ -284,6 +311,18 @@ class SqliteStore:
     def undelivered(self) -> int:
         with self._reading() as db:
             return int(db.execute("SELECT count(*) FROM message WHERE due_at IS NOT NULL").fetchone()[0])
+
+    def kept(self, origins: Collection[str]) -> list[KeptEvent]:
+        query = (
+            "SELECT digest, origin, body FROM event WHERE origin IN (SELECT value FROM json_each(?)) ORDER BY digest"
+        )
+        with self._reading() as db:
+            return [KeptEvent(*row) for row in db.execute(query, [orjson.dumps([*origins]).decode()])]
+
+    def unfolded(self, limit: int = 1000) -> list[str]:
+        query = "SELECT DISTINCT origin FROM event WHERE folded = 0 ORDER BY origin LIMIT ?"
+        with self._reading() as db:
+            return [origin for (origin,) in db.execute(query, [limit])]
 
     @contextmanager
     def export(self) -> Iterator["SqliteExport"]:

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import pytest
 
 from graph.attributes import canonical
-from graph.changes import AssetStatement, Changes, Receipt, Withdrawal
+from graph.changes import AssetStatement, Changes, Receipt, Restatement, Withdrawal
 from graph.errors import Conflict, NotFound, OperationReused, PlanOutdated, StaleVersion, StoreUnavailable
 from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery, Message
-from graph.model import REFINES_FIRST, Assertion, Attributes, Basis, Flow, Known, StoredAssertion
-from graph.plan import RegistrationPlan, plan_registration
-from graph.stores.contract import Export, Revision, Store
+from graph.model import REFINES_FIRST, Assertion, Attributes, Basis, Flow, Known, StoredAssertion, Subject
+from graph.plan import RegistrationPlan, plan_registration, restate
+from graph.stores.contract import Export, KeptEvent, Revision, Store
 from graph.time import FOREVER, Interval
 from graph.usage import KEPT_DAYS, MICROSECONDS_PER_DAY, Usage
 from tests.saying import asset, flow, holding, key, operation, registration, say
@@ -628,6 +628,61 @@ def test_messages_are_postponed_given_up_or_delivered(store: Store) -> None:
     assert store.lease(499, 600) == []
     store.delivered("late", 499)
     assert (store.lease(10_000, 20_000), store.undelivered()) == ([], 0)
+    assert store.check() == []
+
+
+def test_events_are_kept_once_and_wait_until_they_are_folded(store: Store) -> None:
+    one, two, other = (
+        KeptEvent("b", "jobs", b'{"name":"Z\xc3\xbcrich"}'),
+        KeptEvent("a", "jobs", b"{}"),
+        KeptEvent("c", "elsewhere", b"[1]"),
+    )
+    assert (store.kept(["jobs"]), store.unfolded(), store.keep([])) == ([], [], 0)
+    assert store.keep([one, one]) == 1
+    assert store.keep([one, two, other]) == 2
+    assert store.kept(["jobs"]) == [two, one]
+    assert store.unfolded() == ["elsewhere", "jobs"]
+    assert store.unfolded(1) == ["elsewhere"]
+
+    assert store.kept(["jobs", "elsewhere", "nowhere"]) == [two, one, other]
+
+    assert store.folded([one, other]) == {"jobs"}  # there is another
+    assert store.unfolded() == ["jobs"]
+    for _ in range(2):
+        assert store.folded([one, two]) == set()
+        assert store.unfolded() == []
+    assert store.keep([two, one]) == 0  # sent again, long after
+    assert store.unfolded() == []
+    assert store.folded([KeptEvent("d", "nowhere", b"{}")]) == set()
+    assert store.folded([]) == set()
+    assert store.head() == 0
+    assert store.check() == []
+
+
+def test_events_kept_at_once_are_all_kept(store: Store) -> None:
+    events = [KeptEvent(f"{number:02}", "jobs", b"%d" % number) for number in range(WRITERS)]
+    assert _at_once(lambda writer: store.keep([events[writer]])) == [1] * WRITERS
+    assert store.kept(["jobs"]) == events
+
+
+def test_origins_say_exactly_what_they_are_restated_to_say(store: Store) -> None:
+    say(store, ORDERS, REPORT, origin="other", now=5)
+    said = Assertion(ORDERS, "jobs", Basis.OBSERVED, Interval(1, 3), {"tier": 1})
+    says: dict[Subject, tuple[Assertion, ...]] = {
+        ORDERS: (said, replace(said, valid=Interval(4, FOREVER))),
+        READS: (replace(said, subject=READS),),
+    }
+    also: dict[Subject, tuple[Assertion, ...]] = {ORDERS: (replace(said, origin="views", attributes={}),)}
+    for attempt in range(2):
+        answer = restate(store, Restatement({"jobs": says, "views": also}), operation(None), 10)
+        assert answer.changed is (attempt == 0)
+        assert (store.believed_by("jobs"), store.believed_by("views")) == (says, also)
+    later: dict[Subject, tuple[Assertion, ...]] = {ORDERS: (replace(said, valid=Interval(2, 3)),)}
+    assert restate(store, Restatement({"jobs": later, "nobody": {}}), operation(None), 11).changed
+    assert (store.believed_by("jobs"), store.believed_by("views")) == (later, also)
+    assert store.believed_by("other").keys() == {ORDERS, REPORT}
+    assert restate(store, Restatement({"views": {}}), operation(None), 12).changed
+    assert store.believed_by("views") == {}
     assert store.check() == []
 
 

@@ -1,0 +1,415 @@
+"""One OpenLineage event (spec 2-0-2), read as far as lineage needs it. What is wrong with one is told with its place.
+
+Facets that are not named here are left alone: the event is kept as it came. Producers in the wild leave out the zone of
+`eventTime` (UTC is meant, as other receivers read it) and `schemaURL`, and give nanoseconds.
+"""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from graph.attributes import canonical, checked_attributes
+from graph.changes import MAX_ORIGIN_BYTES
+from graph.errors import InvalidAttribute, InvalidInput, InvalidKey, InvalidTime, quoted, shortened
+from graph.keys import AssetKey, AssetKind
+from graph.model import Attributes, Json
+from graph.plan import AHEAD
+from graph.time import Instant, instant, moment
+
+_DEEPEST = 32
+"""Levels of nested fields in a schema."""
+_VERSION = re.compile(r"v?\d+(\.\d+)+[^/]*")
+
+
+class About(StrEnum):
+    RUN = "RUN"
+    JOB = "JOB"
+    """A definition, that replaces the one before."""
+    DATASET = "DATASET"
+
+
+class State(StrEnum):
+    START = "START"
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    ABORT = "ABORT"
+    FAIL = "FAIL"
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """What a dataset is derived from: a column of `source`, or all of it; into one of its columns, or into every row."""
+
+    source: AssetKey
+    column: str | None
+    into: str | None
+    transformations: tuple[str, ...] = ()
+    """`TYPE`, `TYPE:SUBTYPE` or `TYPE:SUBTYPE:MASKED`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    key: AssetKey
+    """As a dataset, whatever it is."""
+    is_model: bool = False
+    version: str | None = None
+    attributes: Attributes = field(default_factory=dict)
+    """None for a value: taken back."""
+    columns: Mapping[tuple[str, ...], Attributes] | None = None
+    """None: nothing is said of them."""
+    derived: tuple[Derivation, ...] = ()
+    is_dropped: bool = False
+    renamed_from: AssetKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    about: About
+    at: Instant
+    digest: str
+    """SHA-256 of its canonical JSON: a repeated event has that of the first. It decides between events of one instant."""
+    origin: str
+    subject: AssetKey
+    """The job; of a dataset event, the dataset."""
+    run: str | None = None
+    state: State = State.OTHER
+    attributes: Attributes = field(default_factory=dict)
+    """Of the job."""
+    inputs: tuple[Dataset, ...] = ()
+    outputs: tuple[Dataset, ...] = ()
+    """Of a dataset event, the one dataset."""
+
+
+def read_event(document: object, digest: str | None = None) -> Event:
+    """`digest`, where it is known already. Raises InvalidInput, which names the field."""
+    event = _object(document, "the event")
+    if digest is None:
+        digest = hashlib.sha256(canonical(event)).hexdigest()
+    at = _time(_text(event, "eventTime", ""))
+    producer = _text(event, "producer", "")
+    # As in the spec: whatever has a run is about it, and a dataset alone needs no job.
+    if event.get("run") is not None:
+        return _run_event(event, at, digest, producer)
+    if event.get("dataset") is not None and event.get("job") is None:
+        dataset = _dataset(_object(event["dataset"], "dataset"), "dataset")
+        return Event(About.DATASET, at, digest, origin_of(producer, dataset.key), dataset.key, outputs=(dataset,))
+    if event.get("job") is None:
+        raise InvalidInput("the event has none of run, job and dataset", "run")
+    return _job_event(About.JOB, event, at, digest, producer)
+
+
+def refuse_ahead(event: Event, now: Instant) -> None:
+    """Raises InvalidTime. What is kept already is not judged again: the clock may have been set back."""
+    if event.at > now + AHEAD:
+        raise InvalidTime(
+            f"eventTime is {moment(event.at)}, ahead of the clock, which stands at {moment(now)}", event.at
+        )
+
+
+def origin_of(producer: str, subject: AssetKey) -> str:
+    """Who says what events of `producer` tell about a job (or about a dataset by itself).
+
+    One for each job, so that all it says follows from that job's events alone. The producer's version is left out: after an
+    upgrade it is still the same source.
+    """
+    steps = [step for step in producer.split("/") if not _VERSION.fullmatch(step)]
+    text = f"openlineage:{'/'.join(steps)}#{subject}"
+    if not text.isprintable() or text != text.strip():
+        raise InvalidInput(f"producer is {quoted(producer)}, which does not print", producer)
+    if len(text.encode()) > MAX_ORIGIN_BYTES:
+        return f"openlineage:sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return text
+
+
+def _run_event(event: Mapping[str, Any], at: Instant, digest: str, producer: str) -> Event:
+    run = _text(_object(event["run"], "run"), "runId", "run")
+    try:
+        run_id = str(uuid.UUID(run))
+    except ValueError:
+        raise InvalidInput(f"run.runId is {quoted(run)}, which is not a UUID", run) from None
+    given = event.get("eventType")
+    try:
+        state = State.OTHER if given is None else State(given.upper())
+    except (ValueError, AttributeError):
+        raise InvalidInput(f"eventType is {_shown(given)}; it is one of {', '.join(State)}", given) from None
+    return _job_event(About.RUN, event, at, digest, producer, run_id, state)
+
+
+def _job_event(
+    about: About,
+    event: Mapping[str, Any],
+    at: Instant,
+    digest: str,
+    producer: str,
+    run: str | None = None,
+    state: State = State.OTHER,
+) -> Event:
+    job = _object(event.get("job"), "job")
+    key = _key(AssetKind.JOB, job, "job")
+    facets = _facets(job, "job")
+    inputs, outputs = (
+        [_dataset(each, place) for each, place in _objects(event, side, "")] for side in ("inputs", "outputs")
+    )
+    for entry, place in _objects(facets.get("lineage", {}), "entries", "job.facets.lineage"):
+        if entry.get("type") == "DATASET":
+            target = _key(AssetKind.DATASET, entry, place)
+            outputs.append(Dataset(target, derived=tuple(_explicit(entry, target, place))))
+        elif entry.get("name") is None:  # the event's own job
+            inputs += [Dataset(each.source) for each in _explicit({"inputs": entry.get("inputs")}, key, place)]
+    attributes = _checked(dict(_job_attributes(facets)), key, "job.facets")
+    origin = origin_of(producer, key)
+    return Event(about, at, digest, origin, key, run, state, attributes, tuple(inputs), tuple(outputs))
+
+
+def _job_attributes(facets: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Json]]:
+    place = "job.facets"
+    yield from _common_attributes(facets, place)
+    for facet, name, attribute in (
+        ("sql", "query", "definition"),
+        ("sourceCodeLocation", "url", "source_link"),
+        ("jobType", "jobType", "job_type"),
+        ("jobType", "processingType", "processing_type"),
+    ):
+        yield from _said(facets, facet, name, attribute, place)
+
+
+def _common_attributes(facets: Mapping[str, Mapping[str, Any]], place: str) -> Iterator[tuple[str, Json]]:
+    yield from _said(facets, "documentation", "description", "description", place)
+    if "ownership" in facets:
+        owners = _objects(facets["ownership"], "owners", f"{place}.ownership")
+        yield "owners", [{"name": _text(owner, "name", at)} for owner, at in owners] or None
+
+
+def _said(
+    facets: Mapping[str, Mapping[str, Any]], facet: str, name: str, attribute: str, place: str
+) -> Iterator[tuple[str, Json]]:
+    if facet in facets:
+        yield attribute, _optional_text(facets[facet], name, f"{place}.{facet}")
+
+
+# Datasets
+
+
+class _Known:
+    """Datasets that were read before: events of one job name the same ones, in the same words, again and again."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._found: dict[bytes, Dataset] = {}
+
+    def read(self, given: Mapping[str, Any], place: str) -> Dataset:
+        text = orjson.dumps(given)
+        found = self._found.get(text)
+        if found is None:
+            found = _dataset_anew(given, place)
+            if self._bytes > self._most_bytes:
+                self._found, self._bytes = {}, 0
+            self._found[text] = found
+            self._bytes += len(text)
+        return found
+
+
+_dataset = _Known(16 << 20).read
+
+
+def _dataset_anew(given: Mapping[str, Any], place: str) -> Dataset:
+    key, facets = _key(AssetKind.DATASET, given, place), _facets(given, place)
+    at = f"{place}.facets"
+    lifecycle = facets.get("lifecycleStateChange", {})
+    change = _optional_text(lifecycle, "lifecycleStateChange", f"{at}.lifecycleStateChange")
+    renamed_from = None
+    if change == "RENAME" and lifecycle.get("previousIdentifier") is not None:
+        before = f"{at}.lifecycleStateChange.previousIdentifier"
+        renamed_from = _key(AssetKind.DATASET, _object(lifecycle["previousIdentifier"], before), before)
+    type_ = _optional_text(facets.get("datasetType", {}), "datasetType", f"{at}.datasetType")
+    derived = [*_column_lineage(facets.get("columnLineage", {}), key, f"{at}.columnLineage")]
+    derived += _explicit(facets.get("lineage", {}), key, f"{at}.lineage")
+    return Dataset(
+        key,
+        type_ is not None and type_.upper() == "MODEL",
+        _optional_text(facets.get("version", {}), "datasetVersion", f"{at}.version"),
+        _checked(dict(_dataset_attributes(facets, at)), key, at),
+        _columns(facets["schema"], key, f"{at}.schema") if "schema" in facets else None,
+        tuple(derived),
+        change == "DROP",
+        renamed_from,
+    )
+
+
+def _dataset_attributes(facets: Mapping[str, Mapping[str, Any]], place: str) -> Iterator[tuple[str, Json]]:
+    yield from _common_attributes(facets, place)
+    yield from _said(facets, "datasetType", "datasetType", "dataset_type", place)
+    if "symlinks" in facets:
+        links: list[Json] = [
+            {name: _text(each, name, at) for name in ("namespace", "name")}
+            | ({"type": each["type"]} if isinstance(each.get("type"), str) else {})
+            for each, at in _objects(facets["symlinks"], "identifiers", f"{place}.symlinks")
+        ]
+        yield "symlinks", links or None
+
+
+def _columns(schema: Mapping[str, Any], of: AssetKey, place: str) -> dict[tuple[str, ...], Attributes]:
+    found: dict[tuple[str, ...], Attributes] = {}
+    stack: list[tuple[Mapping[str, Any], str, tuple[str, ...]]] = [(schema, place, ())]
+    while stack:
+        within, at, path = stack.pop()
+        for each, place_of in _objects(within, "fields", at):
+            steps = (*path, _text(each, "name", place_of))
+            if len(steps) > _DEEPEST:
+                raise InvalidInput(f"{place_of} is nested deeper than {_DEEPEST} levels", steps[-1])
+            column = _column(of, steps, f"{place_of}.name")
+            texts = {name: _optional_text(each, name, place_of) for name in ("type", "description")}
+            found[column.path] = _checked({name: text for name, text in texts.items() if text}, column, place_of)
+            stack.append((each, place_of, steps))
+    return found
+
+
+def _column_lineage(facet: Mapping[str, Any], of: AssetKey, place: str) -> Iterator[Derivation]:
+    for into, given in _object(facet.get("fields") or {}, f"{place}.fields").items():
+        at = f"{place}.fields.{into}"
+        _column(of, (into,), at)
+        for each, at_input in _objects(_object(given, at), "inputFields", at):
+            yield from _derivations(each, into, at_input)
+    for each, at_input in _objects(facet, "dataset", place):
+        yield from _derivations(each, None, at_input)
+
+
+def _explicit(facet: Mapping[str, Any], of: AssetKey, place: str) -> Iterator[Derivation]:
+    """The `lineage` facet, as far as it speaks of datasets: what other jobs do, their own events tell."""
+    for each, at in _objects(facet, "inputs", place):
+        if each.get("type") != "JOB":
+            yield from _derivations(each, None, at)
+    for into, given in _object(facet.get("fields") or {}, f"{place}.fields").items():
+        at_field = f"{place}.fields.{into}"
+        _column(of, (into,), at_field)
+        for each, at in _objects(_object(given, at_field), "inputs", at_field):
+            if each.get("type") != "JOB":
+                yield from _derivations(each, into, at)
+
+
+def _derivations(given: Mapping[str, Any], into: str | None, place: str) -> Iterator[Derivation]:
+    source = _key(AssetKind.DATASET, given, place)
+    column = _optional_text(given, "field", place)
+    if column is not None:
+        _column(source, (column,), f"{place}.field")
+    of_value: list[str] = []
+    of_rows: list[str] = []
+    for each, at in _objects(given, "transformations", place):
+        type_ = _text(each, "type", at).upper()
+        text = ":".join(filter(None, (type_, _optional_text(each, "subtype", at))))
+        (of_rows if type_ == "INDIRECT" else of_value).append(text + (":MASKED" if each.get("masking") is True else ""))
+    if into is None:
+        yield Derivation(source, column, None, tuple(sorted({*of_value, *of_rows})))
+        return
+    if of_value or not of_rows:
+        yield Derivation(source, column, into, tuple(sorted(set(of_value))))
+    if of_rows:
+        yield Derivation(source, column, None, tuple(sorted(set(of_rows))))
+
+
+# Shapes
+
+
+def _time(text: str) -> Instant:
+    try:
+        given = datetime.fromisoformat(text)
+        return instant(given if given.tzinfo is not None else given.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        raise InvalidTime(
+            f"eventTime is {quoted(text)}, which is not an instant like 2026-11-23T14:00:00Z", text
+        ) from None
+
+
+def _facets(of: Mapping[str, Any], place: str) -> dict[str, dict[str, Any]]:
+    """Those that say something; one that is deleted is there, and empty."""
+    facets = _object(of.get("facets") or {}, f"{place}.facets")
+    found = {}
+    for name, given in facets.items():
+        if name in _READ and given is not None:
+            facet = _object(given, f"{place}.facets.{name}")
+            found[name] = {} if facet.get("_deleted") is True else facet
+    return found
+
+
+_READ = {
+    "columnLineage",
+    "datasetType",
+    "documentation",
+    "jobType",
+    "lifecycleStateChange",
+    "lineage",
+    "ownership",
+    "schema",
+    "sourceCodeLocation",
+    "sql",
+    "symlinks",
+    "version",
+}
+
+
+def _object(given: object, place: str) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise InvalidInput(f"{place} is {_shown(given)}, not an object", place)
+    return given
+
+
+def _objects(of: Mapping[str, Any], name: str, at: str) -> Iterator[tuple[dict[str, Any], str]]:
+    place = f"{at}.{name}" if at else name
+    given = of.get(name)
+    if given is None:
+        return
+    if not isinstance(given, list):
+        raise InvalidInput(f"{place} is {_shown(given)}, not a list", place)
+    for number, each in enumerate(given):
+        yield _object(each, f"{place}[{number}]"), f"{place}[{number}]"
+
+
+def _text(of: Mapping[str, Any], name: str, at: str) -> str:
+    text = _optional_text(of, name, at)
+    if not text:
+        place = f"{at}.{name}" if at else name
+        raise InvalidInput(f"{place} is {'missing' if text is None else 'empty'}", place)
+    return text
+
+
+def _optional_text(of: Mapping[str, Any], name: str, at: str) -> str | None:
+    given = of.get(name)
+    if given is not None and not isinstance(given, str):
+        place = f"{at}.{name}" if at else name
+        raise InvalidInput(f"{place} is {_shown(given)}, not text", place)
+    return given
+
+
+def _key(kind: AssetKind, of: Mapping[str, Any], place: str) -> AssetKey:
+    namespace, name = _text(of, "namespace", place), _text(of, "name", place)
+    try:
+        return AssetKey.of(kind, namespace, name)
+    except InvalidKey as error:
+        raise InvalidInput(f"{place}: {error}", error.value) from None
+
+
+def _column(of: AssetKey, steps: tuple[str, ...], place: str) -> AssetKey:
+    try:
+        return of.part_key(*steps)
+    except InvalidKey as error:
+        raise InvalidInput(f"{place}: {error}", error.value) from None
+
+
+def _checked(attributes: Attributes, of: AssetKey, place: str) -> Attributes:
+    try:
+        return checked_attributes(attributes, of)
+    except InvalidAttribute as error:
+        raise InvalidInput(f"{place}: {error}", error.value) from None
+
+
+def _shown(given: object) -> str:
+    return "missing" if given is None else shortened(repr(given), 80)
