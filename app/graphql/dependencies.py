@@ -1,6 +1,5 @@
 """Dependencies that were seen and not declared, and those that were declared and not seen."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum
 from typing import Annotated
@@ -83,6 +82,5 @@ def _of_standing(headwater: Headwater, view: View, now: Moment, standing: Standi
     every = dependencies(view, now)
     if standing is Standing.UNDECLARED:
         return [*undeclared(every)]
-    declared: Iterable[Dependency] = [each for each in every if each.declared_since is not None]
-    used = headwater.store.usage(users(declared), day_of(now.at) - days)
-    return [*dormant(declared, used, now.at, days)]
+    used = headwater.store.usage(users(every), day_of(now.at) - days)
+    return [*dormant(every, used, now.at, days)]

@@ -6,7 +6,7 @@ import itertools
 import json
 import random
 import tempfile
-import time
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -545,24 +545,28 @@ async def test_two_commits_run_beside_each_other_but_flows_wait_for_all_assets(
     monkeypatch.setattr(store, "commits_at_once", 2)
     running: list[str] = []
     together: list[set[str]] = []
+    pair = threading.Barrier(2, timeout=10)
     commit = store.commit
 
-    def commit_slowly(plan: Any, operation: Operation, now: Instant) -> Receipt:
+    def commit_in_pairs(plan: Any, operation: Operation, now: Instant) -> Receipt:
         kinds = {"flow" if isinstance(subject, Flow) else "asset" for subject in plan.subjects}
-        running.extend(kinds)
-        time.sleep(0.02)
+        if not kinds:  # it closes the operation
+            return commit(plan, operation, now)
+        [kind] = kinds
+        running.append(kind)
         together.append({*running} if len(running) < 3 else {"too many"})
+        if kind == "asset":
+            pair.wait()  # for another, which must be under way as well
         receipt = commit(plan, operation, now)
-        for kind in kinds:
-            running.remove(kind)
+        running.remove(kind)
         return receipt
 
-    monkeypatch.setattr(store, "commit", commit_slowly)
+    monkeypatch.setattr(store, "commit", commit_in_pairs)
     assets = [{"asset": f"dataset:w/{name}"} for name in "abcdef"]
     flows = [{"flow": {"from": "dataset:w/a", "to": f"dataset:w/{name}"}} for name in "bcdef"]
     operation = await operated(store, [*flows, *assets])
     assert (operation.state, operation.committed) == (State.DONE, 11)
-    assert [each for each in together if each] == [{"asset"}] * 6 + [{"flow"}] * 5
+    assert together == [{"asset"}] * 6 + [{"flow"}] * 5
 
 
 async def progress_of(http: httpx.AsyncClient, id_: str) -> Any:
