@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Route
 
 from app.envelopes import checked_operation_id, clients_origin
 from app.http.answers import refusal, refused
+from app.http.parameters import parameters
 from app.identity import Role
 from app.intake.bulk_batches import Batch, Reader, batches
 from app.intake.bulk_operation import BulkOperation, State, progress
@@ -70,6 +71,9 @@ STOPPING = "the service stops; send the same lines again under the same operatio
 
 
 log = structlog.get_logger(__name__)
+
+
+_PARAMETERS = ("origin", "operation", "basis")
 
 
 class BulkIntake:
@@ -253,7 +257,7 @@ class BulkIntake:
         if form not in _FORMS:
             return refusal(415, f"lines come as {NDJSON}, not as {quoted(form)}", "UNSUPPORTED_MEDIA_TYPE")
         try:
-            given = _parameters(request)
+            given = parameters(request, _PARAMETERS)
             basis = _basis(given.get("basis", Basis.IMPORTED))
             operation = self.begin(given.get("origin"), given.get("operation"), basis, request.state.principal.name)
             running = await self.read(headwater, operation, request.stream())
@@ -354,16 +358,6 @@ def _said(store: Store, origin: str, stretches: Sequence[Stretch]) -> list[Stret
     believed = store.believed([subject_of(each.subject) for each in stretches])
     said = {str(subject) for subject, spans in believed.items() if any(span.origin == origin for span in spans)}
     return [each for each in stretches if each.subject in said]
-
-
-def _parameters(request: Request) -> dict[str, str]:
-    known = ("origin", "operation", "basis")
-    for name, _ in request.query_params.multi_items():
-        if name not in known:
-            raise InvalidInput(f"{quoted(name)} is no parameter of {PATH}; it has {', '.join(known)}", name)
-        if len(request.query_params.getlist(name)) > 1:
-            raise InvalidInput(f"the parameter {name} is given twice", name)
-    return dict(request.query_params)
 
 
 def _basis(text: str) -> Basis:

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from app.envelopes import checked_operation_id, clients_origin
 from app.http.answers import refusal, refused
+from app.http.parameters import parameters
 from app.identity import Role
 from app.service import Headwater
 from graph.changes import Receipt, Registration
@@ -51,7 +52,7 @@ class Imports:
             return refusal(503, f"{MOST_AT_ONCE} imports are running, the most at once", "BUSY", {"Retry-After": "5"})
         async with self._running:
             try:
-                given = _parameters(request)
+                given = parameters(request, _PARAMETERS)
                 operation = given.get("operation")
                 id_ = None if operation is None else checked_operation_id(operation)
                 origin, namespace = given.get("origin"), given.get("namespace")
@@ -85,12 +86,3 @@ def _told(wanted: Registration, receipt: Receipt) -> dict[str, object]:
         "updated": receipt.updated,
         "withdrawn": receipt.withdrawn,
     }
-
-
-def _parameters(request: Request) -> dict[str, str]:
-    for name, _ in request.query_params.multi_items():
-        if name not in _PARAMETERS:
-            raise InvalidInput(f"{quoted(name)} is no parameter of imports; they have {', '.join(_PARAMETERS)}", name)
-        if len(request.query_params.getlist(name)) > 1:
-            raise InvalidInput(f"the parameter {name} is given twice", name)
-    return dict(request.query_params)
