@@ -14,6 +14,7 @@ from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery, Message
 from graph.model import REFINES_FIRST, Assertion, Flow, Known, Operation, StoredAssertion, Subject
 from graph.plan import receipt
+from graph.sources import MOST_REJECTED, Heard, Rejected, Unmended
 from graph.stores.contract import AssertionColumns, AssetColumns, KeptEvent, Listener, Plan, Revision, SearchHit
 from graph.stores.words import search_text, words
 from graph.time import FOREVER, Instant
@@ -32,6 +33,8 @@ class ModelStore:
         self.messages: dict[str, _Kept] = {}
         self.events: dict[str, KeptEvent] = {}
         self.waiting: set[str] = set()
+        self.told: dict[tuple[str, Day], Heard] = {}
+        self.refused: dict[str, Rejected] = {}
         self.now: Instant = 0
         self.lock = threading.RLock()
         self.closed = False
@@ -175,7 +178,10 @@ class ModelStore:
         forgotten, self.operations = len(self.operations) - len(kept), kept
         due = {id_: each for id_, each in self.messages.items() if each.due is not None or each.committed >= before}
         self.messages = due
-        self.usages = [usage for usage in self.usages if usage.day >= day_of(now) - KEPT_DAYS]
+        oldest = day_of(now) - KEPT_DAYS
+        self.usages = [usage for usage in self.usages if usage.day >= oldest]
+        self.told = {place: heard for place, heard in self.told.items() if heard.day >= oldest}
+        self.refused = {id_: each for id_, each in self.refused.items() if each.last >= before}
         return forgotten
 
     def count(self, usages: Collection[Usage], counter: str, sequence: int) -> bool:
@@ -231,6 +237,56 @@ class ModelStore:
 
     def unfolded(self, limit: int = 1000) -> list[str]:
         return sorted({self.events[digest].origin for digest in self.waiting})[:limit]
+
+    def hear(self, heard: Collection[Heard], counter: str, sequence: int) -> bool:
+        self._refuse_closed()
+        if self.counters.get(counter, -1) >= sequence:
+            return False
+        self.counters[counter] = sequence
+        for each in heard:
+            known = self.told.get((each.source, each.day))
+            self.told[each.source, each.day] = each if known is None else known.with_more(each)
+        return True
+
+    def heard(self) -> list[Heard]:
+        self._refuse_closed()
+        return [self.told[place] for place in sorted(self.told)]
+
+    def reject(self, items: Collection[Rejected]) -> None:
+        self._refuse_closed()
+        for each in items:
+            known = self.refused.get(each.id)
+            self.refused[each.id] = each if known is None else known.again(each)
+        for source in {each.source for each in items}:
+            for surplus in self.rejected(source, limit=len(self.refused))[MOST_REJECTED:]:
+                del self.refused[surplus.id]
+
+    def rejected(
+        self, source: str | None = None, before: tuple[Instant, str] | None = None, limit: int = 50
+    ) -> list[Rejected]:
+        self._refuse_closed()
+        found = [
+            each
+            for each in self.refused.values()
+            if source in (None, each.source) and (before is None or (each.last, each.id) < before)
+        ]
+        return sorted(found, key=lambda each: (each.last, each.id), reverse=True)[:limit]
+
+    def rejected_item(self, id_: str) -> Rejected | None:
+        self._refuse_closed()
+        return self.refused.get(id_)
+
+    def mended(self, ids: Collection[str]) -> int:
+        self._refuse_closed()
+        return sum(self.refused.pop(id_, None) is not None for id_ in ids)
+
+    def unmended(self) -> Mapping[str, Unmended]:
+        self._refuse_closed()
+        kept = {
+            source: [each.last for each in self.refused.values() if each.source == source]
+            for source in sorted({each.source for each in self.refused.values()})
+        }
+        return {source: Unmended(len(lasts), max(lasts)) for source, lasts in kept.items()}
 
     def check(self) -> list[str]:
         return []

@@ -15,6 +15,7 @@ from graph.changes import Changes, Receipt
 from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery
 from graph.model import Assertion, Operation, StoredAssertion, Subject
+from graph.sources import Heard, Rejected, Unmended
 from graph.time import Instant
 from graph.usage import Usage
 
@@ -224,7 +225,8 @@ class Store(GraphReader, Protocol):
     def forget_operations(self, before: Instant, now: Instant) -> int:
         """Forgets the operation ids of commits before an instant; how many. The purge itself is recorded, as of `now`.
 
-        With them go the messages of such commits that were delivered or given up, and usage older than KEPT_DAYS.
+        With them go the messages of such commits that were delivered or given up, items refused before that instant and
+        not since, and what is older than KEPT_DAYS of usage and of what was heard.
         """
         ...
 
@@ -286,6 +288,41 @@ class Store(GraphReader, Protocol):
 
     def unfolded(self, limit: int = 1000) -> list[str]:
         """Origins with events of which that is not so yet, at most `limit`, in the order of their text."""
+        ...
+
+    # Sources: who told what and when, and what of it was refused, outside revisions (`graph.sources`)
+
+    def hear(self, heard: Collection[Heard], counter: str, sequence: int) -> bool:
+        """Adds to what was heard of each source and day; durable once this returns. False: added before; see `count`."""
+        ...
+
+    def heard(self) -> list[Heard]:
+        """All that is kept, in the order of source and day."""
+        ...
+
+    def reject(self, items: Collection[Rejected]) -> None:
+        """Durable once this returns. An item refused again (`Rejected.again`) is kept once.
+
+        Of one source at most MOST_REJECTED are kept, those refused last.
+        """
+        ...
+
+    def rejected(
+        self, source: str | None = None, before: tuple[Instant, str] | None = None, limit: int = 50
+    ) -> list[Rejected]:
+        """Those refused last first, ties in the order of their ids, from the last; `before`: after that `last` and id."""
+        ...
+
+    def rejected_item(self, id_: str) -> Rejected | None:
+        """None: not kept, or no longer."""
+        ...
+
+    def mended(self, ids: Collection[str]) -> int:
+        """Forgets them; how many were kept."""
+        ...
+
+    def unmended(self) -> Mapping[str, Unmended]:
+        """By source, of those that have any."""
         ...
 
     def check(self) -> list[str]:

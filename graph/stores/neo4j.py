@@ -23,7 +23,8 @@ from graph.errors import GraphError
 from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery
 from graph.model import Assertion, Flow, Operation, StoredAssertion, Subject
-from graph.stores import neo4j_events, neo4j_messages, neo4j_usage
+from graph.sources import Heard, Rejected, Unmended
+from graph.stores import neo4j_events, neo4j_messages, neo4j_sources, neo4j_usage
 from graph.stores.contract import KeptEvent, Listener, Plan, Revision, SearchHit
 from graph.stores.group import GroupCommit
 from graph.stores.neo4j_check import check
@@ -132,6 +133,8 @@ class Neo4jStore:
             self._forget("message", _OLD_MESSAGES, before, now)
             self._forget("usage", "MATCH (n:Usage) WHERE n.day < $before", oldest, now)
             self._forget("counter", "MATCH (n:Counter) WHERE n.day < $before", oldest, now)
+            self._forget("source_day", "MATCH (n:SourceDay) WHERE n.day < $before", oldest, now)
+            self._forget("rejected", "MATCH (n:Rejected) WHERE n.last < $before", before, now)
         return removed
 
     def _forget(self, what: str, match: str, before: int, now: Instant) -> int:
@@ -170,6 +173,21 @@ class Neo4jStore:
 
         self._writes.submit(write)
         return more
+
+    def hear(self, heard: Collection[Heard], counter: str, sequence: int) -> bool:
+        def write(run: Run) -> bool:
+            if not neo4j_usage.moved(run, counter, sequence, (each.day for each in heard)):
+                return False
+            neo4j_sources.hear(run, heard)
+            return True
+
+        return self._write_locked(write)
+
+    def reject(self, items: Collection[Rejected]) -> None:
+        self._write_locked(lambda run: neo4j_sources.reject(run, items))
+
+    def mended(self, ids: Collection[str]) -> int:
+        return self._write_locked(lambda run: neo4j_sources.mended(run, ids))
 
     def _write_group(self, group: Sequence[Callable[[Run], int]]) -> list[int | Exception]:
         return self._db.write(lambda run: [write(run) for write in group])  # beside commits, which need not wait
@@ -297,6 +315,20 @@ class Neo4jStore:
 
     def unfolded(self, limit: int = 1000) -> list[str]:
         return self._db.read(lambda run: neo4j_events.unfolded(run, limit))
+
+    def heard(self) -> list[Heard]:
+        return self._db.read(neo4j_sources.heard)
+
+    def rejected(
+        self, source: str | None = None, before: tuple[Instant, str] | None = None, limit: int = 50
+    ) -> list[Rejected]:
+        return self._db.read(lambda run: neo4j_sources.rejected(run, source, before, limit))
+
+    def rejected_item(self, id_: str) -> Rejected | None:
+        return self._db.read(lambda run: neo4j_sources.rejected_item(run, id_))
+
+    def unmended(self) -> Mapping[str, Unmended]:
+        return self._db.read(neo4j_sources.unmended)
 
     @contextmanager
     def export(self) -> Iterator[Neo4jExport]:

@@ -4,7 +4,7 @@
 (:Counter)   the last batch that a recorder counted
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from graph.keys import AssetKey
 from graph.model import Flow
@@ -19,11 +19,15 @@ SHOWN_DAYS = 30
 
 def count(run: Run, usages: Collection[Usage], counter: str, sequence: int) -> bool:
     """The caller holds the lock."""
-    last_day = max((usage.day for usage in usages), default=0)
-    if not value(run, _MOVE_COUNTER, name=counter, sequence=sequence, day=last_day):
+    if not moved(run, counter, sequence, (usage.day for usage in usages)):
         return False
     add(run, usages)
     return True
+
+
+def moved(run: Run, counter: str, sequence: int, days: Iterable[Day]) -> bool:
+    """Whether this batch of the recorder is new."""
+    return bool(value(run, _MOVE_COUNTER, name=counter, sequence=sequence, day=max(days, default=0)))
 
 
 def add(run: Run, usages: Collection[Usage]) -> None:

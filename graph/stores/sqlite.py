@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -18,7 +18,9 @@ from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery, Message
 from graph.model import Assertion, Operation, StoredAssertion, Subject
 from graph.plan import AHEAD
+from graph.sources import Heard, Rejected, Unmended
 from graph.stores import sqlite_reading as reading
+from graph.stores import sqlite_sources
 from graph.stores.contract import AssertionColumns, AssetColumns, KeptEvent, Listener, Plan, Revision, SearchHit
 from graph.stores.group import GroupCommit
 from graph.stores.migrations import migrations_in, pending
@@ -115,12 +117,13 @@ class SqliteStore:
             _purge(db, "message", told, before, now)
             _purge(db, "usage", "day < ?", oldest, now)
             _purge(db, "counter", "day < ?", oldest, now)
+            _purge(db, "source_day", "day < ?", oldest, now)
+            _purge(db, "rejected", "last < ?", before, now)
         return removed
 
     def count(self, usages: Collection[Usage], counter: str, sequence: int) -> bool:
         with self._commits.exclusively(), self._writing() as db:
-            moved = db.execute(_MOVE_COUNTER, [counter, sequence, max((usage.day for usage in usages), default=0)])
-            if not moved.rowcount:
+            if not _moved(db, counter, sequence, (usage.day for usage in usages)):
                 return False
             db.executemany(_ADD_USAGE, map(_usage_row, usages))
         return True
@@ -164,6 +167,21 @@ class SqliteStore:
 
         self._writes.submit(write)
         return more
+
+    def hear(self, heard: Collection[Heard], counter: str, sequence: int) -> bool:
+        with self._commits.exclusively(), self._writing() as db:
+            if not _moved(db, counter, sequence, (each.day for each in heard)):
+                return False
+            sqlite_sources.hear(db, heard)
+        return True
+
+    def reject(self, items: Collection[Rejected]) -> None:
+        with self._commits.exclusively(), self._writing() as db:
+            sqlite_sources.reject(db, items)
+
+    def mended(self, ids: Collection[str]) -> int:
+        with self._commits.exclusively(), self._writing() as db:
+            return sqlite_sources.mended(db, ids)
 
     def _write_group(self, group: Sequence[_Write]) -> list[int | Exception]:
         with self._commits.exclusively(), self._writing() as db:
@@ -323,6 +341,24 @@ class SqliteStore:
         query = "SELECT DISTINCT origin FROM event WHERE folded = 0 ORDER BY origin LIMIT ?"
         with self._reading() as db:
             return [origin for (origin,) in db.execute(query, [limit])]
+
+    def heard(self) -> list[Heard]:
+        with self._reading() as db:
+            return sqlite_sources.heard(db)
+
+    def rejected(
+        self, source: str | None = None, before: tuple[Instant, str] | None = None, limit: int = 50
+    ) -> list[Rejected]:
+        with self._reading() as db:
+            return sqlite_sources.rejected(db, source, before, limit)
+
+    def rejected_item(self, id_: str) -> Rejected | None:
+        with self._reading() as db:
+            return sqlite_sources.rejected_item(db, id_)
+
+    def unmended(self) -> Mapping[str, Unmended]:
+        with self._reading() as db:
+            return sqlite_sources.unmended(db)
 
     @contextmanager
     def export(self) -> Iterator["SqliteExport"]:
@@ -507,6 +543,11 @@ def _purge(db: sqlite3.Connection, table: str, where: str, before: int, now: Ins
     if removed:
         db.execute("INSERT INTO purge VALUES (?, ?, ?, ?)", [now, table, before, removed])
     return removed
+
+
+def _moved(db: sqlite3.Connection, counter: str, sequence: int, days: Iterable[Day]) -> bool:
+    """Whether this batch of the recorder is new."""
+    return bool(db.execute(_MOVE_COUNTER, [counter, sequence, max(days, default=0)]).rowcount)
 
 
 def _usage_row(usage: Usage) -> tuple[str, str, bool, Day, int, int, Instant | None, Instant | None]:
