@@ -28,6 +28,7 @@ from app.service import Headwater
 from app.serving.artifacts import Artifacts
 from app.serving.gateway import Serving
 from app.settings import DetectorName, Settings
+from app.sources.sources import Sources
 from app.upkeep import Upkeep
 from app.watching.watch import Watch
 from graph.index import LineageIndex
@@ -76,6 +77,7 @@ def compose(settings: Settings) -> Starlette:
 def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) -> Rooms:
     """The rooms, and who tells whom."""
     data = settings.data_path
+    sources = Sources(clock)
     watch = Watch(clock, [re.compile(pattern) for pattern in settings.consumer_agents], metrics)
     artifacts = Artifacts(data / "artifacts")
     features = Features(data / "sources", watch.caller, watch.saw)
@@ -104,10 +106,11 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         metrics,
     )
     return Rooms(
+        sources,
         watch,
         Traces(watch, clock),
         BulkIntake(clock),
-        Imports(),
+        Imports(sources, clock),
         OpenLineage(clock),
         artifacts,
         features,

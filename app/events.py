@@ -1,13 +1,14 @@
 """What the rooms of the service tell each other. compose connects who tells with who listens; no room imports another."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
 from graph.keys import AssetKey
+from graph.sources import Rejected
 from graph.time import Instant
 
 GATEWAY = "gateway"
@@ -126,3 +127,15 @@ class LoggedRows:
     inputs: Columns
     """Inputs and features as served, by the signature's names. Missing: NaN among numbers, else None."""
     outputs: Columns
+
+
+class Hearing(Protocol):
+    """Who is told how lately each source told something, and what of it was refused."""
+
+    def heard(self, source: str, items: int, times: Iterable[Instant] = (), rejected: int = 0) -> None:
+        """`source` told so many items now; `times`: those that items tell of themselves."""
+        ...
+
+    def refused(self, items: Sequence[Rejected]) -> None:
+        """They count as heard, too. Written within a second."""
+        ...

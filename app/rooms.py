@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Router
 
 from app.alerting.alerts import Alerting
 from app.features.features import Features
@@ -16,11 +17,13 @@ from app.predictions.log import PredictionLog
 from app.service import Headwater
 from app.serving.artifacts import Artifacts
 from app.serving.gateway import Serving
+from app.sources.sources import Sources
 from app.watching.watch import Watch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rooms:
+    sources: Sources
     watch: Watch
     traces: Traces
     bulk: BulkIntake
@@ -36,6 +39,7 @@ class Rooms:
     def routes(self) -> Iterator[BaseRoute]:
         """What they answer over HTTP; every route finds `principal` and `headwater` in its request's state."""
         for room in (
+            self.sources,
             self.traces,
             self.bulk,
             self.imports,
@@ -46,9 +50,15 @@ class Rooms:
         ):
             yield from room.routes()
 
+    @cached_property
+    def router(self) -> Router:
+        """For what is posted again from within."""
+        return Router([*self.routes()])
+
     def works(self) -> list[Callable[[Headwater], Awaitable[None]]]:
         """What each does in the background, once there is a graph to do it with, until it is cancelled."""
         rooms = (
+            self.sources,
             self.watch,
             self.bulk,
             self.openlineage,

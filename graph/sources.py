@@ -157,3 +157,10 @@ def standings(heard: Iterable[Heard], unmended: Mapping[str, Unmended]) -> list[
     for day in sorted(heard, key=lambda each: (each.source, each.day)):
         by_source.setdefault(day.source, []).append(day)
     return [Standing(source, days, unmended.get(source)) for source, days in by_source.items()]
+
+
+def source_of(origin: str) -> str:
+    """Who told what an origin says. OpenLineage has an origin for each job of a producer, this service several."""
+    if origin.startswith("openlineage:"):
+        return origin.rpartition("#")[0] or origin
+    return "gateway" if origin.startswith("gateway:") else origin

@@ -17,6 +17,7 @@ from app.graphql.paging import Connection, decode_offset, encode_cursor, page_in
 from app.graphql.problems import problem
 from app.graphql.registering import RegisterResult, answered
 from app.graphql.types import ASSET_TYPES, Asset, asset, key_of
+from app.graphql.usage import LARGEST
 from app.identity import Role
 from app.service import Headwater, When
 from graph.cause import Cause as Ranked
@@ -153,7 +154,7 @@ class Alert(Asset):
 
     @strawberry.field(description="Predictions in all windows that showed it, up to 2,147,483,647.")
     async def rows(self, info: Info) -> int:
-        return min((await self._alert(info)).rows, 2**31 - 1)
+        return min((await self._alert(info)).rows, LARGEST)
 
     @strawberry.field(description="What it was found by first, consequences after it.")
     async def drifted(self, info: Info) -> list[DriftedColumn]:

@@ -5,17 +5,17 @@ from enum import Enum
 from typing import Annotated
 
 import strawberry
-from graphql import GraphQLError
 
 from app.graphql.context import Info
 from app.graphql.paging import Connection, decode_cursor, encode_cursor, page, page_size
+from app.graphql.sources import checked_days
 from app.graphql.types import FlowNode, flow_node
 from app.service import Headwater
 from app.service import When as Asked
 from graph.dependencies import Dependency, dependencies, dormant, undeclared, users
 from graph.time import moment
 from graph.topology import Moment, View
-from graph.usage import KEPT_DAYS, day_of
+from graph.usage import day_of
 
 
 class Standing(Enum):
@@ -56,11 +56,7 @@ class DependencyQuery:
         after: str | None = None,
     ) -> Connection[DependencyNode]:
         size, cursor = page_size(first), decode_cursor(after, 1)
-        if not 1 <= silent_days <= KEPT_DAYS:
-            raise GraphQLError(
-                f"silentDays is {silent_days}; calls are known of 1 to {KEPT_DAYS} days",
-                extensions={"code": "BAD_SILENT_DAYS"},
-            )
+        checked_days(silent_days)
         headwater = info.context.headwater
         view, now = await headwater.moment(Asked())
         found = await headwater.in_long_thread(_of_standing, headwater, view, now, standing, silent_days)

@@ -25,10 +25,11 @@ from app.graphql.inputs import (
 )
 from app.graphql.registering import Envelope, RegisterResult, stated
 from app.graphql.serving import ServingMutation
+from app.graphql.sources import SourceMutation
 
 
 @strawberry.type
-class Mutation(AlertMutation, BulkMutation, ManifestMutation, ServingMutation):
+class Mutation(AlertMutation, BulkMutation, ManifestMutation, ServingMutation, SourceMutation):
     @strawberry.mutation
     async def register_dataset(self, info: Info, input: DatasetInput, envelope: Envelope = None) -> RegisterResult:
         return await stated(info, envelope, input.state)

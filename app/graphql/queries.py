@@ -33,6 +33,8 @@ from app.graphql.paging import (
     page_size,
 )
 from app.graphql.problems import problem
+from app.graphql.removal import RemovalQuery
+from app.graphql.sources import SourceQuery
 from app.graphql.types import Asset, Node, RevisionNode, asset, key_of, revision_node
 from graph.errors import GraphError, InvalidInput, InvalidKey, NotFound
 from graph.keys import AssetKey, AssetKind
@@ -64,7 +66,7 @@ class Head:
 
 
 @strawberry.type
-class Query(AlertQuery, BulkQuery, CheckQuery, DependencyQuery):
+class Query(AlertQuery, BulkQuery, CheckQuery, DependencyQuery, RemovalQuery, SourceQuery):
     @strawberry.field(description="Relay: any object by id. Null: nothing has this id.")
     async def node(self, info: Info, id: Id) -> Node | None:
         return await _found(info, id)

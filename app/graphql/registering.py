@@ -109,7 +109,9 @@ async def registered(info: Info, wanted: Registration, operation_id: str | None,
     keys = [asset.key for asset in wanted.assets]
     if dry_run:
         return _dry_run(info, await headwater.plan(wanted), keys)
-    return answered(info, await headwater.register(wanted, operation, principal.name), keys)
+    receipt = await headwater.register(wanted, operation, principal.name)
+    info.context.rooms.sources.heard(wanted.origin, len(wanted.assets) + len(wanted.flows) + len(wanted.withdrawals))
+    return answered(info, receipt, keys)
 
 
 def _dry_run(info: Info, changes: Changes, keys: list[AssetKey]) -> Registered:

@@ -11,7 +11,7 @@ from graph.time import Instant, moment
 from graph.usage import Day, day_of
 from graph.usage import Usage as Counted
 
-_LARGEST = 2**31 - 1
+LARGEST = 2**31 - 1
 
 
 @strawberry.type(description="One UTC day on which there were calls.")
@@ -66,4 +66,4 @@ def summary(counted: Iterable[Counted], now: Instant) -> Usage:
 
 def _bounded(number: int) -> int:
     """GraphQL's Int has 32 bits."""
-    return min(number, _LARGEST)
+    return min(number, LARGEST)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 import orjson
 from starlette.requests import Request
@@ -9,14 +10,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from app.envelopes import checked_operation_id, clients_origin
+from app.events import Hearing
 from app.http.answers import refusal, refused
 from app.http.parameters import parameters
 from app.identity import Role
 from app.service import Headwater
 from graph.changes import Receipt, Registration
-from graph.errors import GraphError, InvalidInput, quoted
+from graph.errors import Conflict, GraphError, InvalidInput, NotFound, quoted
 from graph.importers.dbt import read_dbt
 from graph.importers.kserve import read_kserve
+from graph.sources import Rejected
+from graph.time import Instant
 
 FOLDER = "/api/v1/imports/"
 JSON = "application/json"
@@ -32,7 +36,9 @@ _PARAMETERS = ("origin", "namespace", "operation")
 
 
 class Imports:
-    def __init__(self) -> None:
+    def __init__(self, sources: Hearing, clock: Callable[[], Instant]) -> None:
+        self._sources = sources
+        self._clock = clock
         self._running = asyncio.Semaphore(MOST_AT_ONCE)
 
     def routes(self) -> list[BaseRoute]:
@@ -56,12 +62,29 @@ class Imports:
                 operation = given.get("operation")
                 id_ = None if operation is None else checked_operation_id(operation)
                 origin, namespace = given.get("origin"), given.get("namespace")
-                text = await request.body()
-                wanted, digest = await headwater.in_long_thread(_read, reader, text, origin, namespace)
-                receipt = await headwater.register(wanted, id_, request.state.principal.name, digest)
             except GraphError as error:
                 return refused(error)
+            text = await request.body()
+            try:
+                wanted, digest = await headwater.in_long_thread(_read, reader, text, origin, namespace)
+                receipt = await headwater.register(wanted, id_, request.state.principal.name, digest)
+            except (InvalidInput, NotFound, Conflict) as error:
+                item = await headwater.in_thread(_rejected, format_, origin, namespace, text, str(error), self._clock())
+                self._sources.refused([item])
+                return refused(error)
+            except GraphError as error:
+                return refused(error)
+        self._sources.heard(wanted.origin, 1)
         return JSONResponse(_told(wanted, receipt))
+
+
+def _rejected(
+    format_: str, origin: str | None, namespace: str | None, text: bytes, reason: str, now: Instant
+) -> Rejected:
+    """The document, which may be right once something else is mended."""
+    given = {name: value for name, value in (("origin", origin), ("namespace", namespace)) if value is not None}
+    target = f"{FOLDER}{format_}" + (f"?{urlencode(given)}" if given else "")
+    return Rejected.now(format_ if origin is None else origin, target, JSON, "", reason, text, now)
 
 
 def _read(reader: Reader, text: bytes, origin: str | None, namespace: str | None) -> tuple[Registration, str]:

@@ -1,0 +1,146 @@
+"""Whether anybody would miss an asset, and which assets nobody uses."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Annotated
+
+import strawberry
+
+from app.events import GATEWAY
+from app.graphql.context import Info
+from app.graphql.paging import Connection, decode_cursor, encode_cursor, page, page_size
+from app.graphql.sources import checked_days, standings_now
+from app.graphql.types import Asset, asset, key_of
+from app.service import Headwater
+from app.service import When as Asked
+from graph.errors import InvalidInput
+from graph.keys import AssetKey, AssetKind
+from graph.removal import REMOVABLE, Coverage, Removal, Verdict, removable, removal
+from graph.sources import Health
+from graph.time import moment
+from graph.topology import Moment, View
+from graph.usage import day_of
+
+_AT_ONCE = 50
+
+strawberry.enum(
+    Verdict,
+    name="RemovalVerdict",
+    description="Whether somebody would miss an asset. USED: it was seen being used. NEEDED: somebody says that they depend on"
+    " it, and was not seen. UNCOVERED: nobody was seen, and not all uses would have been seen. SAFE: nobody was seen, and"
+    " every source that would have seen a use was well.",
+)
+
+
+@strawberry.type(description="A source that would have seen a use.")
+class Watcher:
+    source: str
+    health: Health | None = strawberry.field(description="Null: it is not known how lately it told something.")
+
+
+@strawberry.type(name="Removal", description="What is known of an asset's uses over some days, and what is not.")
+class RemovalNode:
+    asset: Asset
+    verdict: Verdict
+    users: list[Asset] = strawberry.field(description="Who was seen using it.")
+    needing: list[Asset] = strawberry.field(description="Who is said to depend on it, and was not seen.")
+    calls: int = strawberry.field(description="Over the days asked for, by callers that could not be told, too.")
+    last_called: datetime | None
+    watchers: list[Watcher]
+    uncovered: list[str] = strawberry.field(
+        description="Why a use may not have been seen, one sentence each. Empty: all would have been."
+    )
+
+
+_Days = Annotated[int, strawberry.argument(description="Not used for so many days.")]
+
+
+@strawberry.type
+class RemovalQuery:
+    @strawberry.field(description="Whether anybody would miss it.")
+    async def removal(self, info: Info, id: strawberry.ID, silent_days: _Days = 30) -> RemovalNode:
+        checked_days(silent_days)
+        key = key_of(id)
+        headwater = info.context.headwater
+        if key.kind not in REMOVABLE or key.is_alias:
+            raise InvalidInput(f"{key} is a {key.kind}; {', '.join(REMOVABLE)} are what somebody may use", key)
+        view, now = await headwater.moment(Asked())
+        view.number(key)
+        standings = await standings_now(headwater)
+        (found,) = await headwater.in_long_thread(
+            lambda: _judged(headwater, view, now, [key], Coverage(view, standings, GATEWAY), silent_days)
+        )
+        return _node(found, now)
+
+    @strawberry.field(
+        description="Assets that nobody is seen using and nobody is said to need, in the order of their keys: SAFE where all"
+        " uses would have been seen, else UNCOVERED."
+    )
+    async def unused(
+        self,
+        info: Info,
+        kinds: Annotated[list[AssetKind] | None, strawberry.argument(description="Absent: all but parts.")] = None,
+        verdict: Annotated[Verdict | None, strawberry.argument(description="SAFE or UNCOVERED alone.")] = None,
+        silent_days: _Days = 30,
+        first: int = 50,
+        after: str | None = None,
+    ) -> Connection[RemovalNode]:
+        checked_days(silent_days)
+        size, cursor = page_size(first), decode_cursor(after, 1)
+        asked = [kind for kind in REMOVABLE if (kind in kinds if kinds else kind not in _PARTS)]
+        headwater = info.context.headwater
+        view, now = await headwater.moment(Asked())
+        standings = await standings_now(headwater)
+
+        def find() -> list[Removal]:
+            coverage, found = Coverage(view, standings, GATEWAY), list[Removal]()
+            candidates = (key for key in removable(view, now, asked) if cursor is None or str(key) > cursor[0])
+            while len(found) <= size and (some := list(islice(candidates, _AT_ONCE))):
+                judged = _judged(headwater, view, now, some, coverage, silent_days)
+                found += [
+                    each
+                    for each in judged
+                    if each.verdict in (Verdict.SAFE, Verdict.UNCOVERED) and verdict in (None, each.verdict)
+                ]
+            return found
+
+        found = await headwater.in_long_thread(find)
+        nodes = [(encode_cursor(each.asset), _node(each, now)) for each in found[:size]]
+        return page(nodes, len(found) > size, cursor is not None)
+
+
+_PARTS = (AssetKind.COLUMN, AssetKind.FEATURE, AssetKind.MODEL_VERSION)
+
+
+def _judged(
+    headwater: Headwater, view: View, now: Moment, keys: Sequence[AssetKey], coverage: Coverage, days: int
+) -> list[Removal]:
+    said = headwater.store.believed(keys)
+    called = {each for key in keys for each in (key, *map(view.key, view.parts_of(view.number(key))))}
+    usages = headwater.store.usage(called, day_of(now.at) - days)
+    return [
+        removal(
+            view,
+            now,
+            key,
+            said.get(key, ()),
+            [each for each in usages if key in (each.source, each.source.container)],
+            coverage,
+            days,
+        )
+        for key in keys
+    ]
+
+
+def _node(found: Removal, now: Moment) -> RemovalNode:
+    return RemovalNode(
+        asset=asset(found.asset, now),
+        verdict=found.verdict,
+        users=[asset(key, now) for key in found.users],
+        needing=[asset(key, now) for key in found.needing],
+        calls=found.calls,
+        last_called=None if found.last_called is None else moment(found.last_called),
+        watchers=[Watcher(source=each.source, health=each.health) for each in found.watchers],
+        uncovered=[*found.uncovered],
+    )

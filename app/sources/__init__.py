@@ -1,0 +1,1 @@
+"""Who tells the service what happens, and what of it was refused."""

@@ -1,0 +1,239 @@
+"""Whether anybody would miss an asset: who uses it, who would have seen a use, and whether they were well meanwhile.
+
+That nobody was seen says nothing where nobody looks: so it is "safe" only where all who look were well.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from graph.keys import AssetKey, AssetKind
+from graph.model import REFINES_FIRST, Assertion, Basis
+from graph.ports import Port, Step
+from graph.sources import Health, Standing, source_of
+from graph.time import FOREVER, Instant, moment
+from graph.topology import KIND_CODE, KINDS, Bools, Ints, Moment, View
+from graph.usage import MICROSECONDS_PER_DAY, Usage
+from graph.walk import Direction, FlowFilter, walk
+
+REMOVABLE = (
+    AssetKind.DATASET,
+    AssetKind.COLUMN,
+    AssetKind.FEATURE_VIEW,
+    AssetKind.FEATURE,
+    AssetKind.MODEL,
+    AssetKind.MODEL_VERSION,
+    AssetKind.DEPLOYMENT,
+)
+"""What somebody may use, or not."""
+
+_STATED = (Basis.DECLARED, Basis.IMPORTED, Basis.INFERRED)
+_CALLERS = (AssetKind.CONSUMER, AssetKind.DEPLOYMENT)
+_CALLED = (AssetKind.FEATURE_VIEW, AssetKind.FEATURE, AssetKind.DEPLOYMENT)
+"""Calls of these are counted, so a flow from one to a caller alone says no more than that it was called once."""
+
+
+class Verdict(StrEnum):
+    USED = "USED"
+    """It was seen being used."""
+    NEEDED = "NEEDED"
+    """Somebody says that they depend on it, or a definition says so; they were not seen using it."""
+    UNCOVERED = "UNCOVERED"
+    """Nobody was seen using it, but not all uses would have been seen."""
+    SAFE = "SAFE"
+    """Nobody was seen using it, and whoever would have seen a use was well."""
+
+
+class Watcher(NamedTuple):
+    """A source that would have seen a use."""
+
+    source: str
+    health: Health | None
+    """None: it is not known how lately it told something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    asset: AssetKey
+    verdict: Verdict
+    users: tuple[AssetKey, ...]
+    """Who was seen using it, in the order of the keys' text."""
+    needing: tuple[AssetKey, ...]
+    """Who is said to depend on it; in order."""
+    calls: int
+    """Of it and its parts, over the days asked for, by callers that could not be told, too."""
+    last_called: Instant | None
+    watchers: tuple[Watcher, ...]
+    uncovered: tuple[str, ...]
+    """Why a use may not have been seen, one sentence each."""
+
+
+class Coverage:
+    """Which sources tell of uses of what: all that ever told, as is believed now, that something flows out of such assets."""
+
+    def __init__(self, view: View, standings: Iterable[Standing], own: str) -> None:
+        """`own`: the source that this service itself is. It sees all calls that it answers, whenever it is there."""
+        self._standings = {each.source: each for each in standings}
+        self._own = own
+        rows, count = view.rows, view.row_count
+        flows = np.flatnonzero(
+            (rows["step"][:count] & Step.FLOW != 0)
+            & (view.times[:count, 3] == FOREVER)
+            & np.isin(
+                rows["strength"][:count], [REFINES_FIRST.index(Basis.OBSERVED), REFINES_FIRST.index(Basis.IMPORTED)]
+            )
+            & (view.vertex_port[rows["source"][:count]] != Port.REQUESTS)
+        )
+        assets = view.vertex_asset[rows["source"][flows]]
+        told = np.unique(np.stack([_GROUP[view.kind[assets]], view.namespace[assets], rows["origin"][flows]]), axis=1)
+        self._telling: dict[tuple[int, str], set[str]] = {}
+        for group, namespace, origin in told.T.tolist():
+            sources = self._telling.setdefault((group, view.namespaces[namespace]), set())
+            sources.add(source_of(view.origins[origin]))
+
+    def of(self, asset: AssetKey, said_by: Collection[str], days: int, now: Instant) -> tuple[list[Watcher], list[str]]:
+        """Who would have seen a use of `asset` over the last `days`, and why one may not have been seen.
+
+        `said_by`: the origins that say that the asset is.
+        """
+        group = int(_GROUP[KIND_CODE[asset.kind]])
+        telling = self._telling.get((group, asset.namespace), set())
+        lacking = []
+        if asset.kind is AssetKind.DEPLOYMENT:
+            answering = [own for own in (self._own,) if own in said_by]
+            telling = set(answering or [each for each in self._standings if _is_traced_by(each, asset)])
+            if not telling:
+                lacking.append(
+                    f"{asset} is answered elsewhere, and exports no traces: only callers that export theirs are seen"
+                )
+        elif not telling:
+            lacking.append(f"no source tells who uses a {asset.kind} of {asset.namespace}")
+        watchers = []
+        for source in sorted(telling):
+            standing = self._standings.get(source)
+            health = None if standing is None else standing.health(days, now)
+            if source == self._own and health is Health.SILENT:
+                health = Health.WELL  # what is not there answers nobody
+            watchers.append(Watcher(source, health))
+            if health is not Health.WELL:
+                lacking.append(_lack(source, standing, health))
+        return watchers, lacking
+
+
+def removal(
+    view: View,
+    now: Moment,
+    asset: AssetKey,
+    said: Sequence[Assertion],
+    usages: Iterable[Usage],
+    coverage: Coverage,
+    days: int,
+) -> Removal:
+    """`said`: what is believed of the asset; `usages`: calls of it and of its parts. Raises NotFound."""
+    start = now.at - days * MICROSECONDS_PER_DAY
+    recent = [each for each in usages if each.calls > 0 and each.last >= start]
+    callers = {each.reader for each in recent if each.reader is not None}
+    seen = _direct(view, now, asset, (Basis.OBSERVED,))
+    users = {each for each in seen if asset.kind not in _CALLED or each.kind not in _CALLERS} | callers
+    needing = _direct(view, now, asset, _STATED) - users
+    calls = sum(each.calls for each in recent)
+    holding = [each for each in said if each.valid.holds_at(now.at)]
+    watchers, lacking = coverage.of(asset, {each.origin for each in holding}, days, now.at)
+    since = min((each.valid.start for each in holding), default=now.at)
+    if since > start:
+        lacking.append(f"{asset} is known only since {moment(since)}")
+    verdict = (
+        Verdict.USED
+        if users or calls
+        else Verdict.NEEDED
+        if needing
+        else Verdict.UNCOVERED
+        if lacking
+        else Verdict.SAFE
+    )
+    return Removal(
+        asset,
+        verdict,
+        tuple(sorted(users, key=str)),
+        tuple(sorted(needing, key=str)),
+        calls,
+        max((each.last for each in recent), default=None),
+        tuple(watchers),
+        tuple(lacking),
+    )
+
+
+def removable(view: View, now: Moment, kinds: Collection[AssetKind]) -> Iterator[AssetKey]:
+    """Assets of these kinds that may have no users but callers, in the order of the keys' text; others have some."""
+    here = np.flatnonzero(np.isin(view.kind[: view.assets], [KIND_CODE[kind] for kind in kinds])).astype(np.int32)
+    here = here[view.label_codes(here, now) >= 0]
+    here = here[~_has_users(view, now)[here]]
+    yield from (AssetKey.parse(text) for text in sorted(view.keys[number] for number in here.tolist()))
+
+
+def _has_users(view: View, now: Moment) -> Bools:
+    """By asset: whether something else than calls flows out of it, or of a part of it, to elsewhere."""
+    rows = view.rows
+    held = view.holding(np.arange(view.row_count, dtype=np.int32), now)
+    held = held[rows["step"][held] & Step.FLOW != 0]
+    source, target = (view.vertex_asset[rows[end][held]] for end in ("source", "target"))
+    whose, where = (np.where(view.container[ends] > 0, view.container[ends], ends) for ends in (source, target))
+    calls = _is_kind(_CALLED)[view.kind[source]] & _is_kind(_CALLERS)[view.kind[target]]
+    calls &= rows["strength"][held] == REFINES_FIRST.index(Basis.OBSERVED)
+    logs = (view.kind[source] == KIND_CODE[AssetKind.DEPLOYMENT]) & (view.kind[target] == KIND_CODE[AssetKind.DATASET])
+    used = np.zeros(view.assets, np.bool_)
+    uses = (whose != where) & ~calls & ~logs
+    used[source[uses]] = True
+    used[whose[uses]] = True
+    return used
+
+
+def _direct(view: View, now: Moment, asset: AssetKey, bases: Sequence[Basis]) -> set[AssetKey]:
+    """What stands right below it and its parts, by flows of these bases. What reads the log of a deployment uses that."""
+    below = _below(view, now, asset, bases)
+    if asset.kind is AssetKind.DEPLOYMENT:
+        logs = {each for each in _below(view, now, asset, ()) if each.kind is AssetKind.DATASET}
+        below = below - logs | {each for log in logs for each in _below(view, now, log, bases)}
+    return {each for each in below if asset not in (each, each.container)}
+
+
+def _below(view: View, now: Moment, asset: AssetKey, bases: Sequence[Basis]) -> set[AssetKey]:
+    return set(walk(view, asset, Direction.DOWNSTREAM, now, flows=FlowFilter(bases=bases), depth=1).keys())
+
+
+def _is_traced_by(source: str, deployment: AssetKey) -> bool:
+    return source == f"traces:{deployment.namespace}/{deployment.name}"
+
+
+def _lack(source: str, standing: Standing | None, health: Health | None) -> str:
+    if standing is None or health is None:
+        return f"it is not known how lately {source} told something"
+    if health is Health.REFUSED:
+        assert standing.unmended is not None
+        return f"{standing.unmended.items} items of {source} were refused, and are not mended"
+    if health is Health.YOUNG:
+        return f"{source} tells something only since {moment(standing.first)}"
+    return f"{source} was silent for longer than usual; it told something last at {moment(standing.last)}"
+
+
+def _is_kind(kinds: Collection[AssetKind]) -> Bools:
+    """By code; the last is that of aliases."""
+    return np.array([kind in kinds for kind in (*KINDS, None)])
+
+
+def _groups() -> Ints:
+    """By code: kinds whose uses the same sources see. An alias is a model's."""
+    groups = {kind: place for place, kind in enumerate(KINDS)}
+    for part, whole in (
+        (AssetKind.COLUMN, AssetKind.DATASET),
+        (AssetKind.FEATURE, AssetKind.FEATURE_VIEW),
+        (AssetKind.MODEL_VERSION, AssetKind.MODEL),
+    ):
+        groups[part] = groups[whole]
+    return np.array([*(groups[kind] for kind in KINDS), groups[AssetKind.MODEL]], np.int64)
+
+
+_GROUP = _groups()

@@ -1,0 +1,277 @@
+"""How lately each source told something, what of it was refused, and taking that again; and whether an asset may go."""
+
+import httpx
+import pytest
+
+from app.compose import now
+from app.intake.imports import FORMATS
+from graph.changes import AssetStatement, FlowStatement, Receipt
+from graph.errors import InvalidInput
+from graph.model import Basis, Json
+from graph.sources import Heard
+from graph.stores.sqlite import SqliteStore
+from graph.usage import MICROSECONDS_PER_DAY, Usage, day_of
+from tests.app.test_graphql import Answer, ask, http, store  # noqa: F401 (fixtures)
+from tests.saying import flow, key, say
+
+pytestmark = pytest.mark.anyio
+
+DAY = MICROSECONDS_PER_DAY
+SOURCES = """query($days: Int = 7) { sources(silentDays: $days) { nodes {
+  name health lastHeard latestEvent usualDays rejected days { items rejected lagSeconds } } } }"""
+REJECTED = """query($source: String, $first: Int = 50, $after: String) {
+  rejectedItems(source: $source, first: $first, after: $after) {
+    nodes { id source place reason times target mediaType bytes excerpt url } pageInfo { hasNextPage endCursor } } }"""
+RETAKE = "mutation($ids: [ID!]!) { retakeRejected(ids: $ids) { id outcome reason } }"
+DISCARD = "mutation($ids: [ID!]!) { discardRejected(ids: $ids) }"
+REMOVAL = """query($id: ID!, $days: Int = 30) { removal(id: $id, silentDays: $days) {
+  verdict users { id } needing { id } calls watchers { source health } uncovered } }"""
+UNUSED = """query($kinds: [AssetKind!], $verdict: RemovalVerdict, $first: Int = 50, $after: String) {
+  unused(kinds: $kinds, verdict: $verdict, first: $first, after: $after) {
+    nodes { asset { id } verdict uncovered } pageInfo { hasNextPage endCursor } } }"""
+
+RESOURCE = {
+    "apiVersion": "serving.kserve.io/v1beta1",
+    "kind": "InferenceService",
+    "metadata": {"name": "fraud", "namespace": "risk"},
+    "spec": {"predictor": {"model": {"modelFormat": {"name": "sklearn"}, "storageUri": "s3://models/fraud/1"}}},
+}
+
+
+def tell(store: SqliteStore, source: str, *days_ago: int, rejected: int = 0) -> None:  # noqa: F811
+    today = now()
+    told = [
+        Heard(source, day_of(today) - ago, 3, rejected, today - ago * DAY, today - ago * DAY, None, None)
+        for ago in days_ago
+    ]
+    store.hear(told, f"tests {source}", 1)
+
+
+async def test_what_is_registered_and_imported_is_heard(http: httpx.AsyncClient) -> None:  # noqa: F811
+    registered = 'mutation { registerConsumer(input: {namespace: "shop", name: "web"}) { __typename } }'
+    await ask(http, registered)
+    document = {"resources": [RESOURCE]}
+    assert (await http.post("/api/v1/imports/kserve?origin=kserve:prod", json=document)).status_code == 200
+    found = {each["name"]: each for each in (await ask(http, SOURCES))["sources"]["nodes"]}
+    assert found["api:anonymous"]["days"] == [{"items": 1, "rejected": 0, "lagSeconds": None}]
+    assert found["kserve:prod"]["health"] == "YOUNG"
+
+
+async def test_a_refused_document_is_kept_and_can_be_taken_again(http: httpx.AsyncClient) -> None:  # noqa: F811
+    refused = await http.post("/api/v1/imports/kserve?origin=kserve:prod", json={"resources": [{"kind": 5}]})
+    assert refused.status_code == 400
+    (item,) = (await ask(http, REJECTED, source="kserve:prod"))["rejectedItems"]["nodes"]
+    assert (item["target"], item["mediaType"], item["times"]) == (
+        "/api/v1/imports/kserve?origin=kserve%3Aprod",
+        "application/json",
+        1,
+    )
+    assert item["reason"] == refused.json()["errors"][0]["message"]
+    assert item["excerpt"] == '{"resources":[{"kind":5}]}'
+    kept = await http.get(item["url"])
+    assert (kept.content, kept.headers["content-type"]) == (item["excerpt"].encode(), "application/json")
+    (again,) = (await ask(http, RETAKE, ids=[item["id"]]))["retakeRejected"]
+    assert (again["outcome"], again["reason"]) == ("REFUSED", item["reason"])
+    (item,) = (await ask(http, REJECTED))["rejectedItems"]["nodes"]
+    assert item["times"] == 2
+    assert (await ask(http, SOURCES))["sources"]["nodes"][0]["health"] == "REFUSED"
+
+
+async def test_what_is_right_by_now_is_taken_and_no_longer_kept(
+    http: httpx.AsyncClient,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def confused(*_: object) -> None:
+        raise InvalidInput("this service does not know fraud yet")
+
+    with monkeypatch.context() as wrong:
+        wrong.setitem(FORMATS, "kserve", confused)
+        assert (await http.post("/api/v1/imports/kserve", json={"resources": [RESOURCE]})).status_code == 400
+    (item,) = (await ask(http, REJECTED))["rejectedItems"]["nodes"]
+    (again,) = (await ask(http, RETAKE, ids=[item["id"]]))["retakeRejected"]
+    assert again == {"id": item["id"], "outcome": "TAKEN", "reason": None}
+    assert (await ask(http, REJECTED))["rejectedItems"]["nodes"] == []
+    assert (await ask(http, '{ asset(key: "deployment:risk/fraud") { id } }'))["asset"] is not None
+    (again,) = (await ask(http, RETAKE, ids=[item["id"]]))["retakeRejected"]
+    assert again["outcome"] == "UNKNOWN"
+
+
+async def test_refused_items_come_in_pages_and_can_be_given_up(http: httpx.AsyncClient) -> None:  # noqa: F811
+    for number in range(3):
+        await http.post("/api/v1/imports/kserve", json={"resources": number})
+    first = (await ask(http, REJECTED, first=2))["rejectedItems"]
+    rest = (await ask(http, REJECTED, first=2, after=first["pageInfo"]["endCursor"]))["rejectedItems"]
+    bodies = [each["excerpt"] for each in (*first["nodes"], *rest["nodes"])]
+    assert (bodies, first["pageInfo"]["hasNextPage"], rest["pageInfo"]["hasNextPage"]) == (
+        ['{"resources":2}', '{"resources":1}', '{"resources":0}'],
+        True,
+        False,
+    )
+    ids = [each["id"] for each in first["nodes"]]
+    assert (await ask(http, DISCARD, ids=[*ids, "unknown"]))["discardRejected"] == 2
+    assert (await http.get(first["nodes"][0]["url"])).status_code == 404
+
+
+async def test_health_is_told_by_the_pace_of_a_source(http: httpx.AsyncClient, store: SqliteStore) -> None:  # noqa: F811
+    tell(store, "daily", *range(40))
+    tell(store, "stopped", *range(5, 40))
+    tell(store, "weekly", 6, 13, 20, 27)
+    tell(store, "young", 0, 1)
+    found = {each["name"]: each for each in (await ask(http, SOURCES))["sources"]["nodes"]}
+    assert {name: each["health"] for name, each in found.items()} == {
+        "daily": "WELL",
+        "stopped": "SILENT",
+        "weekly": "WELL",
+        "young": "YOUNG",
+    }
+    assert found["weekly"]["usualDays"] == 7
+    assert len(found["daily"]["days"]) == 8
+
+
+# Whether an asset may go
+
+
+ORDERS, RETURNS, SCORES = "dataset:warehouse/orders", "dataset:warehouse/returns", "deployment:risk/scores"
+
+
+def long_ago(text: str, **attributes: Json) -> AssetStatement:
+    return AssetStatement(key(text), attributes, now() - 100 * DAY)
+
+
+@pytest.fixture
+def told(store: SqliteStore) -> None:  # noqa: F811
+    """Nobody uses `returns` and `scores`; a nightly job reads `orders`, and dbt tells of it."""
+    today = now()
+    say(store, long_ago(ORDERS), long_ago(RETURNS), now=today, origin="dbt:shop", basis=Basis.IMPORTED)
+    reads = FlowStatement(flow(ORDERS, "job:nightly/report"), since=today - 100 * DAY)
+    say(
+        store,
+        long_ago("job:nightly/report"),
+        reads,
+        now=today,
+        origin="openlineage:airflow#job:nightly/report",
+        basis=Basis.OBSERVED,
+    )
+    say(store, long_ago(SCORES), now=today, origin="gateway", basis=Basis.OBSERVED)
+
+
+async def follow(http: httpx.AsyncClient, receipt: Receipt) -> None:  # noqa: F811
+    """The index has it when this returns."""
+    await ask(http, 'query($r: Int!) { asset(key: "job:a/b", atLeastRevision: $r) { id } }', r=receipt.revision)
+
+
+async def removal(http: httpx.AsyncClient, id_: str, **variables: object) -> Answer:  # noqa: F811
+    found: Answer = (await ask(http, REMOVAL, id=id_, **variables))["removal"]
+    return found
+
+
+@pytest.mark.usefixtures("told")
+async def test_it_is_safe_only_if_all_who_would_have_seen_a_use_were_well(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    found = await removal(http, RETURNS)
+    assert found["verdict"] == "UNCOVERED"
+    assert found["uncovered"] == ["it is not known how lately openlineage:airflow told something"]
+    tell(store, "openlineage:airflow", *range(1, 60))
+    found = await removal(http, RETURNS)
+    assert (found["verdict"], found["uncovered"]) == ("SAFE", [])
+    assert found["watchers"] == [{"source": "openlineage:airflow", "health": "WELL"}]
+    found = await removal(http, RETURNS, days=90)
+    assert found["verdict"] == "UNCOVERED", "it was not there yet when these days began"
+
+
+@pytest.mark.usefixtures("told")
+async def test_what_is_read_or_called_is_used(http: httpx.AsyncClient, store: SqliteStore) -> None:  # noqa: F811
+    found = await removal(http, ORDERS)
+    assert (found["verdict"], found["users"]) == ("USED", [{"id": "job:nightly/report"}])
+    tell(store, "gateway", *range(60))
+    assert (await removal(http, SCORES))["verdict"] == "SAFE"
+    at = now() - 10 * DAY
+    store.count([Usage(key(SCORES), None, False, day_of(at), 4, 0, at, at)], "tests", 1)
+    found = await removal(http, SCORES)
+    assert (found["verdict"], found["calls"], found["users"]) == ("USED", 4, []), "by callers that could not be told"
+    assert (await removal(http, SCORES, days=5))["verdict"] == "SAFE"
+
+
+@pytest.mark.usefixtures("told")
+async def test_a_caller_that_has_been_silent_is_no_user_but_one_who_declared_it_needs_it(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    today = now()
+    tell(store, "gateway", *range(60))
+    calls = FlowStatement(flow(SCORES, "consumer:shop/old"), since=today - 90 * DAY)
+    await follow(http, say(store, calls, now=today, origin="gateway:claimed", basis=Basis.OBSERVED))
+    assert (await removal(http, SCORES))["verdict"] == "SAFE"
+    await follow(
+        http,
+        say(
+            store,
+            FlowStatement(flow(SCORES, "consumer:shop/old"), since=today - 90 * DAY),
+            now=today,
+            origin="manifest:shop",
+        ),
+    )
+    found = await removal(http, SCORES)
+    assert (found["verdict"], found["needing"]) == ("NEEDED", [{"id": "consumer:shop/old"}])
+
+
+async def test_a_feature_that_a_served_version_needs_is_needed(http: httpx.AsyncClient, store: SqliteStore) -> None:  # noqa: F811
+    feature, version = "feature:shop/spending#average", "model_version:risk/fraud#1"
+    signature: Json = {"inputs": [{"name": "average", "feature": feature}]}
+    await follow(
+        http,
+        say(
+            store,
+            long_ago(feature),
+            long_ago(version, signature=signature),
+            long_ago(SCORES),
+            flow(version, SCORES),
+            now=now(),
+        ),
+    )
+    found = await removal(http, feature)
+    assert (found["verdict"], found["needing"]) == ("NEEDED", [{"id": SCORES}])
+    assert (await removal(http, version))["needing"] == [{"id": SCORES}]
+    assert (await removal(http, "model:risk/fraud"))["needing"] == [{"id": SCORES}], "a version of it is served"
+
+
+async def test_calls_of_what_is_served_elsewhere_are_seen_if_it_exports_traces(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    await follow(http, say(store, long_ago(SCORES), now=now(), origin="kserve:risk", basis=Basis.IMPORTED))
+    assert (await removal(http, SCORES))["verdict"] == "UNCOVERED"
+    tell(store, "traces:risk/scores", *range(60))
+    assert (await removal(http, SCORES))["verdict"] == "SAFE"
+
+
+@pytest.mark.usefixtures("told")
+async def test_who_reads_the_log_of_a_deployment_would_miss_it(http: httpx.AsyncClient, store: SqliteStore) -> None:  # noqa: F811
+    tell(store, "gateway", *range(60))
+    log = "dataset:predictions/scores"
+    await follow(
+        http,
+        say(store, long_ago(log), flow(SCORES, log), now=now(), origin="gateway:predictions", basis=Basis.OBSERVED),
+    )
+    assert (await removal(http, SCORES))["verdict"] == "SAFE"
+    await follow(http, say(store, long_ago("consumer:bi/report"), flow(log, "consumer:bi/report"), now=now()))
+    assert (await removal(http, SCORES))["needing"] == [{"id": "consumer:bi/report"}]
+
+
+@pytest.mark.usefixtures("told")
+async def test_the_unused_are_listed_with_what_is_not_covered(http: httpx.AsyncClient, store: SqliteStore) -> None:  # noqa: F811
+    tell(store, "gateway", *range(60))
+    found = (await ask(http, UNUSED))["unused"]["nodes"]
+    assert [(each["asset"]["id"], each["verdict"]) for each in found] == [(RETURNS, "UNCOVERED"), (SCORES, "SAFE")]
+    assert [each["asset"]["id"] for each in (await ask(http, UNUSED, verdict="SAFE"))["unused"]["nodes"]] == [SCORES]
+    first = (await ask(http, UNUSED, first=1))["unused"]
+    rest = (await ask(http, UNUSED, first=1, after=first["pageInfo"]["endCursor"]))["unused"]
+    assert [each["asset"]["id"] for each in (*first["nodes"], *rest["nodes"])] == [RETURNS, SCORES]
+    assert (await ask(http, UNUSED, kinds=["MODEL"]))["unused"]["nodes"] == []
+
+
+async def test_what_nobody_can_use_is_refused(http: httpx.AsyncClient) -> None:  # noqa: F811
+    answer = await http.post("/graphql", json={"query": REMOVAL, "variables": {"id": "consumer:shop/web"}})
+    assert "is a consumer; dataset, column" in answer.json()["errors"][0]["message"]
