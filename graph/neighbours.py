@@ -8,6 +8,7 @@ import numpy as np
 from graph.keys import AssetKey, AssetKind
 from graph.model import REFINES_FIRST, Basis, Flow, Timing
 from graph.ports import Port, Step
+from graph.sources import source_of
 from graph.time import Instant
 from graph.topology import ALIAS_CODE, Ints, Moment, View
 from graph.walk import Direction, Lineage, allowed, has_flow
@@ -108,6 +109,17 @@ def arrows_walked(lineage: Lineage, rows: Ints) -> list[Arrow]:
         if pair[0] != pair[1] and timings.get(pair) is not Timing.LIVE:
             timings[pair] = arrow.timing
     return [Arrow(*pair, timing) for pair, timing in sorted(timings.items())]
+
+
+def sources_walked(lineage: Lineage) -> list[str]:
+    """Whose word the answer rests on: the sources of the flows that the walk took, in order."""
+    view = lineage.view
+    met = np.zeros(view.vertices, np.bool_)
+    met[lineage.met.vertices] = True
+    rows = view.holding(view.down.of_many(lineage.met.vertices), lineage.moment)
+    rows = rows[met[view.rows["target"][rows]] & (view.rows["step"][rows] & Step.FLOW != 0)]
+    rows = allowed(view, lineage.follow, lineage.met.flows).of(view, rows)
+    return sorted({source_of(view.origins[origin]) for origin in np.unique(view.rows["origin"][rows]).tolist()})
 
 
 def parts_of(view: View, asset: int, moment: Moment) -> list[AssetKey]:

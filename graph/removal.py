@@ -51,8 +51,9 @@ class Watcher(NamedTuple):
     """A source that would have seen a use."""
 
     source: str
-    health: Health | None
+    standing: Standing | None
     """None: it is not known how lately it told something."""
+    health: Health | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class Coverage:
             health = None if standing is None else standing.health(days, now)
             if source == self._own and health is Health.SILENT:
                 health = Health.WELL  # what is not there answers nobody
-            watchers.append(Watcher(source, health))
+            watchers.append(Watcher(source, standing, health))
             if health is not Health.WELL:
                 lacking.append(_lack(source, standing, health))
         return watchers, lacking

@@ -18,6 +18,7 @@ from app.graphql.context import Context, Info
 from app.graphql.lists import of_many
 from app.graphql.paging import decode_cursor, encode_cursor, page_info, page_size
 from app.graphql.problems import InvalidInputProblem, RevisionUnavailableProblem, UnknownAssetProblem
+from app.graphql.sources import Freshness, checked_days, freshness, standings_now
 from app.graphql.types import Asset, AtHand, FlowNode, asset, assets_at, flow_node
 from app.graphql.usage import Usage, usage_of
 from app.graphql.why import Explained, PathCount, WhyNode, path_count
@@ -26,7 +27,7 @@ from app.service import When
 from graph.impact import When as Felt
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Timing
-from graph.neighbours import HeldFlow, arrows_walked
+from graph.neighbours import HeldFlow, arrows_walked, sources_walked
 from graph.paths import Path
 from graph.summary import count_by_kind, count_by_owner, count_by_when
 from graph.time import instant, moment
@@ -232,6 +233,26 @@ class LineageNode:
         lineage = self.answered.lineage
         called = await self.answered.run(_called, lineage)
         return await usage_of(info, called, lambda each: each.reader is None)
+
+    @strawberry.field(
+        description="Whose word the answer rests on, in order: the sources of the flows that were walked. What a source did not"
+        " tell, or tells late, is not in the answer."
+    )
+    async def sources(
+        self,
+        info: Info,
+        silent_days: Annotated[
+            int, strawberry.argument(description="Over how many days, and today, health is told.")
+        ] = 7,
+    ) -> list[Freshness]:
+        checked_days(silent_days)
+        headwater, now = info.context.headwater, info.context.headwater.clock()
+        names = await self.answered.run(sources_walked, self.answered.lineage)
+        known = {each.source: each for each in await standings_now(headwater)}
+        return [
+            freshness(name, known.get(name), known[name].health(silent_days, now) if name in known else None)
+            for name in names
+        ]
 
     @strawberry.field
     def counts(self) -> LineageCounts:

@@ -10,14 +10,13 @@ import strawberry
 from app.events import GATEWAY
 from app.graphql.context import Info
 from app.graphql.paging import Connection, decode_cursor, encode_cursor, page, page_size
-from app.graphql.sources import checked_days, standings_now
+from app.graphql.sources import Freshness, checked_days, freshness, standings_now
 from app.graphql.types import Asset, asset, key_of
 from app.service import Headwater
 from app.service import When as Asked
 from graph.errors import InvalidInput
 from graph.keys import AssetKey, AssetKind
 from graph.removal import REMOVABLE, Coverage, Removal, Verdict, removable, removal
-from graph.sources import Health
 from graph.time import moment
 from graph.topology import Moment, View
 from graph.usage import day_of
@@ -33,12 +32,6 @@ strawberry.enum(
 )
 
 
-@strawberry.type(description="A source that would have seen a use.")
-class Watcher:
-    source: str
-    health: Health | None = strawberry.field(description="Null: it is not known how lately it told something.")
-
-
 @strawberry.type(name="Removal", description="What is known of an asset's uses over some days, and what is not.")
 class RemovalNode:
     asset: Asset
@@ -47,7 +40,7 @@ class RemovalNode:
     needing: list[Asset] = strawberry.field(description="Who is said to depend on it, and was not seen.")
     calls: int = strawberry.field(description="Over the days asked for, by callers that could not be told, too.")
     last_called: datetime | None
-    watchers: list[Watcher]
+    watchers: list[Freshness] = strawberry.field(description="Who would have seen a use.")
     uncovered: list[str] = strawberry.field(
         description="Why a use may not have been seen, one sentence each. Empty: all would have been."
     )
@@ -141,6 +134,6 @@ def _node(found: Removal, now: Moment) -> RemovalNode:
         needing=[asset(key, now) for key in found.needing],
         calls=found.calls,
         last_called=None if found.last_called is None else moment(found.last_called),
-        watchers=[Watcher(source=each.source, health=each.health) for each in found.watchers],
+        watchers=[freshness(*each) for each in found.watchers],
         uncovered=[*found.uncovered],
     )

@@ -94,6 +94,17 @@ def _day(heard: Heard) -> SourceDay:
     )
 
 
+@strawberry.type(description="How lately a source told something, and how it was over some days.")
+class Freshness:
+    source: str
+    last_heard: datetime | None = strawberry.field(description="Null: it is not known.")
+    health: Health | None
+
+
+def freshness(source: str, standing: Standing | None, health: Health | None) -> Freshness:
+    return Freshness(source=source, last_heard=None if standing is None else moment(standing.last), health=health)
+
+
 @strawberry.type(
     description="Something that a source told and the service refused. Kept for as long as operation ids are."
 )

@@ -128,6 +128,18 @@ async def test_health_is_told_by_the_pace_of_a_source(http: httpx.AsyncClient, s
     assert len(found["daily"]["days"]) == 8
 
 
+@pytest.mark.usefixtures("told")
+async def test_an_answer_says_whose_word_it_rests_on(http: httpx.AsyncClient, store: SqliteStore) -> None:  # noqa: F811
+    tell(store, "openlineage:airflow", 0, 1, 2)
+    query = """query($start: ID!, $direction: Direction!) { lineage(start: $start, direction: $direction) {
+      ... on Lineage { sources { source health } } } }"""
+    for start, direction in ((ORDERS, "DOWNSTREAM"), ("job:nightly/report", "UPSTREAM")):
+        found = await ask(http, query, start=start, direction=direction)
+        assert found["lineage"]["sources"] == [{"source": "openlineage:airflow", "health": "YOUNG"}]
+    found = await ask(http, query, start=RETURNS, direction="DOWNSTREAM")
+    assert found["lineage"]["sources"] == [], "dbt tells of the table, not of who reads it"
+
+
 # Whether an asset may go
 
 
