@@ -13,7 +13,7 @@ from app.graphql.schema import schema
 from graph.importers.manifest import read_manifest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/api.md", "frontend/src/graphiql/welcome.graphql")
+PAGES = ("README.md", "docs/api.md", "docs/sources.md", "frontend/src/graphiql/welcome.graphql")
 SCHEMA = build_schema((ROOT / "app" / "graphql" / "schema.graphql").read_text(encoding="utf-8"))
 
 
@@ -42,7 +42,7 @@ def test_the_example_is_valid_and_within_the_limits(example: str) -> None:
     assert operation_cost(schema._schema, document, {}) <= MAX_COST
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/api.md", "docs/check.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md", "docs/sources.md", "docs/check.md", "CHANGELOG.md"])
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
