@@ -109,7 +109,7 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         sources,
         watch,
         Traces(watch, clock),
-        BulkIntake(clock),
+        BulkIntake(clock, sources),
         Imports(sources, clock),
         OpenLineage(clock),
         artifacts,

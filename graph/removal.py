@@ -56,6 +56,12 @@ class Watcher(NamedTuple):
     health: Health | None
 
 
+class Covered(NamedTuple):
+    watchers: tuple[Watcher, ...]
+    lacking: tuple[str, ...]
+    """Why a use may not have been seen, one sentence each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Removal:
     asset: AssetKey
@@ -95,14 +101,13 @@ class Coverage:
             sources = self._telling.setdefault((group, view.namespaces[namespace]), set())
             sources.add(source_of(view.origins[origin]))
 
-    def of(self, asset: AssetKey, said_by: Collection[str], days: int, now: Instant) -> tuple[list[Watcher], list[str]]:
-        """Who would have seen a use of `asset` over the last `days`, and why one may not have been seen.
-
-        `said_by`: the origins that say that the asset is.
-        """
+    def of(self, asset: AssetKey, said: Sequence[Assertion], days: int, now: Instant) -> Covered:
+        """Over the last `days`. `said`: what is believed of the asset."""
+        holding = [each for each in said if each.valid.holds_at(now)]
+        said_by = {each.origin for each in holding}
         group = int(_GROUP[KIND_CODE[asset.kind]])
         telling = self._telling.get((group, asset.namespace), set())
-        lacking = []
+        lacking: list[str] = []
         if asset.kind is AssetKind.DEPLOYMENT:
             answering = [own for own in (self._own,) if own in said_by]
             telling = set(answering or [each for each in self._standings if _is_traced_by(each, asset)])
@@ -121,19 +126,21 @@ class Coverage:
             watchers.append(Watcher(source, standing, health))
             if health is not Health.WELL:
                 lacking.append(_lack(source, standing, health))
-        return watchers, lacking
+        since = min((each.valid.start for each in holding), default=now)
+        if since > now - days * MICROSECONDS_PER_DAY:
+            lacking.append(f"{asset} is known only since {moment(since)}")
+        return Covered(tuple(watchers), tuple(lacking))
 
 
 def removal(
     view: View,
     now: Moment,
     asset: AssetKey,
-    said: Sequence[Assertion],
     usages: Iterable[Usage],
-    coverage: Coverage,
+    covered: Covered,
     days: int,
 ) -> Removal:
-    """`said`: what is believed of the asset; `usages`: calls of it and of its parts. Raises NotFound."""
+    """`usages`: calls of it and of its parts. Raises NotFound."""
     start = now.at - days * MICROSECONDS_PER_DAY
     recent = [each for each in usages if each.calls > 0 and each.last >= start]
     callers = {each.reader for each in recent if each.reader is not None}
@@ -141,18 +148,13 @@ def removal(
     users = {each for each in seen if asset.kind not in _CALLED or each.kind not in _CALLERS} | callers
     needing = _direct(view, now, asset, _STATED) - users
     calls = sum(each.calls for each in recent)
-    holding = [each for each in said if each.valid.holds_at(now.at)]
-    watchers, lacking = coverage.of(asset, {each.origin for each in holding}, days, now.at)
-    since = min((each.valid.start for each in holding), default=now.at)
-    if since > start:
-        lacking.append(f"{asset} is known only since {moment(since)}")
     verdict = (
         Verdict.USED
         if users or calls
         else Verdict.NEEDED
         if needing
         else Verdict.UNCOVERED
-        if lacking
+        if covered.lacking
         else Verdict.SAFE
     )
     return Removal(
@@ -162,8 +164,7 @@ def removal(
         tuple(sorted(needing, key=str)),
         calls,
         max((each.last for each in recent), default=None),
-        tuple(watchers),
-        tuple(lacking),
+        *covered,
     )
 
 

@@ -1,6 +1,7 @@
 """Whether anybody would miss an asset, and which assets nobody uses."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Annotated
@@ -9,7 +10,7 @@ import strawberry
 
 from app.events import GATEWAY
 from app.graphql.context import Info
-from app.graphql.paging import Connection, decode_cursor, encode_cursor, page, page_size
+from app.graphql.paging import Connection, Edge, decode_cursor, encode_cursor, page_info, page_size
 from app.graphql.sources import Freshness, checked_days, freshness, standings_now
 from app.graphql.types import Asset, asset, key_of
 from app.service import Headwater
@@ -17,11 +18,14 @@ from app.service import When as Asked
 from graph.errors import InvalidInput
 from graph.keys import AssetKey, AssetKind
 from graph.removal import REMOVABLE, Coverage, Removal, Verdict, removable, removal
+from graph.sources import Standing
 from graph.time import moment
 from graph.topology import Moment, View
 from graph.usage import day_of
 
 _AT_ONCE = 50
+_A_WHILE = 2.0
+"""Seconds after which a page is given as it is."""
 
 strawberry.enum(
     Verdict,
@@ -62,13 +66,13 @@ class RemovalQuery:
         view.number(key)
         standings = await standings_now(headwater)
         (found,) = await headwater.in_long_thread(
-            lambda: _judged(headwater, view, now, [key], Coverage(view, standings, GATEWAY), silent_days)
+            lambda: [*Judge(headwater, view, now, standings, silent_days).judged([key])]
         )
         return _node(found, now)
 
     @strawberry.field(
         description="Assets that nobody is seen using and nobody is said to need, in the order of their keys: SAFE where all"
-        " uses would have been seen, else UNCOVERED."
+        " uses would have been seen, else UNCOVERED. A page may hold fewer than asked for, and be followed by others."
     )
     async def unused(
         self,
@@ -86,44 +90,51 @@ class RemovalQuery:
         view, now = await headwater.moment(Asked())
         standings = await standings_now(headwater)
 
-        def find() -> list[Removal]:
-            coverage, found = Coverage(view, standings, GATEWAY), list[Removal]()
+        def find() -> tuple[list[Removal], AssetKey | None]:
+            """Those found, and the last key that was looked at; None: there are no more."""
+            judge = Judge(headwater, view, now, standings, silent_days)
+            found: list[Removal] = []
+            end = time.monotonic() + _A_WHILE
             candidates = (key for key in removable(view, now, asked) if cursor is None or str(key) > cursor[0])
-            while len(found) <= size and (some := list(islice(candidates, _AT_ONCE))):
-                judged = _judged(headwater, view, now, some, coverage, silent_days)
-                found += [
-                    each
-                    for each in judged
-                    if each.verdict in (Verdict.SAFE, Verdict.UNCOVERED) and verdict in (None, each.verdict)
-                ]
-            return found
+            while some := list(islice(candidates, _AT_ONCE)):
+                for each in judge.judged(some, only_safe=verdict is Verdict.SAFE):
+                    if each.verdict in (Verdict.SAFE, Verdict.UNCOVERED) and verdict in (None, each.verdict):
+                        if len(found) == size:
+                            return found, found[-1].asset
+                        found.append(each)
+                if time.monotonic() > end:
+                    return found, some[-1]
+            return found, None
 
-        found = await headwater.in_long_thread(find)
-        nodes = [(encode_cursor(each.asset), _node(each, now)) for each in found[:size]]
-        return page(nodes, len(found) > size, cursor is not None)
+        found, last = await headwater.in_long_thread(find)
+        edges = [Edge(cursor=encode_cursor(each.asset), node=_node(each, now)) for each in found]
+        info_ = page_info([each.cursor for each in edges], last is not None, cursor is not None)
+        if last is not None:
+            info_.end_cursor = encode_cursor(last)
+        return Connection(page_info=info_, edges=edges)
 
 
 _PARTS = (AssetKind.COLUMN, AssetKind.FEATURE, AssetKind.MODEL_VERSION)
 
 
-def _judged(
-    headwater: Headwater, view: View, now: Moment, keys: Sequence[AssetKey], coverage: Coverage, days: int
-) -> list[Removal]:
-    said = headwater.store.believed(keys)
-    called = {each for key in keys for each in (key, *map(view.key, view.parts_of(view.number(key))))}
-    usages = headwater.store.usage(called, day_of(now.at) - days)
-    return [
-        removal(
-            view,
-            now,
-            key,
-            said.get(key, ()),
-            [each for each in usages if key in (each.source, each.source.container)],
-            coverage,
-            days,
-        )
-        for key in keys
-    ]
+class Judge:
+    """Whether anybody would miss some assets, now."""
+
+    def __init__(self, headwater: Headwater, view: View, now: Moment, standings: Sequence[Standing], days: int) -> None:
+        self._store, self._view, self._now, self._days = headwater.store, view, now, days
+        self._coverage = Coverage(view, standings, GATEWAY)
+
+    def judged(self, keys: Sequence[AssetKey], only_safe: bool = False) -> Iterator[Removal]:
+        """In order. `only_safe`: those of which not all uses would have been seen may be left out."""
+        said = self._store.believed(keys)
+        view, now, days = self._view, self._now, self._days
+        called = {each for key in keys for each in (key, *map(view.key, view.parts_of(view.number(key))))}
+        usages = self._store.usage(called, day_of(now.at) - days)
+        for key in keys:
+            covered = self._coverage.of(key, said.get(key, ()), days, now.at)
+            if not (only_safe and covered.lacking):
+                calls = [each for each in usages if key in (each.source, each.source.container)]
+                yield removal(view, now, key, calls, covered, days)
 
 
 def _node(found: Removal, now: Moment) -> RemovalNode:

@@ -21,6 +21,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from app.envelopes import checked_operation_id, clients_origin
+from app.events import Hearing
 from app.http.answers import refusal, refused
 from app.http.parameters import parameters
 from app.identity import Role
@@ -77,8 +78,9 @@ _PARAMETERS = ("origin", "operation", "basis")
 
 
 class BulkIntake:
-    def __init__(self, clock: Callable[[], Instant]) -> None:
+    def __init__(self, clock: Callable[[], Instant], sources: Hearing) -> None:
         self._clock = clock
+        self._sources = sources
         self._operations: OrderedDict[str, BulkOperation] = OrderedDict()
         self._reading = 0
         self._to_run: asyncio.Queue[BulkOperation] = asyncio.Queue()
@@ -171,6 +173,7 @@ class BulkIntake:
             failure = StoreUnavailable("the operation failed for a reason that the service's log tells")
         finally:
             operation.end(failure)
+            self._sources.heard(operation.origin, operation.lines, rejected=operation.refused)
             log.info(
                 "bulk operation ended",
                 operation=operation.id,

@@ -29,6 +29,7 @@ from app.main import create_app
 from app.metrics import Metrics
 from app.service import Headwater
 from app.settings import Settings
+from app.sources.sources import Sources
 from graph.changes import Receipt
 from graph.errors import InvalidKey, OperationReused, StoreUnavailable
 from graph.importers.bulk import MAX_LINE_BYTES, LineRefused, key_of, read_line
@@ -54,7 +55,7 @@ async def operated(
 ) -> BulkOperation:
     """The operation, once it has ended."""
     headwater = Headwater(store, LineageIndex(store), lambda: now)
-    intake = BulkIntake(lambda: now)
+    intake = BulkIntake(lambda: now, Sources(lambda: now))
     running = asyncio.create_task(intake.run(headwater))
     try:
         begun = intake.begin(origin, id_, Basis.IMPORTED, "tests")
