@@ -8,9 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from graph.changes import Changes, Receipt
 from graph.errors import StoreIncompatible, StoreUnavailable
@@ -21,17 +19,17 @@ from graph.plan import AHEAD
 from graph.sources import Heard, Rejected, Unmended
 from graph.stores import sqlite_reading as reading
 from graph.stores import sqlite_sources
-from graph.stores.contract import AssertionColumns, AssetColumns, KeptEvent, Listener, Plan, Revision, SearchHit
+from graph.stores.contract import KeptEvent, Listener, Plan, Revision, SearchHit
 from graph.stores.group import GroupCommit
 from graph.stores.migrations import migrations_in, pending
 from graph.stores.recent import RecentRevisions
+from graph.stores.sqlite_check import check
 from graph.stores.sqlite_checkpoints import AT_MOST_PAGES, Checkpoints
 from graph.stores.sqlite_draft import Draft, index_words, words_of
+from graph.stores.sqlite_export import SqliteExport
 from graph.stores.words import query_words
 from graph.time import FOREVER, Instant
 from graph.usage import KEPT_DAYS, Day, Usage, day_of
-
-_EXPORT_CHUNK = 100_000
 
 _Commit: TypeAlias = tuple[Changes | Plan, Operation, Instant]
 _Write: TypeAlias = Callable[[sqlite3.Connection], int]
@@ -361,45 +359,13 @@ class SqliteStore:
             return sqlite_sources.unmended(db)
 
     @contextmanager
-    def export(self) -> Iterator["SqliteExport"]:
+    def export(self) -> Iterator[SqliteExport]:
         with self._reading() as db:
             yield SqliteExport(db, reading.head(db))
 
     def check(self) -> list[str]:
         with self._reading() as db:
-            wrong = [f"SQLite: {text}" for (text,) in db.execute("PRAGMA integrity_check") if text != "ok"]
-            wrong += [
-                f"SQLite: {table} {row} refers to nothing" for table, row, *_ in db.execute("PRAGMA foreign_key_check")
-            ]
-            count, last = db.execute("SELECT count(*), coalesce(max(number), 0) FROM revision").fetchone()
-            if count != last:
-                wrong.append(f"revisions: {last - count} numbers up to {last} are missing")
-            overlaps = db.execute(
-                "SELECT a.number, b.number FROM assertion a JOIN assertion b ON b.origin = a.origin"
-                " AND (b.asset = a.asset OR b.flow = a.flow) AND b.number > a.number"
-                " WHERE a.known_last = ? AND b.known_last = ? AND a.valid_start < b.valid_end"
-                " AND b.valid_start < a.valid_end ORDER BY 1, 2",
-                [FOREVER, FOREVER],
-            )
-            wrong += [f"assertions {one} and {other} overlap in valid time" for one, other in overlaps]
-            beyond = db.execute(
-                "SELECT number FROM assertion WHERE known_first > ? OR (known_last > ? AND known_last < ?)",
-                [last, last, FOREVER],
-            )
-            wrong += [f"assertion {number} names a revision after the last, {last}" for (number,) in beyond]
-            undone = db.execute(
-                "SELECT id FROM message WHERE due_at IS NOT NULL AND delivered_at IS NOT NULL ORDER BY id"
-            )
-            wrong += [f"message {id_} is delivered, yet due again" for (id_,) in undone]
-            unseen = db.execute(
-                "SELECT source, reader, day FROM usage WHERE calls > 0 AND (first IS NULL OR last IS NULL OR first > last)"
-                " ORDER BY 1, 2, 3"
-            )
-            wrong += [
-                f"usage of {source} by {reader or 'nobody known'} on day {day} was counted, but not when"
-                for source, reader, day in unseen
-            ]
-        return wrong
+            return check(db)
 
     def close(self) -> None:
         with self._commits.exclusively(), self._lock:
@@ -465,76 +431,6 @@ class SqliteStore:
     def _refuse_closed(self) -> None:
         if self._closed:
             raise StoreUnavailable(f"{self._path} is closed")
-
-
-class SqliteExport:
-    """Reads within the one transaction it was opened in."""
-
-    def __init__(self, db: sqlite3.Connection, revision: int) -> None:
-        self._db = db
-        self.revision = revision
-
-    def assets(self) -> Iterator[AssetColumns]:
-        rows = self._db.execute("SELECT number, key FROM asset ORDER BY number")
-        while chunk := rows.fetchmany(_EXPORT_CHUNK):
-            numbers, keys = zip(*chunk, strict=True)
-            yield AssetColumns(np.array(numbers, np.int64), list(keys))
-
-    def assertions(self) -> Iterator[AssertionColumns]:
-        names = self._db.execute("SELECT number, name FROM origin ORDER BY number").fetchall()
-        code = np.zeros(max((number for number, _ in names), default=0) + 1, np.int64)
-        code[[number for number, _ in names]] = np.arange(len(names))
-        origins = [name for _, name in names]
-        last = self._db.execute("SELECT coalesce(max(number), 0) FROM assertion").fetchone()[0]
-        for start in range(1, last + 1, _EXPORT_CHUNK):
-            numbers = [start, start + _EXPORT_CHUNK]
-            flows = _numbers(self._db.execute(_EXPORT_FLOWS, numbers).fetchone())
-            yield _columns(flows, [""] * flows.shape[1], code, origins)
-            assets = _numbers(self._db.execute(_EXPORT_ASSETS, numbers).fetchone())
-            attributes = [text for (text,) in self._db.execute(_EXPORT_ATTRIBUTES, numbers)]
-            yield _columns(assets, attributes, code, origins)
-
-
-def _export_query(source: str, target: str, via: str, joined: str) -> str:
-    """Each column's numbers as one text, which is read twice as fast as rows of numbers are.
-
-    An open end of known time is written as 0, which no closed one is: a third less to read.
-    """
-    columns = ("a.number", source, target, via, "a.origin", "a.basis", "a.valid_start", "a.valid_end", "a.known_first")
-    texts = ", ".join(f"group_concat({column})" for column in (*columns, f"a.known_last % {FOREVER}"))
-    return f"SELECT {texts} FROM assertion a NOT INDEXED {joined} a.number >= ? AND a.number < ?"
-
-
-_EXPORT_FLOWS = _export_query("f.source", "f.target", "f.via", "CROSS JOIN flow f ON f.number = a.flow WHERE")
-_EXPORT_ASSETS = _export_query("a.asset", "0", "0", "WHERE a.asset IS NOT NULL AND")
-_EXPORT_ATTRIBUTES = "SELECT attributes FROM assertion NOT INDEXED WHERE asset IS NOT NULL AND number >= ? AND number < ? ORDER BY number"
-
-
-def _numbers(texts: Sequence[str | None]) -> NDArray[np.int64]:
-    """A row for each column's text."""
-    rows = np.array([np.fromstring(text or "", np.int64, sep=",") for text in texts])
-    rows[-1, rows[-1] == 0] = FOREVER
-    return rows
-
-
-def _columns(
-    rows: NDArray[np.int64], attributes: list[str], code: NDArray[np.int64], origins: list[str]
-) -> AssertionColumns:
-    number, source, target, via, origin, basis, start, end, first, last = rows
-    return AssertionColumns(
-        number=number,
-        source=source,
-        target=target,
-        via=via,
-        origin=code[origin],
-        basis=basis.astype(np.int8),
-        valid_start=start,
-        valid_end=end,
-        known_first=first,
-        known_last=last,
-        attributes=attributes,
-        origins=origins,
-    )
 
 
 def _purge(db: sqlite3.Connection, table: str, where: str, before: int, now: Instant) -> int:
