@@ -113,7 +113,7 @@ class Coverage:
             telling = set(answering or [each for each in self._standings if _is_traced_by(each, asset)])
             if not telling:
                 lacking.append(
-                    f"{asset} is answered elsewhere, and exports no traces: only callers that export theirs are seen"
+                    "it is answered elsewhere, and exports no traces: only callers that export theirs are seen"
                 )
         elif not telling:
             lacking.append(f"no source tells who uses a {asset.kind} of {asset.namespace}")
@@ -128,7 +128,7 @@ class Coverage:
                 lacking.append(_lack(source, standing, health))
         since = min((each.valid.start for each in holding), default=now)
         if since > now - days * MICROSECONDS_PER_DAY:
-            lacking.append(f"{asset} is known only since {moment(since)}")
+            lacking.append(f"it is known only since {_day(since)}")
         return Covered(tuple(watchers), tuple(lacking))
 
 
@@ -217,8 +217,12 @@ def _lack(source: str, standing: Standing | None, health: Health | None) -> str:
         assert standing.unmended is not None
         return f"{standing.unmended.items} items of {source} were refused, and are not mended"
     if health is Health.YOUNG:
-        return f"{source} tells something only since {moment(standing.first)}"
-    return f"{source} was silent for longer than usual; it told something last at {moment(standing.last)}"
+        return f"{source} tells something only since {_day(standing.first)}"
+    return f"{source} was silent for longer than usual; it told something last on {_day(standing.last)}"
+
+
+def _day(at: Instant) -> str:
+    return str(moment(at))[: len("2026-11-24")]
 
 
 def _is_kind(kinds: Collection[AssetKind]) -> Bools:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from graphql import build_schema, parse, validate
-from headwater.cli import ACKNOWLEDGE_CODE, BLOCKED_CODE, CLEAN_CODE, UNREACHABLE_CODE, USAGE_CODE
+from headwater.terminal import ACKNOWLEDGE_CODE, BLOCKED_CODE, CLEAN_CODE, UNREACHABLE_CODE, USAGE_CODE
 
 from app.graphql.limits import MAX_COST, operation_cost
 from app.graphql.schema import schema

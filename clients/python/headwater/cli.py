@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import gzip
-import json
-import os
 import re
 import sys
 import traceback
@@ -17,16 +15,25 @@ from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from headwater import documents, manifests, repository
+from headwater import documents, manifests, repository, watching
 from headwater.client import Client
-from headwater.errors import HeadwaterError, Refused, Unreachable
+from headwater.errors import Refused
 from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
-
-CLEAN_CODE, BLOCKED_CODE, USAGE_CODE, ACKNOWLEDGE_CODE, UNREACHABLE_CODE = range(5)
-FAULT_CODE = 70
+from headwater.terminal import (
+    ACKNOWLEDGE_CODE,
+    BLOCKED_CODE,
+    CLEAN_CODE,
+    FAULT_CODE,
+    USAGE_CODE,
+    PlanOutput,
+    Token,
+    Url,
+    console,
+    print_json,
+    telling,
+)
 
 EXIT_CODES = """
 Exit codes: 0 clean, or done; 1 blocked: a deployment or a consumer breaks; 2 wrong usage: the manifest, git, the token;
@@ -45,7 +52,7 @@ Exit codes: 0 done, or all of it held already; 2 the document is refused, or wro
 
 app = typer.Typer(
     name="headwater",
-    help="What a change of headwater.yaml does to those downstream, before it is merged.",
+    help="What breaks if this changes, and who must be told.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
@@ -59,14 +66,7 @@ class Output(str, Enum):
     JSON = "json"
 
 
-class PlanOutput(str, Enum):
-    TEXT = "text"
-    JSON = "json"
-
-
 File = Annotated[Path, typer.Option("--file", "-f", help="The manifest.")]
-Url = Annotated[Optional[str], typer.Option(envvar="HEADWATER_URL", help="The service.", show_default="http://127.0.0.1:8321")]  # fmt: skip  # noqa: UP045
-Token = Annotated[Optional[str], typer.Option(envvar="HEADWATER_TOKEN", help="A token of the service.", show_default=False)]  # fmt: skip  # noqa: UP045
 BaseRef = Annotated[Optional[str], typer.Option(help="The git revision to compare with: where the work left it.", show_default="origin/main, else main")]  # fmt: skip  # noqa: UP045
 Origin = Annotated[Optional[str], typer.Option(help="The source that says so.", show_default="api: and your name")]  # fmt: skip  # noqa: UP045
 OperationId = Annotated[Optional[str], typer.Option("--operation", help="An id to send the same lines under again.", show_default="a new one")]  # fmt: skip  # noqa: UP045
@@ -120,11 +120,11 @@ def check(
         report = Report(answer, str(file), start.ref, start.commit, url, acknowledged=needs and acknowledge)
         code = BLOCKED_CODE if answer["outcome"] == BLOCKED else ACKNOWLEDGE_CODE if needs and not acknowledge else 0
         if output is Output.JSON:
-            _print_json(report.json(code))
+            print_json(report.json(code))
         elif output is Output.MARKDOWN:
             sys.stdout.write(report.markdown())
         else:
-            _console().print(report.text())
+            console().print(report.text())
     raise typer.Exit(code)
 
 
@@ -138,15 +138,15 @@ def plan(
     """Show what apply would change in the graph. Changes nothing."""
     result = _applied(file, url, token, dry_run=True)
     if output is PlanOutput.JSON:
-        _print_json({"version": 1, **result})
+        print_json({"version": 1, **result})
         return
-    console = _console()
+    page = console()
     for change in result["plan"]:
         sign, style = {"ADDED": ("+", "green"), "CHANGED": ("~", "yellow"), "WITHDRAWN": ("-", "red")}[change["verb"]]
-        console.print(Text(f"{sign} {change['subject']}", style=style), soft_wrap=True)
+        page.print(Text(f"{sign} {change['subject']}", style=style), soft_wrap=True)
     if result["plan"]:
-        console.print()
-    console.print(f"{_sums(result, 'to add', 'to change', 'to withdraw')}." if result["plan"] else "Nothing to change.")
+        page.print()
+    page.print(f"{_sums(result, 'to add', 'to change', 'to withdraw')}." if result["plan"] else "Nothing to change.")
 
 
 @app.command(epilog=EXIT_CODES)
@@ -159,11 +159,11 @@ def apply(
     """Make the graph say what the manifest says: what its origin said before and it does not say now is withdrawn."""
     result = _applied(file, url, token, dry_run=False)
     if output is PlanOutput.JSON:
-        _print_json({"version": 1, **{name: value for name, value in result.items() if name != "plan"}})
+        print_json({"version": 1, **{name: value for name, value in result.items() if name != "plan"}})
     elif result["changed"]:
-        _console().print(f"Applied: {_sums(result, 'added', 'changed', 'withdrawn')}; revision {result['revision']}.")
+        console().print(f"Applied: {_sums(result, 'added', 'changed', 'withdrawn')}; revision {result['revision']}.")
     else:
-        _console().print(f"Nothing changed: all of it held already at revision {result['revision']}.")
+        console().print(f"Nothing changed: all of it held already at revision {result['revision']}.")
 
 
 @app.command(epilog=BULK_EXIT_CODES)
@@ -192,10 +192,10 @@ def bulk(
     with _telling(file), _opened(file) as lines, Client(url, token) as client:
         done = client.bulk(lines, origin, operation, basis, tell)
     if output is PlanOutput.JSON:
-        _print_json({"version": 1, **done})
+        print_json({"version": 1, **done})
     else:
         counts = f"{done['committed']:,} lines taken, {done['refused']:,} refused: {_sums(done, 'added', 'changed', 'withdrawn')}"
-        _console().print(f"{counts}; revision {done['revision']}.")
+        console().print(f"{counts}; revision {done['revision']}.")
     raise typer.Exit(USAGE_CODE if done["refused"] else CLEAN_CODE)
 
 
@@ -240,6 +240,9 @@ def kserve(
 _RESOURCE = re.compile(r"^resources\[(\d+)\]")
 
 
+watching.add_to(app)
+
+
 def main() -> None:
     try:
         app()
@@ -263,28 +266,20 @@ def _applied(file: Path, url: str | None, token: str | None, dry_run: bool) -> d
 
 def _tell_import(done: dict[str, Any], output: PlanOutput) -> None:
     if output is PlanOutput.JSON:
-        _print_json({"version": 1, **done})
+        print_json({"version": 1, **done})
         return
     held = f"{done['origin']} holds {done['assets']:,} assets and {done['flows']:,} flows"
     what = _sums(done, "added", "changed", "withdrawn") if done["changed"] else "nothing changed"
-    _console().print(f"{held}: {what}; revision {done['revision']}.", soft_wrap=True)
+    console().print(f"{held}: {what}; revision {done['revision']}.", soft_wrap=True)
 
 
 @contextmanager
 def _telling(file: Path) -> Iterator[None]:
     """What goes wrong is told on standard error, and ends with its exit code."""
-    try:
-        if not file.parent.is_dir():
-            raise typer.BadParameter(f"there is no folder {file.parent}")
+    if not file.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {file.parent}")
+    with telling():
         yield
-    except Unreachable as error:
-        code, told = UNREACHABLE_CODE, str(error)
-    except (HeadwaterError, OSError) as error:
-        code, told = USAGE_CODE, str(error)
-    else:
-        return
-    typer.echo(told, err=True)
-    raise typer.Exit(code)
 
 
 def _opened(file: Path) -> AbstractContextManager[Iterable[bytes]]:
@@ -310,12 +305,3 @@ def _placed(line: str, places: dict[str, str]) -> str:
 def _sums(result: dict[str, Any], *words: str) -> str:
     counts = (result["added"], result["updated"], result["withdrawn"])
     return ", ".join(f"{count} {word}" for count, word in zip(counts, words, strict=True))
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-
-
-def _console() -> Console:
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
-    return Console(width=wide, highlight=False, markup=False)

@@ -1,0 +1,266 @@
+"""The commands about what the service has seen: `headwater sources|rejected|dependencies|unused|removal`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from enum import Enum
+from textwrap import indent
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from headwater import watched
+from headwater.client import Client
+from headwater.terminal import (
+    ACKNOWLEDGE_CODE,
+    BLOCKED_CODE,
+    CLEAN_CODE,
+    USAGE_CODE,
+    PlanOutput,
+    TextOrJson,
+    Token,
+    Url,
+    console,
+    print_json,
+    telling,
+)
+
+Json = dict[str, Any]
+
+ASKING_EXIT_CODES = (
+    "Exit codes: 0 answered; 2 wrong usage, or refused; 4 the service cannot be reached; 70 a fault of this program."
+)
+RETAKING_EXIT_CODES = """
+Exit codes: 0 done; 2 some were refused again, or wrong usage; 4 the service cannot be reached; 70 a fault of this program.
+"""
+REMOVAL_EXIT_CODES = """
+Exit codes: 0 safe; 1 it is used, or somebody says that they need it; 3 nobody was seen, and not all uses would have been seen;
+2 wrong usage; 4 the service cannot be reached; 70 a fault of this program.
+"""
+
+_STYLES = {
+    "WELL": "green",
+    "SILENT": "yellow",
+    "REFUSED": "red",
+    "YOUNG": "cyan",
+    "SAFE": "bold green",
+    "UNCOVERED": "bold yellow",
+    "NEEDED": "bold red",
+    "USED": "bold red",
+    "TAKEN": "green",
+    "UNKNOWN": "yellow",
+    "LATER": "yellow",
+}
+
+Days = Annotated[int, typer.Option("--days", min=1, max=400, help="Over how many days.")]
+OfSource = Annotated[Optional[str], typer.Option("--source", help="Of one source alone.", show_default=False)]  # noqa: UP045
+
+
+Kinds = Annotated[Optional[list[str]], typer.Option("--kind", help="dataset, model, …", show_default="all but parts")]  # fmt: skip  # noqa: UP045
+
+
+class Which(str, Enum):
+    UNDECLARED = "undeclared"
+    DORMANT = "dormant"
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(epilog=ASKING_EXIT_CODES)(sources)
+    app.command(epilog=RETAKING_EXIT_CODES)(rejected)
+    app.command(epilog=ASKING_EXIT_CODES)(dependencies)
+    app.command(epilog=ASKING_EXIT_CODES)(unused)
+    app.command(epilog=REMOVAL_EXIT_CODES)(removal)
+
+
+def sources(days: Days = 7, url: Url = None, token: Token = None, output: TextOrJson = PlanOutput.TEXT) -> None:
+    """Say how lately each source told something, and how it was."""
+    with telling(), Client(url, token) as client:
+        found = [*watched.sources(client, days)]
+    if output is PlanOutput.JSON:
+        print_json({"version": 1, "sources": found})
+        return
+    rows = [
+        (
+            each["name"],
+            _styled(each["health"]),
+            _ago(each["lastHeard"]),
+            _ago(each["latestEvent"]),
+            f"{sum(day['items'] for day in each['days']):,}",
+            f"{each['rejected']:,}" if each["rejected"] else "",
+        )
+        for each in found
+    ]
+    _print_table(("source", "health", "heard", "latest event", f"items in {days} days", "rejected"), rows, right=(4, 5))
+
+
+def rejected(
+    source: OfSource = None,
+    retake: Annotated[bool, typer.Option("--retake", help="Have them taken again, as they came.")] = False,
+    discard: Annotated[bool, typer.Option("--discard", help="Give them up.")] = False,
+    ids: Annotated[Optional[list[str]], typer.Argument(help="Only these.", show_default="all")] = None,  # noqa: UP045
+    url: Url = None,
+    token: Token = None,
+    output: TextOrJson = PlanOutput.TEXT,
+) -> None:
+    """Show what sources told and was refused, with the reasons; or have it taken again, or give it up."""
+    if retake and discard:
+        raise typer.BadParameter("--retake and --discard are two different things")
+    with telling(), Client(url, token) as client:
+        found = [each for each in watched.rejected(client, source) if not ids or each["id"] in ids]
+        chosen = ids or [each["id"] for each in found]
+        if retake:
+            _tell_retaken(watched.retake(client, chosen), output)
+            return
+        if discard:
+            given_up = watched.discard(client, chosen)
+            if output is PlanOutput.JSON:
+                print_json({"version": 1, "discarded": given_up})
+            else:
+                console().print(f"{given_up:,} given up.")
+            return
+    if output is PlanOutput.JSON:
+        print_json({"version": 1, "rejected": found})
+        return
+    for each in found:
+        place = f" at {each['place']}" if each["place"] else ""
+        times = f", {each['times']} times" if each["times"] > 1 else ""
+        console().print(
+            Text(f"{each['id']}  {each['source']}{place}, {_ago(each['lastRejected'])}{times}", style="bold")
+        )
+        console().print(indent(each["reason"], "  "), soft_wrap=True)
+    if not found:
+        console().print("Nothing was refused.")
+
+
+def _tell_retaken(retaken: Sequence[Json], output: PlanOutput) -> None:
+    if output is PlanOutput.JSON:
+        print_json({"version": 1, "retaken": [*retaken]})
+    else:
+        for each in retaken:
+            console().print(Text.assemble(each["id"], "  ", _styled(each["outcome"])))
+            if each["reason"]:
+                console().print(indent(each["reason"], "  "), soft_wrap=True)
+        if not retaken:
+            console().print("Nothing was refused.")
+    raise typer.Exit(CLEAN_CODE if all(each["outcome"] == "TAKEN" for each in retaken) else USAGE_CODE)
+
+
+def dependencies(
+    which: Annotated[
+        Which, typer.Argument(help="undeclared: seen, and nobody declared it; dormant: declared, and not seen.")
+    ],
+    days: Days = 30,
+    url: Url = None,
+    token: Token = None,
+    output: TextOrJson = PlanOutput.TEXT,
+) -> None:
+    """Show who calls without having said so, or said so and does not call."""
+    with telling(), Client(url, token) as client:
+        found = [*watched.dependencies(client, which.value.upper(), days)]
+    if output is PlanOutput.JSON:
+        print_json({"version": 1, "dependencies": found})
+        return
+    rows = [
+        (
+            each["flow"]["source"]["id"],
+            each["flow"]["target"]["id"],
+            f"{each['flow']['usage']['callsPerDay']:,.1f}",
+            _ago(each["flow"]["usage"]["lastSeen"]),
+            _ago(each["declaredSince"]),
+            ", ".join(each["flow"]["origins"]),
+        )
+        for each in found
+    ]
+    _print_table(("what", "used by", "calls a day", "last seen", "declared", "said by"), rows, right=(2,))
+
+
+def unused(
+    kinds: Annotated[
+        list[str] | None, typer.Option("--kind", help="dataset, model, …", show_default="all but parts")
+    ] = None,
+    safe: Annotated[bool, typer.Option("--safe", help="Only those that are safe to remove.")] = False,
+    days: Days = 30,
+    url: Url = None,
+    token: Token = None,
+    output: TextOrJson = PlanOutput.TEXT,
+) -> None:
+    """Show what nobody uses, and whether it would have been seen if somebody did."""
+    with telling(), Client(url, token) as client:
+        found = [*watched.unused(client, kinds or (), "SAFE" if safe else None, days)]
+    if output is PlanOutput.JSON:
+        print_json({"version": 1, "unused": found})
+        return
+    for each in found:
+        owners = ", ".join(owner["contact"] or owner["name"] for owner in each["asset"]["owners"])
+        named = f"  {each['asset']['id']}" + (f" ({owners})" if owners else "")
+        console().print(Text.assemble(_styled(each["verdict"]), named), soft_wrap=True)
+        for sentence in each["uncovered"]:
+            console().print(f"  not covered: {sentence}", soft_wrap=True)
+    if not found:
+        console().print("None.")
+
+
+def removal(
+    key: Annotated[str, typer.Argument(help="The key of an asset, as dataset:warehouse/orders.")],
+    days: Days = 30,
+    url: Url = None,
+    token: Token = None,
+    output: TextOrJson = PlanOutput.TEXT,
+) -> None:
+    """Say whether anybody would miss an asset, and what is not covered."""
+    with telling(), Client(url, token) as client:
+        found = watched.removal(client, key, days)
+    verdict = found["verdict"]
+    code = {"SAFE": CLEAN_CODE, "UNCOVERED": ACKNOWLEDGE_CODE}.get(verdict, BLOCKED_CODE)
+    if output is PlanOutput.JSON:
+        print_json({"version": 1, **found, "exitCode": code})
+        raise typer.Exit(code)
+    told = {
+        "SAFE": f"nobody was seen using it in {days} days, and every source that would have seen a use was well",
+        "UNCOVERED": f"nobody was seen using it in {days} days, but not all uses would have been seen",
+        "NEEDED": f"nobody was seen using it in {days} days, but somebody says that they depend on it",
+        "USED": "it is used",
+    }
+    page = console()
+    page.print(Text.assemble(_styled(verdict), f"  {key}: {told[verdict]}."), soft_wrap=True)
+    if found["calls"]:
+        page.print(f"  called {found['calls']:,} times, last {_ago(found['lastCalled'])}")
+    for name, word in (("users", "used by"), ("needing", "needed by")):
+        for each in found[name]:
+            owners = ", ".join(owner["contact"] or owner["name"] for owner in each["owners"])
+            page.print(f"  {word} {each['id']}" + (f" ({owners})" if owners else ""), soft_wrap=True)
+    for each in found["watchers"]:
+        page.print(f"  watched by {each['source']}, heard {_ago(each['lastHeard'])}", soft_wrap=True)
+    for sentence in found["uncovered"]:
+        page.print(Text(f"  not covered: {sentence}", style="yellow"), soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def _print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for place, title in enumerate(titles):
+        table.add_column(title, justify="right" if place in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    if table.row_count:
+        console().print(table)
+    else:
+        console().print("None.")
+
+
+def _styled(word: str) -> Text:
+    return Text(word.lower(), style=_STYLES.get(word, ""))
+
+
+def _ago(text: str | None) -> str:
+    """How long ago, roughly."""
+    if text is None:
+        return "never"
+    seconds = (datetime.now(timezone.utc) - datetime.fromisoformat(text.replace("Z", "+00:00"))).total_seconds()
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit} ago"
+    return "just now" if seconds < 120 else f"{int(seconds)} s ago"
