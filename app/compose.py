@@ -30,6 +30,7 @@ from app.serving.gateway import Serving
 from app.settings import DetectorName, Settings
 from app.sources.sources import Sources
 from app.upkeep import Upkeep
+from app.watching.dormancy import Dormancy
 from app.watching.watch import Watch
 from graph.index import LineageIndex
 from graph.stores.contract import Store
@@ -108,6 +109,7 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
     return Rooms(
         sources,
         watch,
+        Dormancy(settings.dormant_days),
         Traces(watch, clock),
         BulkIntake(clock, sources),
         Imports(sources, clock),

@@ -18,6 +18,7 @@ from app.service import Headwater
 from app.serving.artifacts import Artifacts
 from app.serving.gateway import Serving
 from app.sources.sources import Sources
+from app.watching.dormancy import Dormancy
 from app.watching.watch import Watch
 
 
@@ -25,6 +26,7 @@ from app.watching.watch import Watch
 class Rooms:
     sources: Sources
     watch: Watch
+    dormancy: Dormancy
     traces: Traces
     bulk: BulkIntake
     imports: Imports
@@ -60,6 +62,7 @@ class Rooms:
         rooms = (
             self.sources,
             self.watch,
+            self.dormancy,
             self.bulk,
             self.openlineage,
             self.predictions,

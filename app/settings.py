@@ -18,6 +18,8 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from graph.usage import KEPT_DAYS
+
 PREFIX = "HEADWATER_"
 _SQLITE = "sqlite:///"
 _NEO4J = re.compile(r"(neo4j|bolt)(\+s|\+ssc)?")
@@ -77,6 +79,7 @@ class Settings(BaseSettings):
     predict_timeout_seconds: float = Field(10, gt=0)
     prediction_queue: int = Field(10_000, ge=1)
     prediction_flush_seconds: float = Field(2, gt=0)
+    dormant_days: int = Field(90, ge=1, le=KEPT_DAYS)
     consumer_agents: Annotated[tuple[str, ...], NoDecode] = ()
     monitor_seconds: float = Field(60, gt=0)
     monitor_rows: int = Field(500, ge=100)

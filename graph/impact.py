@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from enum import IntEnum
 from functools import lru_cache
 
@@ -12,7 +13,8 @@ from graph.keys import AssetKind
 from graph.networks import distinct
 from graph.ports import Port, Step
 from graph.topology import KINDS, Bools, Ints, Moment, View
-from graph.walk import Direction, Lineage, Met, have_flows, walking
+from graph.usage import is_dormant
+from graph.walk import Direction, FlowFilter, Lineage, Met, allowed, have_flows, walking
 
 
 class When(IntEnum):
@@ -22,7 +24,7 @@ class When(IntEnum):
     """Reached, but every path has a BUILT flow."""
     HISTORIC = 2
     """Reached only through a run or version that is neither the newest of its job or model, nor served, nor named by
-    an alias, nor an ancestor of one that is."""
+    an alias, nor an ancestor of one that is; or only through calls that were not seen for long (`usage.dormant`)."""
 
 
 def when_felt(lineage: Lineage, felt: Ints | None = None) -> Ints:
@@ -38,6 +40,14 @@ def felt_at(met: Met, historic: Callable[[], Bools] | None = None) -> Ints:
     `historic` gives what `all_historic` does, if that is known already.
     """
     view = met.view
+    if _meets_dormant(met):
+        awake = _awake(met)
+        when = felt_at(awake, historic)
+        asleep = np.full(view.vertices, True)
+        asleep[awake.vertices] = False
+        slept = met.vertices[asleep[met.vertices]]
+        when[slept] = When.HISTORIC
+        return when
     assets = view.vertex_asset[met.vertices[view.vertex_port[met.vertices] == Port.WHOLE]]
     old = assets[historic()[assets]] if historic else _historic(view, assets, met.moment)
     blocked = _vertices(view, old[old != view.number(met.start)])
@@ -47,6 +57,29 @@ def felt_at(met: Met, historic: Callable[[], Bools] | None = None) -> Ints:
     else:
         _felt_within(when, met, blocked)
     return when
+
+
+def _meets_dormant(met: Met) -> bool:
+    """Whether the walk took flows that nobody was seen to use for long."""
+    view, may = met.view, allowed(met.view, met.follow, met.flows)
+    asleep = [number for number, name in enumerate(view.origins) if is_dormant(name)]
+    if not asleep:
+        return False
+    rows = np.flatnonzero(np.isin(view.rows["origin"][: view.row_count], asleep))
+    held = may.of(view, view.holding(rows, met.moment))
+    is_met = np.zeros(view.vertices, np.bool_)
+    is_met[met.vertices] = True
+    return bool((is_met[view.rows["source"][held]] & is_met[view.rows["target"][held]]).any())
+
+
+def _awake(met: Met) -> Met:
+    """What the same walk meets without them."""
+    flows = met.flows or FlowFilter()
+    flows = replace(flows, without=(*flows.without, *filter(is_dormant, met.view.origins)))
+    asked = met.view, np.array([met.first]), met.direction, met.moment, met.follow, flows, met.depth
+    with walking(*asked) as walked:
+        order = walked.order.copy()
+        return met._replace(flows=flows, vertices=order, states=walked.state[order].copy())
 
 
 _NEVER, _BLOCKED = len(When), len(When) + 1

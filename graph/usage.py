@@ -15,6 +15,9 @@ KEPT_DAYS = 400
 """Usage of earlier days is forgotten: a year can still be compared with the one before."""
 
 
+_OWN, _DORMANT = "gateway:", ":dormant"
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Calls to `source` by one reader on one day."""
@@ -34,3 +37,12 @@ class Usage:
 
 def day_of(at: Instant) -> Day:
     return at // MICROSECONDS_PER_DAY
+
+
+def dormant(origin: str) -> str:
+    """The origin of the flows of `origin` that were not seen for long: told, and nothing breaks by them now."""
+    return origin + _DORMANT
+
+
+def is_dormant(origin: str) -> bool:
+    return origin.startswith(_OWN) and origin.endswith(_DORMANT)

@@ -32,6 +32,7 @@ from graph.paths import Path
 from graph.summary import count_by_kind, count_by_owner, count_by_when
 from graph.time import instant, moment
 from graph.topology import KIND_CODE, Ints, Moment, View
+from graph.usage import dormant
 from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected
 
 strawberry.enum(Direction, name="Direction")
@@ -50,7 +51,8 @@ strawberry.enum(
     WhenFelt,
     name="WhenFelt",
     description="NOW: some path is all live. NEXT_TRAINING: every path has something baked in. HISTORIC: reached only"
-    " through old runs or versions that nothing uses any more; left out of the headline.",
+    " through old runs or versions that nothing uses any more, or through calls that were not seen for long (a setting, 90"
+    " days); left out of the headline.",
 )
 
 
@@ -87,7 +89,7 @@ class KnownAtInput:
 def flow_filter(given: FlowFilterInput | None) -> FlowFilter:
     if given is None:
         return FlowFilter()
-    without = (CLAIMED,) if given.verified else ()
+    without = (CLAIMED, dormant(CLAIMED)) if given.verified else ()
     return FlowFilter(tuple(given.bases), tuple(given.timings), tuple(given.origins), without)
 
 
@@ -253,6 +255,10 @@ class LineageNode:
             freshness(name, known.get(name), known[name].health(silent_days, now) if name in known else None)
             for name in names
         ]
+
+    @strawberry.field(description="Callers not seen for so many days are dormant, and count as HISTORIC.")
+    def dormant_days(self, info: Info) -> int:
+        return info.context.rooms.dormancy.days
 
     @strawberry.field
     def counts(self) -> LineageCounts:

@@ -25,6 +25,7 @@ from graph.stores.contract import Revision
 from graph.summary import name, namespace, title
 from graph.time import FOREVER, moment
 from graph.topology import Label, Moment
+from graph.usage import dormant, is_dormant
 from graph.walk import AssetFilter, Direction
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ strawberry.enum(Basis, name="Basis", description="How the origin of an assertion
 strawberry.enum(Timing, name="Timing", description="Whether a flow passes live or was baked in once.")
 
 
+_OF_CALLERS = (VERIFIED, CLAIMED, dormant(VERIFIED), dormant(CLAIMED))
 _KINDS = {kind.value: kind for kind in AssetKind}
 
 
@@ -583,8 +585,16 @@ class FlowNode:
     async def verified(self, info: Info) -> bool | None:
         said = [stored.assertion for stored in await self._believed(info)]
         held = [each for each in said if each.valid.holds_at(self.moment.at)]
-        told = [each.attributes.get("verified") for each in held if each.origin in (VERIFIED, CLAIMED)]
+        told = [each.attributes.get("verified") for each in held if each.origin in _OF_CALLERS]
         return True if True in told else False if False in told else None
+
+    @strawberry.field(
+        description="It was seen, and not for long: after so many days (a setting, 90) nothing breaks by it *now*."
+    )
+    async def dormant(self, info: Info) -> bool:
+        said = [stored.assertion for stored in await self._believed(info)]
+        origins = [each.origin for each in said if each.valid.holds_at(self.moment.at)]
+        return bool(origins) and all(map(is_dormant, origins))
 
     @strawberry.field(description="The evidence: every assertion of it that was believed then.")
     async def assertions(self, info: Info) -> list[AssertionNode]:
