@@ -78,7 +78,7 @@ def compose(settings: Settings) -> Starlette:
 def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) -> Rooms:
     """The rooms, and who tells whom."""
     data = settings.data_path
-    sources = Sources(clock)
+    sources = Sources(clock, metrics)
     watch = Watch(clock, [re.compile(pattern) for pattern in settings.consumer_agents], metrics)
     artifacts = Artifacts(data / "artifacts")
     features = Features(data / "sources", watch.caller, watch.saw)

@@ -61,6 +61,11 @@ class Metrics:
         )
         for identity in ("verified", "claimed", "unidentified"):
             self.sightings.labels(identity)
+        self.source_items = Counter(
+            "headwater_source_items", "What sources told, one by one.", ["outcome"], registry=registry
+        )
+        for outcome in ("taken", "rejected"):
+            self.source_items.labels(outcome)
         self.predictions_logged = Counter(
             "headwater_predictions_logged", "Rows of predictions written to the log.", registry=registry
         )

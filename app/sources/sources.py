@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message
 from app.events import GATEWAY
 from app.http.answers import refusal, refused
 from app.identity import Principal
+from app.metrics import Metrics
 from app.service import Headwater
 from graph.errors import GraphError, NotReady, StoreUnavailable, quoted, shortened
 from graph.sources import Heard, Rejected, heard_now
@@ -54,8 +55,9 @@ class Retaken(NamedTuple):
 class Sources:
     """All that changes here does so on the event loop."""
 
-    def __init__(self, clock: Callable[[], Instant]) -> None:
+    def __init__(self, clock: Callable[[], Instant], metrics: Metrics) -> None:
         self._clock = clock
+        self._taken, self._rejections = (metrics.source_items.labels(outcome) for outcome in ("taken", "rejected"))
         self._heard: dict[tuple[str, Day], Heard] = {}
         self._rejected: list[Rejected] = []
         self._batch: tuple[int, list[Heard]] | None = None
@@ -70,6 +72,8 @@ class Sources:
 
     def heard(self, source: str, items: int, times: Iterable[Instant] = (), rejected: int = 0) -> None:
         """`source` told so many items now, and `times` are those that items tell of themselves. Written within a second."""
+        self._taken.inc(items - rejected)
+        self._rejections.inc(rejected)
         more = heard_now(source, self._clock(), items, rejected, times)
         place = more.source, more.day
         known = self._heard.get(place)

@@ -55,7 +55,7 @@ async def operated(
 ) -> BulkOperation:
     """The operation, once it has ended."""
     headwater = Headwater(store, LineageIndex(store), lambda: now)
-    intake = BulkIntake(lambda: now, Sources(lambda: now))
+    intake = BulkIntake(lambda: now, Sources(lambda: now, Metrics()))
     running = asyncio.create_task(intake.run(headwater))
     try:
         begun = intake.begin(origin, id_, Basis.IMPORTED, "tests")
