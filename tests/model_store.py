@@ -248,9 +248,10 @@ class ModelStore:
             self.told[each.source, each.day] = each if known is None else known.with_more(each)
         return True
 
-    def heard(self) -> list[Heard]:
+    def heard(self, since_day: Day = 0, source: str | None = None) -> list[Heard]:
         self._refuse_closed()
-        return [self.told[place] for place in sorted(self.told)]
+        told = [self.told[place] for place in sorted(self.told)]
+        return [each for each in told if each.day >= since_day and source in (None, each.source)]
 
     def reject(self, items: Collection[Rejected]) -> None:
         self._refuse_closed()

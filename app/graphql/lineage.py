@@ -250,7 +250,7 @@ class LineageNode:
         checked_days(silent_days)
         headwater, now = info.context.headwater, info.context.headwater.clock()
         names = await self.answered.run(sources_walked, self.answered.lineage)
-        known = {each.source: each for each in await standings_now(headwater)}
+        known = {each.source: each for each in await standings_now(headwater, silent_days)}
         return [
             freshness(name, known.get(name), known[name].health(silent_days, now) if name in known else None)
             for name in names

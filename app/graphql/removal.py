@@ -64,7 +64,7 @@ class RemovalQuery:
             raise InvalidInput(f"{key} is a {key.kind}; {', '.join(REMOVABLE)} are what somebody may use", key)
         view, now = await headwater.moment(Asked())
         view.number(key)
-        standings = await standings_now(headwater)
+        standings = await standings_now(headwater, silent_days)
         (found,) = await headwater.in_long_thread(
             lambda: [*Judge(headwater, view, now, standings, silent_days).judged([key])]
         )
@@ -88,7 +88,7 @@ class RemovalQuery:
         asked = [kind for kind in REMOVABLE if (kind in kinds if kinds else kind not in _PARTS)]
         headwater = info.context.headwater
         view, now = await headwater.moment(Asked())
-        standings = await standings_now(headwater)
+        standings = await standings_now(headwater, silent_days)
 
         def find() -> tuple[list[Removal], AssetKey | None]:
             """Those found, and the last key that was looked at; None: there are no more."""

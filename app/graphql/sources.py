@@ -19,6 +19,8 @@ from graph.usage import KEPT_DAYS, day_of
 
 MOST_AGAIN = 500
 _SHOWN_BYTES = 4_096
+_DAYS_BEFORE = 120
+"""From so many its usual pace is told."""
 
 strawberry.enum(
     Health,
@@ -150,7 +152,7 @@ class Retaken:
 
 @strawberry.type
 class SourceQuery:
-    @strawberry.field(description="All sources, in the order of their names.")
+    @strawberry.field(description="All sources that were heard lately, in the order of their names.")
     async def sources(
         self,
         info: Info,
@@ -163,7 +165,7 @@ class SourceQuery:
         headwater, now = info.context.headwater, info.context.headwater.clock()
         checked_days(silent_days)
         await info.context.rooms.sources.settled(headwater)
-        found = await standings_now(headwater)
+        found = await standings_now(headwater, silent_days)
         return page_of_list(
             [Source(standing=each, now=now, silent_days=silent_days, name=each.source) for each in found], first, after
         )
@@ -219,8 +221,11 @@ def checked_days(days: int) -> int:
     return days
 
 
-async def standings_now(headwater: Headwater) -> list[Standing]:
+async def standings_now(headwater: Headwater, days: int) -> list[Standing]:
+    """Of sources that told something over the last `days`, or in the months before."""
+    since = day_of(headwater.clock()) - days - _DAYS_BEFORE
+
     def read() -> list[Standing]:
-        return standings(headwater.store.heard(), headwater.store.unmended())
+        return standings(headwater.store.heard(since), headwater.store.unmended())
 
     return await headwater.in_thread(read)

@@ -296,8 +296,8 @@ class Store(GraphReader, Protocol):
         """Adds to what was heard of each source and day; durable once this returns. False: added before; see `count`."""
         ...
 
-    def heard(self) -> list[Heard]:
-        """All that is kept, in the order of source and day."""
+    def heard(self, since_day: int = 0, source: str | None = None) -> list[Heard]:
+        """What is kept of `since_day` and later, of all sources or of one, in the order of source and day."""
         ...
 
     def reject(self, items: Collection[Rejected]) -> None:

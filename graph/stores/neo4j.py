@@ -316,8 +316,8 @@ class Neo4jStore:
     def unfolded(self, limit: int = 1000) -> list[str]:
         return self._db.read(lambda run: neo4j_events.unfolded(run, limit))
 
-    def heard(self) -> list[Heard]:
-        return self._db.read(neo4j_sources.heard)
+    def heard(self, since_day: Day = 0, source: str | None = None) -> list[Heard]:
+        return self._db.read(lambda run: neo4j_sources.heard(run, since_day, source))
 
     def rejected(
         self, source: str | None = None, before: tuple[Instant, str] | None = None, limit: int = 50

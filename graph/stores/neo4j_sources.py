@@ -6,14 +6,15 @@ from dataclasses import asdict
 from graph.sources import MOST_REJECTED, Heard, Rejected, Unmended
 from graph.stores.neo4j_connection import Run, counters, value
 from graph.time import Instant
+from graph.usage import Day
 
 
 def hear(run: Run, heard: Collection[Heard]) -> None:
     counters(run, _HEAR, heard=[{**each._asdict(), "id": f"{each.day} {each.source}"} for each in heard])
 
 
-def heard(run: Run) -> list[Heard]:
-    return sorted(Heard(*row) for row in value(run, _HEARD))
+def heard(run: Run, since: Day, source: str | None) -> list[Heard]:
+    return sorted((Heard(*row) for row in value(run, _HEARD, since=since, source=source)), key=lambda each: each[:2])
 
 
 def reject(run: Run, items: Collection[Rejected]) -> None:
@@ -59,7 +60,7 @@ SET n.items = n.items + row.items, n.rejected = n.rejected + row.rejected,
 """
 
 _HEARD = """
-MATCH (n:SourceDay)
+MATCH (n:SourceDay) WHERE n.day >= $since AND ($source IS NULL OR n.source = $source)
 RETURN collect([n.source, n.day, n.items, n.rejected, n.first, n.last, n.newest, n.lag])
 """
 

@@ -340,9 +340,9 @@ class SqliteStore:
         with self._reading() as db:
             return [origin for (origin,) in db.execute(query, [limit])]
 
-    def heard(self) -> list[Heard]:
+    def heard(self, since_day: Day = 0, source: str | None = None) -> list[Heard]:
         with self._reading() as db:
-            return sqlite_sources.heard(db)
+            return sqlite_sources.heard(db, since_day, source)
 
     def rejected(
         self, source: str | None = None, before: tuple[Instant, str] | None = None, limit: int = 50

@@ -6,6 +6,7 @@ from dataclasses import astuple
 
 from graph.sources import MOST_REJECTED, Heard, Rejected, Unmended
 from graph.time import Instant
+from graph.usage import Day
 
 _HEAR = """
     INSERT INTO source_day VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -32,8 +33,10 @@ def hear(db: sqlite3.Connection, heard: Collection[Heard]) -> None:
     db.executemany(_HEAR, heard)
 
 
-def heard(db: sqlite3.Connection) -> list[Heard]:
-    return [Heard(*row) for row in db.execute("SELECT * FROM source_day ORDER BY source, day")]
+def heard(db: sqlite3.Connection, since: Day, source: str | None) -> list[Heard]:
+    of_source, given = ("", [since]) if source is None else (" AND source = ?", [since, source])
+    rows = db.execute(f"SELECT * FROM source_day WHERE day >= ?{of_source} ORDER BY source, day", given)
+    return [Heard(*row) for row in rows]
 
 
 def reject(db: sqlite3.Connection, items: Collection[Rejected]) -> None:

@@ -30,6 +30,9 @@ def test_what_is_heard_adds_up_by_source_and_day(store: Store) -> None:
         Heard("b", 7, 6, 0, 7 * DAY, 7 * DAY + 3, newest=30, lag=9),
         heard("b", 8, newest=9, lag=1),
     ]
+    assert [each.day for each in store.heard(8)] == [8]
+    assert [each.source for each in store.heard(source="b")] == ["b", "b"]
+    assert store.heard(8, "a") == store.heard(source="nobody") == []
     assert store.head() == 0, "no revision"
 
 
