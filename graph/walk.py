@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from graph.errors import NotFound
 from graph.keys import AssetKey, AssetKind
 from graph.model import REFINES_FIRST, Basis, Timing
 from graph.ports import Port, Step
+from graph.same import Codes, Groups, folded, groups_at
 from graph.topology import ALIAS_CODE, KIND_CODE, KINDS, Bools, Ints, Label, Moment, View
 
 
@@ -160,7 +161,8 @@ def walk(
     `meeting` is told what was met before that is sorted out by assets.
     """
     asset = located(view, start, moment)
-    start = view.key(asset) if start.is_alias else start
+    groups = groups_at(view, moment)
+    start = view.key(asset) if start.is_alias or groups else start
     first = np.array([first_vertex(view, asset, direction)])
     with walking(view, first, direction, moment, follow, flows, depth) as walked:
         vertices = walked.order.copy()
@@ -169,10 +171,18 @@ def walk(
             meeting(met)
         assets, hops, partly = walked.assets(asset)
         stopped = walked.stopped()
+    if groups:
+        others = _besides(view, groups, assets, asset)
+        assets, hops, partly, stopped = assets[others], hops[others], partly[others], np.unique(groups.shown(stopped))
     labels, owners, unsaid = view.labelled(assets, moment)
+    sure = np.ones(len(assets), np.bool_)
     if unsaid:  # a step leads to each part that ever was
         sure = (labels >= 0) | (view.container[assets] <= 0)
         sure[~sure] = have_flows(view, assets[~sure], moment)
+    if groups:
+        view, assets, labels, owners, sure = _folded(view, groups, assets, labels, owners, sure)
+        met = met._replace(view=view)
+    if unsaid or groups:
         assets, hops, partly, labels, owners = assets[sure], hops[sure], partly[sure], labels[sure], owners[sure]
     places = view.nearest_first(assets, hops)
     assets, hops, partly, labels, owners = kernels.taken(places, assets, hops, partly, labels, owners)
@@ -186,6 +196,27 @@ def walk(
         complete=not len(stopped),
         frontier=tuple(sorted(view.key(each) for each in stopped.tolist())),
     )
+
+
+def _besides(view: View, groups: Groups, assets: Ints, start: int) -> Bools:
+    """Which of the assets are not the same as the start, as its container or as a part of it."""
+    shown, around = groups.shown(assets), view.container[start] or -1
+    others: Bools = (shown != start) & (shown != around) & (view.container[shown] != start)
+    return others
+
+
+def _folded(
+    view: View, groups: Groups, assets: Ints, labels: Ints, owners: Ints, sure: Bools
+) -> tuple[View, Ints, Ints, Ints, Bools]:
+    """One row for each group, and which rows to keep. The view it answers with knows the labels of groups, too."""
+    rows = [*folded(view, groups, assets, labels, owners, sure)]
+    sure = sure & ~groups.are_some(assets)
+    new_labels, new_owners = Codes(view.labels), Codes(view.owners)
+    for place, shown, label, names, is_sure in rows:
+        assets[place], sure[place] = shown, is_sure
+        labels[place] = -1 if label is None else new_labels.number(label)
+        owners[place] = new_owners.number(names) if names else 0
+    return replace(view, labels=new_labels.every, owners=new_owners.every), assets, labels, owners, sure
 
 
 def selected(lineage: Lineage, wanted: AssetFilter) -> Ints:
@@ -210,16 +241,24 @@ def selected(lineage: Lineage, wanted: AssetFilter) -> Ints:
 
 
 def located(view: View, key: AssetKey, moment: Moment) -> int:
-    """The asset's number; for an alias that of the version it names. Raises NotFound if it was not there then."""
+    """The asset's number; for an alias that of the version it names, for one of several that are the same that of the one shown.
+
+    Raises NotFound if it was not there then.
+    """
     number = view.number(key)
     if key.is_alias:
         versions = view.vertex_asset[_sources(view, view.whole[[number]], moment)]
         if not len(versions):
             raise NotFound(key, "named no version at that time")
         return int(versions[0])
+    groups = groups_at(view, moment)
+    if groups:
+        same, number = groups.of(number), groups.shown_for(number)
+    else:
+        same = [number]
     if view.is_surely_said(number, moment) or view.label_codes(np.array([number]), moment)[0] >= 0:
         return number
-    around = np.array([number, *view.parts_of(number)])
+    around = np.concatenate([same, view.parts_of_many(np.array(same))])
     if (view.label_codes(around, moment) < 0).all() and not any(has_flow(view, int(each), moment) for each in around):
         raise NotFound(key, "was not there at the time and revision asked for")
     return number
