@@ -208,6 +208,6 @@ def _hop(ways: Ways, leg: Leg) -> Hop:
 
     best = min(ways.rows(leg).tolist(), key=rank)
     via = int(graph.via[best])
-    ends = int(graph.stored[best]), int(graph.reaches[best])
-    stored = Flow(*map(view.key, ends), view.key(via) if via else None)
+    leaves, reaches = view.key(int(graph.stored[best])), view.key(int(graph.reaches[best]))
+    stored = Flow(leaves, reaches, view.key(via) if via else None)
     return Hop(Flow(view.key(source), view.key(target), stored.via), REFINES_FIRST[int(graph.strength[best])], stored)

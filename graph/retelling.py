@@ -92,8 +92,8 @@ def _retell_same(tables: Tables, asset: int, assertions: Sequence[Assertion], re
             del wanted[join]
         else:
             tables.part(asset, *join, revision)
-    for named, valid in wanted:
-        tables.join(asset, named, valid, revision)
+    for other, valid in wanted:
+        tables.join(asset, other, valid, revision)
 
 
 def _retell_version(tables: Tables, version: int, shown: Sequence[tuple[Interval, Attributes]], revision: int) -> None:

@@ -75,21 +75,19 @@ def groups_at(view: View, moment: Moment) -> Groups:
         return NONE
     kept = view.joins.get(moment)
     if kept is None:
-        frames = []
-        for place, at in enumerate(moment):
-            ends = np.unique(view.times[rows, 2 * place : 2 * place + 2])
-            after = int(np.searchsorted(ends, at, "right"))
-            frames.append(
-                (
-                    int(ends[after - 1]) if after else ALWAYS.start,
-                    int(ends[after]) if after < len(ends) else ALWAYS.end,
-                )
-            )
+        valid, known = (_frame(view.times[rows, 2 * place : 2 * place + 2], at) for place, at in enumerate(moment))
         held = view.holding(rows, moment)
         kept = _groups(view, *(view.vertex_asset[view.rows[end][held]] for end in ("source", "target")))
-        view.joins.keep(*frames, kept)
+        view.joins.keep(valid, known, kept)
     assert isinstance(kept, Groups)
     return kept
+
+
+def _frame(times: Ints, at: int) -> tuple[int, int]:
+    """From the last of `times` up to `at` until the next."""
+    ends = np.unique(times)
+    after = int(np.searchsorted(ends, at, "right"))
+    return int(ends[after - 1]) if after else ALWAYS.start, int(ends[after]) if after < len(ends) else ALWAYS.end
 
 
 def _groups(view: View, namers: Ints, named: Ints) -> Groups:

@@ -494,14 +494,15 @@ class Tables:
     # parts of one name. Each has a part of each name that any has, so that one may stand for all.
 
     def join(self, namer: int, named: int, valid: Interval, revision: int) -> None:
-        row = self._join(namer, named, namer, (*valid, revision, FOREVER))
+        times = (*valid, revision, FOREVER)
+        row = self._join((namer, named), namer, times)
         for asset in (namer, named):
             self.joined.setdefault(asset, []).append(row)
         paths = {AssetKey.parse(self.keys[part]).path for asset in (namer, named) for part in self.parts(asset)}
         for path in sorted(paths):
             keys = [AssetKey.parse(self.keys[asset]).part_key(*path) for asset in (namer, named)]
             if all(str(key) in self.numbers for key in keys):
-                self._join(*(self.numbers[str(key)] for key in keys), namer, (*valid, revision, FOREVER))
+                self._join((self.numbers[str(key)] for key in keys), namer, times)
             else:
                 for key in keys:
                     self.number(key)
@@ -551,19 +552,19 @@ class Tables:
                     self._add_asset(keys[place])
                     waiting.append(ends[place])
                 done.add(row)
-                self._join(*(self.numbers[str(key)] for key in keys), ends[0], tuple(rows.times[row].tolist()))
+                self._join((self.numbers[str(key)] for key in keys), ends[0], rows.times[row].tolist())
 
-    def _join(self, one: int, other: int, via: int, times: tuple[int, ...]) -> int:
+    def _join(self, ends: Iterable[int], via: int, times: Iterable[int]) -> int:
         """The row from `whole` to `whole`."""
         first = self.rows.count
-        start, end, since, until = times
-        ends = [(self.vertex(one, port), self.vertex(other, port)) for port in (Port.WHOLE, Port.ANY)]
-        for source, target in dict.fromkeys(ends):
-            for row in ((source, target), (target, source)):
-                self.add_row(EdgeRow(*row, via, 0, 0, int(Step.BOTH), start, end), since)
+        (one, other), (start, end, since, until) = ends, times
+        ports = [(self.vertex(one, port), self.vertex(other, port)) for port in (Port.WHOLE, Port.ANY)]
+        for source, target in dict.fromkeys(ports):
+            self.add_row(EdgeRow(source, target, via, 0, 0, int(Step.BOTH), start, end), since)
+            self.add_row(EdgeRow(target, source, via, 0, 0, int(Step.BOTH), start, end), since)
         if until < FOREVER:
-            for row in range(first, self.rows.count):
-                self.rows.close(row, until)
+            for number in range(first, self.rows.count):
+                self.rows.close(number, until)
         self.joins.append(first)
         self._joins_changed = True
         return first

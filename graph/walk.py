@@ -136,6 +136,16 @@ class Lineage:
     def keys(self) -> list[AssetKey]:
         return [self.view.key(asset) for asset in self.assets.tolist()]
 
+    def names(self) -> dict[AssetKey, list[AssetKey]]:
+        """Of all in it that have several keys, and of the start: the others, in order."""
+        groups, view = groups_at(self.view, self.moment), self.view
+        if not groups:
+            return {}
+        assets = np.append(self.assets, view.number(self.start))
+        shown = assets[groups.are_some(assets)].tolist()
+        named = {view.key(each): sorted(map(view.key, groups.of(each)[1:]), key=str) for each in shown}
+        return {key: named[key] for key in sorted(named, key=str)}
+
     def kind(self, row: int) -> AssetKind:
         return KINDS[int(self.view.kind[self.assets[row]])]
 
