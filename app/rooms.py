@@ -11,6 +11,7 @@ from app.intake.bulk import BulkIntake
 from app.intake.imports import Imports
 from app.intake.openlineage import OpenLineage
 from app.intake.traces import Traces
+from app.joining.rules import Joining
 from app.monitoring.monitor import Monitoring
 from app.predictions.log import PredictionLog
 from app.service import Headwater
@@ -22,6 +23,7 @@ from app.watching.watch import Watch
 @dataclass(frozen=True, slots=True)
 class Rooms:
     watch: Watch
+    joining: Joining
     traces: Traces
     bulk: BulkIntake
     imports: Imports
@@ -50,6 +52,7 @@ class Rooms:
         """What each does in the background, once there is a graph to do it with, until it is cancelled."""
         rooms = (
             self.watch,
+            self.joining,
             self.bulk,
             self.openlineage,
             self.predictions,

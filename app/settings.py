@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     prediction_queue: int = Field(10_000, ge=1)
     prediction_flush_seconds: float = Field(2, gt=0)
     consumer_agents: Annotated[tuple[str, ...], NoDecode] = ()
+    consumer_rules: Path | None = None
     monitor_seconds: float = Field(60, gt=0)
     monitor_rows: int = Field(500, ge=100)
     detector: DetectorName = DetectorName.BUILTIN

@@ -175,10 +175,7 @@ def _attributes_changed(keys: Sequence[AssetKey], revision: Revision) -> list[st
     return [
         name
         for name in _OF_VALUES
-        if any(
-            name in before[say] and before[say][name] != after[say].get(name)
-            for say in before.keys() & after
-        )
+        if any(name in before[say] and before[say][name] != after[say].get(name) for say in before.keys() & after)
     ]
 
 

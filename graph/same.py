@@ -141,7 +141,6 @@ def names_of(view: View, key: AssetKey, moment: Moment) -> list[AssetKey]:
     return [view.key(shown), *sorted((view.key(each) for each in others), key=str)]
 
 
-
 class Row(NamedTuple):
     """What an answer tells of a group: in which of its rows, and of whom else it is made."""
 

@@ -82,7 +82,7 @@ class Oracle:
         believed = [stored.assertion for stored in known if stored.known.holds_at(revision)]
         held = [assertion for assertion in believed if assertion.valid.holds_at(at)]
         self.asserted = {assertion.subject for assertion in held if isinstance(assertion.subject, AssetKey)}
-        self._same = _same({(said.subject, key) for said in held for key in _named_same(said)})
+        self._same = _same({pair for said in held for pair in _named_same(said)})
         self.shown: dict[AssetKey, dict[str, Json]] = {}
         self.births: dict[AssetKey, int] = {}
         for key in self.asserted:
@@ -107,7 +107,10 @@ class Oracle:
             return
         one = self.one
         self.edges = [
-            edge._replace(source=Vertex(one(edge.source.key), edge.source.port), target=Vertex(one(edge.target.key), edge.target.port))
+            edge._replace(
+                source=Vertex(one(edge.source.key), edge.source.port),
+                target=Vertex(one(edge.target.key), edge.target.port),
+            )
             for edge in self.edges
         ]
         self.with_flow, self.assets = ({one(key) for key in keys} for keys in (self.with_flow, self.assets))
@@ -345,9 +348,11 @@ class Oracle:
         return named or served or key == newest
 
 
-def _named_same(said: Assertion) -> list[AssetKey]:
-    named = said.attributes.get("same_as") if isinstance(said.subject, AssetKey) else None
-    return [AssetKey.parse(str(text)) for text in named] if isinstance(named, list) else []
+def _named_same(said: Assertion) -> list[tuple[AssetKey, AssetKey]]:
+    named, key = said.attributes.get("same_as"), said.subject
+    if not isinstance(key, AssetKey) or not isinstance(named, list):
+        return []
+    return [(key, AssetKey.parse(str(text))) for text in named]
 
 
 def _same(said: set[tuple[AssetKey, AssetKey]]) -> dict[AssetKey, AssetKey]:
