@@ -121,7 +121,7 @@ class Joining:
 
     async def _follow(self, headwater: Headwater) -> None:
         view = headwater.index.view()
-        await self._apply(headwater, await headwater.in_thread(self._concerned, headwater.store, view))
+        await self._apply(headwater, await headwater.in_thread(self._concerned, view))
         if not self._rules:
             return  # those that there were are taken back
         async for revision in headwater.revisions(view.revision):
@@ -147,14 +147,12 @@ class Joining:
     def _matching(self, key: AssetKey) -> list[Rule]:
         return [rule for rule in self._rules if rule.matches(key)]
 
-    def _concerned(self, store: Store, view: View) -> set[AssetKey]:
-        """Consumers that a rule matches, or that one joined before."""
-        numbers = (view.kind[: view.assets] == KIND_CODE[AssetKind.CONSUMER]).nonzero()[0].tolist()
-        found = {key for number in numbers if self._matching(key := view.key(number))}
-        for origin in view.origins:
-            if origin.startswith(RULES):
-                found |= {key for key in store.believed_by(origin) if isinstance(key, AssetKey)}
-        return found
+    def _concerned(self, view: View) -> set[AssetKey]:
+        """Consumers that a rule matches, or of which anybody ever said that they are the same as others."""
+        is_consumer = view.kind[: view.assets] == KIND_CODE[AssetKind.CONSUMER]
+        found = {key for number in is_consumer.nonzero()[0].tolist() if self._matching(key := view.key(number))}
+        namers = view.vertex_asset[view.rows["source"][view.joins.rows]]
+        return found | {view.key(number) for number in namers[is_consumer[namers]].tolist()}
 
     def _judged(self, store: Store, view: View, now: Moment, keys: Collection[AssetKey]) -> Iterator[Registration]:
         believed = store.believed(keys)
