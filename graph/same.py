@@ -67,12 +67,13 @@ class Groups:
 
 
 NONE = Groups(np.zeros(0, np.int32), np.zeros(0, np.int32))
+"""Where nothing is the same as anything."""
 
 
 def groups_at(view: View, moment: Moment) -> Groups:
-    rows = view.joins.rows
-    if not len(rows):
+    if not view.joins.any:
         return NONE
+    rows = view.joins.rows
     kept = view.joins.get(moment)
     if kept is None:
         valid, known = (_frame(view.times[rows, 2 * place : 2 * place + 2], at) for place, at in enumerate(moment))
@@ -134,8 +135,10 @@ class Codes(Generic[_Each]):
 
 def names_of(view: View, key: AssetKey, moment: Moment) -> list[AssetKey]:
     """All keys of what `key` names, the one that is shown first; itself alone where it is no other's, or not known."""
+    if not view.joins.any:
+        return [key]
     number = view.numbers.get(str(key))
-    if number is None or number >= view.assets or not len(view.joins.rows):
+    if number is None or number >= view.assets:
         return [key]
     shown, *others = groups_at(view, moment).of(number)
     return [view.key(shown), *sorted((view.key(each) for each in others), key=str)]

@@ -114,7 +114,7 @@ class Joins:
     """The rows that tell which assets are the same, and what `same` found of a few moments."""
 
     def __init__(self, rows: Ints) -> None:
-        self.rows = rows
+        self.rows, self.any = rows, len(rows) > 0
         self._kept: list[tuple[tuple[int, int], tuple[int, int], object]] = []
 
     def get(self, moment: Moment) -> object | None:

@@ -14,7 +14,7 @@ from graph.errors import NotFound
 from graph.keys import AssetKey, AssetKind
 from graph.model import REFINES_FIRST, Basis, Timing
 from graph.ports import Port, Step
-from graph.same import Codes, Groups, folded, groups_at
+from graph.same import NONE, Codes, Groups, folded, groups_at
 from graph.topology import ALIAS_CODE, KIND_CODE, KINDS, Bools, Ints, Label, Moment, View
 
 
@@ -172,7 +172,7 @@ def walk(
     """
     asset = located(view, start, moment)
     groups = groups_at(view, moment)
-    start = view.key(asset) if start.is_alias or groups else start
+    start = view.key(asset) if start.is_alias or groups is not NONE else start
     first = np.array([first_vertex(view, asset, direction)])
     with walking(view, first, direction, moment, follow, flows, depth) as walked:
         vertices = walked.order.copy()
@@ -181,18 +181,16 @@ def walk(
             meeting(met)
         assets, hops, partly = walked.assets(asset)
         stopped = walked.stopped()
-    if groups:
+    if groups is not NONE:
         others = _besides(view, groups, assets, asset)
         assets, hops, partly, stopped = assets[others], hops[others], partly[others], np.unique(groups.shown(stopped))
     labels, owners, unsaid = view.labelled(assets, moment)
-    sure = np.ones(len(assets), np.bool_)
-    if unsaid:  # a step leads to each part that ever was
+    if unsaid or groups is not NONE:
         sure = (labels >= 0) | (view.container[assets] <= 0)
-        sure[~sure] = have_flows(view, assets[~sure], moment)
-    if groups:
-        view, assets, labels, owners, sure = _folded(view, groups, assets, labels, owners, sure)
-        met = met._replace(view=view)
-    if unsaid or groups:
+        sure[~sure] = have_flows(view, assets[~sure], moment)  # a step leads to each part that ever was
+        if groups is not NONE:
+            view, assets, labels, owners, sure = _folded(view, groups, assets, labels, owners, sure)
+            met = met._replace(view=view)
         assets, hops, partly, labels, owners = assets[sure], hops[sure], partly[sure], labels[sure], owners[sure]
     places = view.nearest_first(assets, hops)
     assets, hops, partly, labels, owners = kernels.taken(places, assets, hops, partly, labels, owners)
@@ -262,10 +260,8 @@ def located(view: View, key: AssetKey, moment: Moment) -> int:
             raise NotFound(key, "named no version at that time")
         return int(versions[0])
     groups = groups_at(view, moment)
-    if groups:
-        same, number = groups.of(number), groups.shown_for(number)
-    else:
-        same = [number]
+    same = [number] if groups is NONE else groups.of(number)
+    number = same[0]
     if view.is_surely_said(number, moment) or view.label_codes(np.array([number]), moment)[0] >= 0:
         return number
     around = np.concatenate([same, view.parts_of_many(np.array(same))])
