@@ -356,7 +356,7 @@ def shown_together(told: Sequence[dict[str, Shown]]) -> dict[str, Shown]:
 
 
 def _together(name: str, each: Sequence[Shown]) -> Shown:
-    if len(each) == 1 and name != "owners":
+    if len(each) == 1:
         return each[0]
     if name in SET_VALUED:
         union = _union(shown.value for shown in each)

@@ -4,8 +4,9 @@ In the index they are joined by steps that cost nothing (`tables`), so a walk th
 in the same manner. What is left to do is to tell of them as of one: here it is said which.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -133,6 +134,53 @@ class Codes(Generic[_Each]):
         return [*self._known[: self._size], *self._new] if self._new else self._known
 
 
+def folded(
+    view: View, groups: Groups, assets: Ints, labels: Ints, owners: Ints, sure: Bools
+) -> tuple[View, Ints, Ints, Ints, Bools]:
+    """An answer with one row for each group, of which all members are in it, and which rows to keep.
+
+    `sure`: which rows are there at all. Owners and tags are those of all, and the tier is the most critical one; the view it
+    answers with knows such labels, too.
+    """
+    members = np.flatnonzero(groups.are_some(assets))
+    if not len(members):
+        return view, assets, labels, owners, sure
+    shown = groups.shown(assets[members])
+    order = np.argsort(shown, kind="stable")
+    rows, shown = members[order], shown[order]
+    begins = np.flatnonzero(np.append(True, shown[1:] != shown[:-1]))
+    place, label, around = rows[begins], labels[rows], owners[rows]
+    own = np.where(label >= 0, view.owners_of[np.maximum(label, 0)], 0)
+    of_own, of_any = np.maximum.reduceat(own, begins), np.maximum.reduceat(around, begins)
+    least = np.minimum.reduceat(np.where(around > 0, around, of_any.max()), begins)
+    keep = sure.copy()
+    keep[members] = False
+    keep[place] = np.logical_or.reduceat(sure[rows], begins)
+    assets[place], labels[place] = shown[begins], np.maximum.reduceat(label, begins)
+    owners[place] = np.where(of_own > 0, of_own, of_any)
+    # So far it is right where one alone says something.
+    single = (np.add.reduceat(label >= 0, begins) <= 1) & ((of_own > 0) | (of_any == 0) | (least == of_any))
+    new_labels, new_owners = Codes(view.labels), Codes(view.owners)
+    ends = np.append(begins[1:], len(rows))
+    for group in np.flatnonzero(~single).tolist():
+        within = slice(begins[group], ends[group])
+        said = [view.labels[code] for code in label[within].tolist() if code >= 0]
+        names = _owners_of_all([each.owners for each in said])
+        if said:
+            tags = tuple(sorted({tag for each in said for tag in each.tags}))
+            tier = min((each.tier for each in said if each.tier is not None), default=None)
+            labels[place[group]] = new_labels.number(Label(names, tags, tier))
+        if not names:  # those of the containers
+            names = _owners_of_all([view.owners[code] for code in around[within].tolist()])
+        owners[place[group]] = new_owners.number(names) if names else 0
+    return replace(view, labels=new_labels.every, owners=new_owners.every), assets, labels, owners, keep
+
+
+def _owners_of_all(owners: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    told = [names for names in owners if names]
+    return told[0] if len(told) == 1 else tuple(sorted({name for names in told for name in names}))
+
+
 def names_of(view: View, key: AssetKey, moment: Moment) -> list[AssetKey]:
     """All keys of what `key` names, the one that is shown first; itself alone where it is no other's, or not known."""
     if not view.joins.any:
@@ -142,35 +190,3 @@ def names_of(view: View, key: AssetKey, moment: Moment) -> list[AssetKey]:
         return [key]
     shown, *others = groups_at(view, moment).of(number)
     return [view.key(shown), *sorted((view.key(each) for each in others), key=str)]
-
-
-class Row(NamedTuple):
-    """What an answer tells of a group: in which of its rows, and of whom else it is made."""
-
-    place: int
-    shown: int
-    label: Label | None
-    owners: tuple[str, ...]
-    sure: bool
-
-
-def folded(view: View, groups: Groups, assets: Ints, labels: Ints, owners: Ints, sure: Bools) -> Iterator[Row]:
-    """The rows of an answer that stand for whole groups, of which all members are in it, nearest first.
-
-    `sure`: which rows are there at all. Owners and tags are those of all, and the tier is the most critical one.
-    """
-    members = np.flatnonzero(groups.are_some(assets))
-    by_shown: dict[int, list[int]] = {}
-    for row, shown in zip(members.tolist(), groups.shown(assets[members]).tolist(), strict=True):
-        by_shown.setdefault(shown, []).append(row)
-    for shown, rows in by_shown.items():
-        own = [view.labels[code] for code in labels[rows].tolist() if code >= 0]
-        names = {name for label in own for name in label.owners}
-        label = Label(
-            tuple(sorted(names)),
-            tuple(sorted({tag for label in own for tag in label.tags})),
-            min((label.tier for label in own if label.tier is not None), default=None),
-        )
-        if not names:  # those of the containers
-            names = {name for code in owners[rows].tolist() for name in view.owners[code]}
-        yield Row(rows[0], shown, label if own else None, tuple(sorted(names)), bool(sure[rows].any()))

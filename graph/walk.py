@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from graph.errors import NotFound
 from graph.keys import AssetKey, AssetKind
 from graph.model import REFINES_FIRST, Basis, Timing
 from graph.ports import Port, Step
-from graph.same import NONE, Codes, Groups, folded, groups_at
+from graph.same import NONE, Groups, folded, groups_at
 from graph.topology import ALIAS_CODE, KIND_CODE, KINDS, Bools, Ints, Label, Moment, View
 
 
@@ -189,7 +189,7 @@ def walk(
         sure = (labels >= 0) | (view.container[assets] <= 0)
         sure[~sure] = have_flows(view, assets[~sure], moment)  # a step leads to each part that ever was
         if groups is not NONE:
-            view, assets, labels, owners, sure = _folded(view, groups, assets, labels, owners, sure)
+            view, assets, labels, owners, sure = folded(view, groups, assets, labels, owners, sure)
             met = met._replace(view=view)
         assets, hops, partly, labels, owners = assets[sure], hops[sure], partly[sure], labels[sure], owners[sure]
     places = view.nearest_first(assets, hops)
@@ -211,20 +211,6 @@ def _besides(view: View, groups: Groups, assets: Ints, start: int) -> Bools:
     shown, around = groups.shown(assets), view.container[start] or -1
     others: Bools = (shown != start) & (shown != around) & (view.container[shown] != start)
     return others
-
-
-def _folded(
-    view: View, groups: Groups, assets: Ints, labels: Ints, owners: Ints, sure: Bools
-) -> tuple[View, Ints, Ints, Ints, Bools]:
-    """One row for each group, and which rows to keep. The view it answers with knows the labels of groups, too."""
-    rows = [*folded(view, groups, assets, labels, owners, sure)]
-    sure = sure & ~groups.are_some(assets)
-    new_labels, new_owners = Codes(view.labels), Codes(view.owners)
-    for place, shown, label, names, is_sure in rows:
-        assets[place], sure[place] = shown, is_sure
-        labels[place] = -1 if label is None else new_labels.number(label)
-        owners[place] = new_owners.number(names) if names else 0
-    return replace(view, labels=new_labels.every, owners=new_owners.every), assets, labels, owners, sure
 
 
 def selected(lineage: Lineage, wanted: AssetFilter) -> Ints:
