@@ -221,16 +221,22 @@ class Asset(Node):
         origins = {each.origin for each in said if each.valid.holds_at(self.moment.at)}
         return True if VERIFIED in origins else False if CLAIMED in origins else None
 
-    @strawberry.field(
+    @of_many(
+        list[strawberry.ID],
         description="Its other keys at that moment, in order: assets that are the same. Whatever is told of it is told of all"
-        " of them together; its `assertions` tell which was said of which."
+        " of them together; its `assertions` tell which was said of which.",
     )
-    def same_as(self, info: Info) -> list[strawberry.ID]:
-        return [strawberry.ID(str(key)) for key in self.names(info) if str(key) != self.id]
+    @staticmethod
+    async def same_as(assets: Sequence["Asset"], context: Context) -> list[list[strawberry.ID]]:
+        named = [context.headwater.names(each.key, each.moment) for each in assets]
+        return [
+            [strawberry.ID(str(key)) for key in names if key != each.key]
+            for each, names in zip(assets, named, strict=True)
+        ]
 
     @strawberry.field(description="Who says that it is the same as others.")
     async def joins(self, info: Info) -> list["Join"]:
-        if not self.same_as(info):
+        if len(self.names(info)) == 1:
             return []
         held = [row.assertion for row in (await self.record(info)).said if row.assertion.valid.holds_at(self.moment.at)]
         return [
