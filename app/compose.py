@@ -17,6 +17,7 @@ from app.intake.bulk import BulkIntake
 from app.intake.imports import Imports
 from app.intake.openlineage import OpenLineage
 from app.intake.traces import Traces
+from app.joining.rules import Joining, read_rules
 from app.main import create_app
 from app.metrics import IndexCollector, MeteredHeadwater, Metrics
 from app.monitoring.detectors import CountingDetector, Detector
@@ -40,7 +41,7 @@ from graph.time import Instant
 def compose(settings: Settings) -> Starlette:
     """The service, whose lifespan opens the store and closes it. `app.state.upkeep` tells how far it has come.
 
-    Raises TokensUnreadable.
+    Raises TokensUnreadable, RulesUnreadable.
     """
     metrics = Metrics()
     rooms = furnish(settings, now, metrics)
@@ -76,7 +77,7 @@ def compose(settings: Settings) -> Starlette:
 
 
 def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) -> Rooms:
-    """The rooms, and who tells whom."""
+    """The rooms, and who tells whom. Raises RulesUnreadable."""
     data = settings.data_path
     sources = Sources(clock, metrics)
     watch = Watch(clock, [re.compile(pattern) for pattern in settings.consumer_agents], metrics)
@@ -110,6 +111,7 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         sources,
         watch,
         Dormancy(settings.dormant_days),
+        Joining(() if settings.consumer_rules is None else read_rules(settings.consumer_rules)),
         Traces(watch, clock),
         BulkIntake(clock, sources),
         Imports(sources, clock),

@@ -1,6 +1,6 @@
 """What a request to change the graph says of itself, whatever brings it: under which id, and who says so."""
 
-from app.events import GATEWAY, MONITORING
+from app.events import GATEWAY, MONITORING, RULES
 from graph.changes import checked_origin
 from graph.errors import InvalidInput, quoted
 
@@ -19,8 +19,9 @@ def checked_operation_id(given: str) -> str:
 
 def clients_origin(given: str) -> str:
     """An origin that a client may speak for. Raises InvalidInput."""
-    if given in {GATEWAY, MONITORING} or given.startswith(f"{GATEWAY}:"):
+    if given in {GATEWAY, MONITORING} or given.startswith((f"{GATEWAY}:", RULES)):
         raise InvalidInput(
-            f"the origin {quoted(given)} is this service's own, for what it saw itself; name yours", given
+            f"the origin {quoted(given)} is this service's own, for what it saw itself or was told by its rules; name yours",
+            given,
         )
     return checked_origin(given)

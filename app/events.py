@@ -23,6 +23,10 @@ PREDICTIONS = "gateway:predictions"
 """The origin of the prediction logs, which outlive the deployments that wrote them."""
 MONITORING = "monitoring"
 """The origin of alerts."""
+JOINS = "joins"
+"""The origin of what was joined by hand: whoever may join may part, whoever joined it."""
+RULES = "rules:"
+"""The origins of what rules join begin so; then comes the rule's name."""
 
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 """Values by name; the first axis is the rows, of one length for all."""

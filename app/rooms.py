@@ -12,6 +12,7 @@ from app.intake.bulk import BulkIntake
 from app.intake.imports import Imports
 from app.intake.openlineage import OpenLineage
 from app.intake.traces import Traces
+from app.joining.rules import Joining
 from app.monitoring.monitor import Monitoring
 from app.predictions.log import PredictionLog
 from app.service import Headwater
@@ -27,6 +28,7 @@ class Rooms:
     sources: Sources
     watch: Watch
     dormancy: Dormancy
+    joining: Joining
     traces: Traces
     bulk: BulkIntake
     imports: Imports
@@ -63,6 +65,7 @@ class Rooms:
             self.sources,
             self.watch,
             self.dormancy,
+            self.joining,
             self.bulk,
             self.openlineage,
             self.predictions,

@@ -10,6 +10,7 @@ import uvicorn
 from app.compose import compose
 from app.http.server import Server, listen, patient_protocol
 from app.identity import TokensUnreadable
+from app.joining.rules import RulesUnreadable
 from app.logs import configure_logs
 from app.settings import Settings, misspelt
 from graph.errors import GraphError
@@ -39,6 +40,8 @@ def serve(settings: Settings) -> GraphError | None:
         sockets = listen(settings.host, settings.port)
     except TokensUnreadable as error:
         raise CannotServe(f"{error}; `python -m app token create` makes one") from error
+    except RulesUnreadable as error:
+        raise CannotServe(str(error)) from error
     except OSError as error:
         raise CannotServe(
             f"cannot listen at {settings.host}:{settings.port} ({error.strerror}); HEADWATER_HOST and HEADWATER_PORT say where"

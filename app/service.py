@@ -27,6 +27,7 @@ from graph.keys import AssetKey, AssetKind
 from graph.model import Operation, StoredAssertion, Subject
 from graph.neighbours import aliases_ever
 from graph.plan import plan_registration, register
+from graph.same import names_of
 from graph.snapshot import load as load_index
 from graph.snapshot import save as save_index
 from graph.stores.contract import KeptEvent, Revision, SearchHit, Store
@@ -251,11 +252,18 @@ class Headwater:
     async def versions(self, keys: Collection[AssetKey]) -> Mapping[AssetKey, int]:
         return await self.in_thread(self.store.versions, keys)
 
-    async def history(self, key: AssetKey, before: int | None, limit: int) -> list[Revision]:
-        """A model's holds that of its aliases. Raises NotFound for a key that nobody ever said anything of."""
+    async def history(self, names: Sequence[AssetKey], before: int | None, limit: int) -> list[Revision]:
+        """Of one asset by all its keys. A model's holds that of its aliases.
+
+        Raises NotFound for a key that nobody ever said anything of.
+        """
         view = self.index.view()
-        view.number(key)
-        return await self.in_thread(_history, self.store, [key, *aliases_ever(view, key)], before, limit)
+        keys = [each for key in names for each in (key, *aliases_ever(view, key))]
+        return await self.in_thread(_history, self.store, keys, before, limit)
+
+    def names(self, key: AssetKey, at: Moment) -> list[AssetKey]:
+        """All keys of what `key` names, the one that is shown for all first."""
+        return names_of(self.index.view(), key, at)
 
     async def search(self, text: str, kinds: Collection[AssetKind], limit: int, offset: int) -> list[SearchHit]:
         return await self.in_thread(self.store.search, text, kinds, limit, offset)

@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     prediction_flush_seconds: float = Field(2, gt=0)
     dormant_days: int = Field(90, ge=1, le=KEPT_DAYS)
     consumer_agents: Annotated[tuple[str, ...], NoDecode] = ()
+    consumer_rules: Path | None = None
     monitor_seconds: float = Field(60, gt=0)
     monitor_rows: int = Field(500, ge=100)
     detector: DetectorName = DetectorName.BUILTIN

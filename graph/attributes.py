@@ -8,13 +8,16 @@ from dataclasses import dataclass
 import orjson
 
 from graph.errors import InvalidAttribute, InvalidKey, quoted, shortened
-from graph.keys import AssetKey
-from graph.model import SHOWN_FIRST, Assertion, Attributes, Basis, Json
+from graph.keys import AssetKey, AssetKind
+from graph.model import SHOWN_FIRST, Assertion, Attributes, Basis, Flow, Json
 from graph.profile import ProfileInvalid, read_profile
 from graph.time import Instant
 
-SET_VALUED = frozenset({"owners", "tags"})
-"""Shown as the union over the origins of the strongest basis present."""
+SET_VALUED = frozenset({"owners", "tags", "same_as"})
+"""Shown as the union over the origins of the strongest basis present; `same_as` over all: each is an assertion of its own."""
+
+JOINABLE = frozenset({AssetKind.DATASET, AssetKind.DEPLOYMENT, AssetKind.CONSUMER})
+"""The kinds of which two may be the same: `same_as` lists keys of the asset's own kind."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ALERT_STATES = ("OPEN", "ACKNOWLEDGED", "RESOLVED")
@@ -55,6 +58,8 @@ def checked_attributes(attributes: Attributes, of: object) -> dict[str, Json]:
         form = _FORMS.get(name)
         try:
             checked[name] = form(value) if form else value
+            if name == "same_as":
+                _refuse_unlike(checked[name], of)
         except _WrongForm as error:
             raise InvalidAttribute(
                 f"{name} of {of} is {shortened(orjson.dumps(value).decode())}, but {error}", value
@@ -144,7 +149,7 @@ def _chosen(name: str, claims: Sequence[Claim]) -> Shown:
     if name not in SET_VALUED:
         first = claims[0]
         return Shown(first.value, (first,), tuple(claim for claim in claims[1:] if claim.value != first.value))
-    strongest = tuple(claim for claim in claims if claim.basis is claims[0].basis)
+    strongest = tuple(claim for claim in claims if claim.basis is claims[0].basis or name == "same_as")
     union = _union([claim.value for claim in strongest])
     return Shown(union, strongest, tuple(claims[len(strongest) :]))
 
@@ -264,6 +269,21 @@ def _signature(value: Json) -> Json:
     return value
 
 
+def _asset_keys(value: Json) -> Json:
+    return [*sorted({str(_parsed(text, "each")) for text in _texts(value)})]
+
+
+def _refuse_unlike(keys: Json, of: object) -> None:
+    kind = "" if isinstance(of, Flow) else str(of).partition(":")[0]
+    if kind not in JOINABLE:
+        raise _WrongForm(f"only a {', a '.join(sorted(JOINABLE))} can be the same as another")
+    for text in keys if isinstance(keys, list) else ():
+        if text == str(of):
+            raise _WrongForm("it names the asset itself")
+        if AssetKey.parse(str(text)).kind != kind:
+            raise _WrongForm(f"{text} is no {kind}")
+
+
 def _asset_key(value: Json) -> Json:
     _parsed(value, "it")
     return value
@@ -300,6 +320,7 @@ _FORMS: dict[str, Callable[[Json], Json]] = {
     "version": _text,
     "tier": _tier,
     "tags": _tags,
+    "same_as": _asset_keys,
     "owners": _owners,
     "entities": _entities,
     "metrics": _numbers,
@@ -314,6 +335,40 @@ _FORMS: dict[str, Callable[[Json], Json]] = {
     "features_from": _one_of(*_FEATURES_FROM),
     "consumer_type": _one_of(*_CONSUMER_TYPES),
 }
+
+
+def named_same(attributes: Attributes) -> tuple[AssetKey, ...]:
+    """The keys of which checked attributes say that they are the same asset."""
+    named = attributes.get("same_as")
+    return tuple(AssetKey.parse(str(text)) for text in named) if isinstance(named, list) else ()
+
+
+def shown_together(told: Sequence[dict[str, Shown]]) -> dict[str, Shown]:
+    """What to show of several assets that are the same, from what is shown of each; on a par, the first is shown.
+
+    Owners and tags are those of all, so that everybody is told; the tier is the most critical one.
+    """
+    claims: dict[str, list[Shown]] = {}
+    for shown in told:
+        for name, each in shown.items():
+            claims.setdefault(name, []).append(each)
+    return {name: _together(name, claims[name]) for name in sorted(claims)}
+
+
+def _together(name: str, each: Sequence[Shown]) -> Shown:
+    if len(each) == 1:
+        return each[0]
+    if name in SET_VALUED:
+        union = _union(shown.value for shown in each)
+        if name == "owners":
+            union = [*{str(owner["name"]): owner for owner in reversed(union) if isinstance(owner, dict)}.values()]
+            union.sort(key=canonical)
+        return Shown(union, sum((e.claims for e in each), ()), sum((e.disagreeing for e in each), ()))
+    ranked = sorted(each, key=lambda shown: _precedence(shown.claims[0])[:2])
+    if name == "tier":
+        ranked.sort(key=lambda shown: shown.value if isinstance(shown.value, int) else 5)
+    first, others = ranked[0], [claim for shown in ranked for claim in (*shown.claims, *shown.disagreeing)]
+    return Shown(first.value, first.claims, tuple(claim for claim in others if claim.value != first.value))
 
 
 def signature_features(signature: Json) -> tuple[AssetKey, ...]:

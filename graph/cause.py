@@ -12,6 +12,7 @@ from graph.errors import NotFound
 from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Timing
 from graph.neighbours import flows_at
+from graph.same import names_of
 from graph.stores.contract import Revision
 from graph.time import Instant, moment
 from graph.topology import Moment, View
@@ -52,15 +53,17 @@ def live_upstream(view: View, starts: Iterable[AssetKey], at: Moment) -> dict[As
     Starts are left out, and one that the graph does not know has nothing upstream.
     """
     starts = list(dict.fromkeys(starts))
+    within = {*starts}
     hops: dict[AssetKey, int] = {}
     for start in starts:
         try:
             lineage = walk(view, start, Direction.UPSTREAM, at, flows=_LIVE)
         except NotFound:
             continue
+        within.add(lineage.start)
         for key, distance in zip(lineage.keys(), lineage.hops.tolist(), strict=True):
             hops[key] = min(distance, hops.get(key, distance))
-    return {key: hops[key] for key in sorted(hops, key=lambda key: (hops[key], str(key))) if key not in starts}
+    return {key: hops[key] for key in sorted(hops, key=lambda key: (hops[key], str(key))) if key not in within}
 
 
 def nearest_columns(upstream: Mapping[AssetKey, int]) -> list[AssetKey]:
@@ -81,12 +84,13 @@ def causes(
     """The likeliest cause first.
 
     `starts` drifted. `drifting`: others that do, each with a few words. `histories`: the revisions about each asset
-    upstream, as `Store.history` tells them; those older than RECENT are ignored.
+    upstream, by all its keys, as `Store.history` tells them; those older than RECENT are ignored.
 
     First what drifts itself and has nothing upstream that does ("topologically minimal", the best single rule in our
     measurements), then what changed, latest first, then data that nobody measures, nearest first.
     """
     upstream = live_upstream(view, starts, at)
+    drifting = {names_of(view, key, at)[0]: words for key, words in drifting.items()}
     found = [
         *_drifted(view, at, upstream, drifting),
         *_changed(view, at, upstream, histories),
@@ -142,7 +146,8 @@ def _what_changed(view: View, key: AssetKey, revision: Revision) -> str:
         number = located(view, key, before)
     except NotFound:
         return ""
-    told = [f"its {' and '.join(names)} changed"] if (names := _attributes_changed(key, revision)) else []
+    names = _attributes_changed(names_of(view, key, after), revision)
+    told = [f"its {' and '.join(names)} changed"] if names else []
     reads = [
         {each.flow.source for each in flows_at(view, number, Direction.UPSTREAM, then)} for then in (before, after)
     ]
@@ -158,24 +163,24 @@ def _what_changed(view: View, key: AssetKey, revision: Revision) -> str:
     return "; ".join(told)
 
 
-def _attributes_changed(key: AssetKey, revision: Revision) -> list[str]:
-    """Those for which an origin had one value and now has another; what it says for the first time did not change."""
+def _attributes_changed(keys: Sequence[AssetKey], revision: Revision) -> list[str]:
+    """Those of one asset, by all its keys, for which an origin had one value and now has another; what it says for the first time did not change."""
     before, after = (
-        {said.origin: said.attributes for said in sorted(_about(key, rows), key=lambda said: said.valid)}
+        {
+            (said.subject, said.origin): said.attributes
+            for said in sorted(_about(keys, rows), key=lambda said: said.valid)
+        }
         for rows in ((row.assertion for row in revision.closed), (row.assertion for row in revision.opened))
     )
     return [
         name
         for name in _OF_VALUES
-        if any(
-            name in before[origin] and before[origin][name] != after[origin].get(name)
-            for origin in before.keys() & after
-        )
+        if any(name in before[say] and before[say][name] != after[say].get(name) for say in before.keys() & after)
     ]
 
 
-def _about(key: AssetKey, said: Iterable[Assertion]) -> list[Assertion]:
-    return [each for each in said if each.subject == key]
+def _about(keys: Sequence[AssetKey], said: Iterable[Assertion]) -> list[Assertion]:
+    return [each for each in said if each.subject in keys]
 
 
 def _away(hops: int) -> str:

@@ -21,6 +21,7 @@ from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Attributes, Flow, Json, Relationship, Subject, implied_flows
 from graph.paths import paths
 from graph.ports import Step
+from graph.same import names_of
 from graph.topology import Ints, Moment, View
 from graph.walk import Direction, Follow, Lineage, located, walk
 
@@ -405,7 +406,9 @@ class _Known:
         except NotFound:
             reason = "the graph does not know it, so nobody can tell who reads it: apply the version before first"
             return replace(finding, verdict=Verdict.UNKNOWN, reason=reason, known=False)
-        absent = [view.numbers[str(key)] for key in gone if str(key) in view.numbers]
+        names = {key: names_of(view, key, self.moment) for key in gone if str(key) in view.numbers}
+        # What is known by other keys, too, is only gone with all of them.
+        absent = [view.numbers[str(shown)] for shown, *others in names.values() if {shown, *others} <= {*gone}]
         rows = np.nonzero(~np.isin(lineage.assets, absent))[0]
         return replace(finding, lineage=lineage, felt=when_felt(lineage), rows=rows)
 

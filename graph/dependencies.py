@@ -12,6 +12,7 @@ from graph.keys import AssetKey, AssetKind
 from graph.model import REFINES_FIRST, Basis, Flow
 from graph.neighbours import HeldFlow
 from graph.ports import Port, Step
+from graph.same import groups_at
 from graph.time import Instant
 from graph.topology import KINDS, Moment, View
 from graph.usage import MICROSECONDS_PER_DAY, Usage
@@ -33,28 +34,31 @@ class Dependency(NamedTuple):
 
 
 def dependencies(view: View, moment: Moment) -> list[Dependency]:
-    """All that held then, in the order of their flows' text."""
+    """All that held then, in the order of their flows' text; of assets that are the same as of one."""
     rows = view.rows
     kinds = [view.kind[view.vertex_asset[rows[end][: view.row_count]]] for end in ("source", "target")]
     here = np.flatnonzero(_USED[kinds[0]] & _USERS[kinds[1]]).astype(np.int32)
     held = view.holding(here, moment)
     held = held[(rows["step"][held] & Step.FLOW != 0) & (view.vertex_port[rows["source"][held]] != Port.REQUESTS)]
+    groups = groups_at(view, moment)
     told: dict[tuple[int, int], list[tuple[int, Instant]]] = {}
-    columns = (
-        view.vertex_asset[rows["source"][held]],
-        view.vertex_asset[rows["target"][held]],
-        rows["strength"][held],
-        view.times[held, 0],
-    )
-    for source, target, strength, start in zip(*(column.tolist() for column in columns), strict=True):
-        told.setdefault((source, target), []).append((strength, start))
+    stored: dict[tuple[int, int], dict[tuple[int, int], None]] = {}
+    ends = [view.vertex_asset[rows[end][held]] for end in ("source", "target")]
+    columns = (*ends, rows["strength"][held], view.times[held, 0], *map(groups.shown, ends))
+    for source, target, strength, start, *shown in zip(*(column.tolist() for column in columns), strict=True):
+        told.setdefault((shown[0], shown[1]), []).append((strength, start))
+        stored.setdefault((shown[0], shown[1]), {})[source, target] = None
     found = []
     for (source, target), said in told.items():
+        if source == target:
+            continue
         flow = Flow(view.key(source), view.key(target))
+        as_stated = [Flow(view.key(one), view.key(other)) for one, other in stored[source, target]]
         strongest = REFINES_FIRST[min(strength for strength, _ in said)]
         since = min((start for strength, start in said if strength in _SAID), default=None)
         observed = any(strength == _STRENGTH[Basis.OBSERVED] for strength, _ in said)
-        found.append(Dependency(HeldFlow(flow, flow.type.timing, strongest), since, observed))
+        held_flow = HeldFlow(flow, flow.type.timing, strongest, tuple(sorted(as_stated, key=str)))
+        found.append(Dependency(held_flow, since, observed))
     return sorted(found, key=lambda each: str(each.flow.flow))
 
 
@@ -70,10 +74,12 @@ def dormant(found: Iterable[Dependency], used: Iterable[Usage], now: Instant, da
     return (
         each
         for each in found
-        if each.declared_since is not None and each.declared_since <= start and each.flow.flow[:2] not in called
+        if each.declared_since is not None
+        and each.declared_since <= start
+        and called.isdisjoint(stored[:2] for stored in each.flow.stored)
     )
 
 
 def users(found: Iterable[Dependency]) -> list[AssetKey]:
     """Whose calls tell of them."""
-    return list(dict.fromkeys(each.flow.flow.target for each in found))
+    return list(dict.fromkeys(stored.target for each in found for stored in each.flow.stored))

@@ -250,12 +250,14 @@ def _needs_replay(tables: Tables, told: _Assertions) -> Bools:
     of_asset = target == 0
     rows_of = np.bincount(source[of_asset], minlength=tables.assets.count)
     tells = np.array([b'"signature"' in text or b'"features_from"' in text for text in (*told.texts, b"")])
+    joining = np.array([b'"same_as"' in text for text in (*told.texts, b"")])
     telling = of_asset & tells[told.text] if len(told.text) else of_asset
     special: Bools = of_asset & (
         (rows_of[source] > 1)
         | (told.times[:, 3] < FOREVER)
         | (kind[source] == ALIAS_CODE)
         | (telling & is_kind(source, AssetKind.MODEL_VERSION, AssetKind.DEPLOYMENT))
+        | (joining[told.text] & of_asset)
     )
     carrying = _marks(tables, source[telling & is_kind(source, AssetKind.DEPLOYMENT)])
     refined = _marks(tables, via[via > 0])
@@ -310,7 +312,7 @@ def _replay(tables: Tables, told: _Assertions) -> None:
         retell(tables, [Revision(number, tables.latest, None, "", *told_then, said_then)])
 
 
-_ASKED = ("owners", "tags", "tier", "version", "signature", "features_from")
+_ASKED = ("owners", "tags", "tier", "version", "signature", "features_from", "same_as")
 _REMEMBERED = 100_000
 _BLOCK = 500_000
 _NONE: tuple[Ints, ...] = (

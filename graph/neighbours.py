@@ -8,6 +8,7 @@ import numpy as np
 from graph.keys import AssetKey, AssetKind
 from graph.model import REFINES_FIRST, Basis, Flow, Timing
 from graph.ports import Port, Step
+from graph.same import Groups, groups_at
 from graph.sources import source_of
 from graph.time import Instant
 from graph.topology import ALIAS_CODE, Ints, Moment, View
@@ -20,13 +21,20 @@ class HeldFlow(NamedTuple):
     flow: Flow
     timing: Timing
     basis: Basis
+    stored: tuple[Flow, ...]
+    """As it was stated: of assets that are the same, for each its own."""
 
 
 def flows_at(view: View, asset: int, direction: Direction, moment: Moment) -> list[HeldFlow]:
-    """The flows that leave (DOWNSTREAM) or reach (UPSTREAM) an asset, in the order of their text."""
-    ports = np.unique(np.array([view.whole[asset], view.any[asset]]))
+    """The flows that leave (DOWNSTREAM) or reach (UPSTREAM) an asset, in the order of their text.
+
+    Those of assets that are the same are told as of the one shown, but for flows among themselves.
+    """
+    groups = groups_at(view, moment)
+    assets = groups.of_many([asset])
+    ports = np.unique(np.concatenate([view.whole[assets], view.any[assets]]))
     around = view.down if direction is Direction.DOWNSTREAM else view.up
-    return _held(view, view.holding(around.of_many(ports), moment))
+    return _held(view, groups, view.holding(around.of_many(ports), moment))
 
 
 def told_since(view: View, source: AssetKey, moment: Moment) -> dict[tuple[str, str], Instant]:
@@ -57,11 +65,15 @@ class Arrow(NamedTuple):
 def arrows_among(view: View, assets: Ints, moment: Moment, keep: Callable[[Ints], Ints] | None = None) -> list[Arrow]:
     """What flows among `assets`, each pair once, in order; LIVE where any flow of the pair is.
 
-    A flow given by alias leaves from the version named then, and what requests must carry from the feature carried.
+    A flow given by alias leaves from the version named then, and what requests must carry from the feature carried. Of assets
+    that are the same, all are meant and the one shown is told.
     `keep` chooses among the rows of flows.
     """
     asset, source, target, step = view.vertex_asset, view.rows["source"], view.rows["target"], view.rows["step"]
     among = np.zeros(view.assets, np.bool_)
+    groups = groups_at(view, moment)
+    if groups:
+        assets = groups.of_many(assets)
     among[assets] = True
     rows = view.holding(view.down.of_many(np.unique(np.concatenate([view.whole[assets], view.any[assets]]))), moment)
     origins = asset[source[rows]]
@@ -73,6 +85,10 @@ def arrows_among(view: View, assets: Ints, moment: Moment, keep: Callable[[Ints]
         for origin, row in zip(origins[arriving].tolist(), rows[arriving].tolist(), strict=True):
             timing = Timing.BUILT if step[row] & Step.BUILT else Timing.LIVE
             pair = origin, int(asset[target[row]])
+            if groups:
+                pair = groups.shown_for(pair[0]), groups.shown_for(pair[1])
+                if pair[0] == pair[1]:
+                    continue
             if timings.get(pair) is not Timing.LIVE:
                 timings[pair] = timing
         steps = target[rows]
@@ -124,13 +140,14 @@ def sources_walked(lineage: Lineage) -> list[str]:
 
 def parts_of(view: View, asset: int, moment: Moment) -> list[AssetKey]:
     """The parts that somebody said were there, or that a flow ended at, in the order of their keys' text."""
-    parts = np.array(view.parts_of(asset), np.int64)
+    groups = groups_at(view, moment)
+    parts = view.parts_of_many(groups.of_many([asset]))
     said = view.label_codes(parts, moment) >= 0
-    live = [
-        part
-        for part, is_said in zip(parts.tolist(), said.tolist(), strict=True)
+    live = {
+        shown
+        for part, shown, is_said in zip(parts.tolist(), groups.shown(parts).tolist(), said.tolist(), strict=True)
         if is_said or has_flow(view, part, moment)
-    ]
+    }
     return sorted((view.key(part) for part in live), key=str)
 
 
@@ -162,17 +179,23 @@ def aliases_of(view: View, model: AssetKey, moment: Moment) -> list[tuple[AssetK
     return sorted(named)
 
 
-def _held(view: View, rows: Ints) -> list[HeldFlow]:
+def _held(view: View, groups: Groups, rows: Ints) -> list[HeldFlow]:
     rows = rows[view.rows["step"][rows] & Step.FLOW != 0]
     rows = rows[view.vertex_port[view.rows["source"][rows]] != Port.REQUESTS]
-    columns = [view.rows[name][rows].tolist() for name in ("source", "target", "via", "strength")]
-    asset = view.vertex_asset
+    ends = [view.vertex_asset[view.rows[end][rows]] for end in ("source", "target")]
+    columns = [*ends, *(view.rows[name][rows] for name in ("via", "strength")), *map(groups.shown, ends)]
     strongest: dict[tuple[int, int, int], int] = {}
-    for source, target, via, strength in zip(*columns, strict=True):
-        identity = int(asset[source]), int(asset[target]), via
+    stored: dict[tuple[int, int, int], dict[tuple[int, int], None]] = {}
+    for source, target, via, strength, *shown in zip(*(column.tolist() for column in columns), strict=True):
+        identity = shown[0], shown[1], via
         strongest[identity] = min(strength, strongest.get(identity, strength))
+        stored.setdefault(identity, {})[source, target] = None
     held = []
     for (source, target, via), strength in strongest.items():
-        flow = Flow(view.key(source), view.key(target), view.key(via) if via else None)
-        held.append(HeldFlow(flow, flow.type.timing, REFINES_FIRST[strength]))
+        if source == target:
+            continue
+        through = view.key(via) if via else None
+        flow = Flow(view.key(source), view.key(target), through)
+        told = [Flow(view.key(one), view.key(other), through) for one, other in stored[source, target, via]]
+        held.append(HeldFlow(flow, flow.type.timing, REFINES_FIRST[strength], tuple(sorted(told, key=str))))
     return sorted(held, key=lambda each: str(each.flow))

@@ -19,7 +19,7 @@ from graph.ways import Ways
 class Hop(NamedTuple):
     """One flow of a path. `basis` is the strongest it is known by.
 
-    `stored` is the flow whose assertions are the evidence: the flow itself; for a version that an alias named, the flow
+    `stored` is the flow whose assertions are the evidence: the flow itself, as it was stated; for a version that an alias named, the flow
     from that alias; and where a feature reaches a deployment because a version that needs it is served there, the flow
     from that version (or its alias), `basis` then being INFERRED.
     """
@@ -208,5 +208,6 @@ def _hop(ways: Ways, leg: Leg) -> Hop:
 
     best = min(ways.rows(leg).tolist(), key=rank)
     via = int(graph.via[best])
-    stored = Flow(view.key(int(graph.stored[best])), view.key(target), view.key(via) if via else None)
-    return Hop(Flow(view.key(source), stored.target, stored.via), REFINES_FIRST[int(graph.strength[best])], stored)
+    leaves, reaches = view.key(int(graph.stored[best])), view.key(int(graph.reaches[best]))
+    stored = Flow(leaves, reaches, view.key(via) if via else None)
+    return Hop(Flow(view.key(source), view.key(target), stored.via), REFINES_FIRST[int(graph.strength[best])], stored)

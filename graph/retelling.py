@@ -6,7 +6,7 @@ What a unit derives replaces what it derived before.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from graph.attributes import signature_features
+from graph.attributes import JOINABLE, named_same, signature_features
 from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Attributes, Flow
 from graph.ports import Edge, Port, Step, Told, coarse, direct_edges, job_edges, serving_edges
@@ -58,8 +58,10 @@ def _retell_assets(tables: Tables, said: Mapping[AssetKey, Sequence[Assertion]],
             _retell_alias(tables, key, asset, shown, revision)
         elif key.kind is AssetKind.MODEL_VERSION:
             _retell_version(tables, asset, shown, revision)
-        elif key.kind is AssetKind.DEPLOYMENT:
-            _retell_deployment(tables, asset, shown, revision)
+        elif key.kind in JOINABLE:
+            if key.kind is AssetKind.DEPLOYMENT:
+                _retell_deployment(tables, asset, shown, revision)
+            _retell_same(tables, asset, assertions, revision)
 
 
 def _retell_alias(
@@ -76,6 +78,22 @@ def _retell_alias(
     ]
     into = [row for port in (Port.WHOLE, Port.REQUESTS) for row in tables.up.of(tables.vertex(alias, port))]
     _replace(tables, _open_rows(tables, into, Step(0)), links, revision)
+
+
+def _retell_same(tables: Tables, asset: int, assertions: Sequence[Assertion], revision: int) -> None:
+    """Each origin's word that it is the same as another counts, whatever the others say."""
+    intervals: dict[int, list[Interval]] = {}
+    for each in assertions:
+        for named in named_same(each.attributes):
+            intervals.setdefault(tables.number(named), []).append(each.valid)
+    wanted = dict.fromkeys((named, valid) for named, valids in intervals.items() for valid in union(valids))
+    for join in tables.joins_by(asset):
+        if join in wanted:
+            del wanted[join]
+        else:
+            tables.part(asset, *join, revision)
+    for other, valid in wanted:
+        tables.join(asset, other, valid, revision)
 
 
 def _retell_version(tables: Tables, version: int, shown: Sequence[tuple[Interval, Attributes]], revision: int) -> None:

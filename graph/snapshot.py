@@ -25,7 +25,7 @@ from graph.tables import AnyArray, Columns, Entries, Grouping, Names, Tables
 from graph.time import FOREVER, Interval
 from graph.topology import Label
 
-FORMAT = 4
+FORMAT = 5
 """Raised with every change of what an array of the index means."""
 
 _MAGIC = b"headwater index\n"
@@ -183,12 +183,19 @@ def _fill(tables: Tables, header: dict[str, Any], arrays: dict[str, AnyArray]) -
     for name, grouping in _groupings(tables).items():
         entries = Entries(*(arrays[f"{name}.{column}"] for column in Entries._fields))
         grouping.take(entries, *header["groupings"][name])
+    tables.adopt_joins()
     for timed in (tables.rows, tables.label_rows):
         timed.compacted = timed.groupings[0].entries()[1]
 
 
 def _columns(tables: Tables) -> dict[str, Columns]:
-    return {"assets": tables.assets, "vertices": tables.vertices, "rows": tables.rows, "labels": tables.label_rows}
+    return {
+        "assets": tables.assets,
+        "vertices": tables.vertices,
+        "rows": tables.rows,
+        "labels": tables.label_rows,
+        "joins": tables.joins,
+    }
 
 
 def _groupings(tables: Tables) -> dict[str, Grouping]:

@@ -2,7 +2,8 @@
 
 Here aliases and what requests carry are resolved: a flow that leaves from an alias leaves from the version that it names,
 and what a served version needs flows from the feature straight to the deployment, as paths tell it. So every vertex is
-a port of an asset, and every arc is a step (between ports, or part and container) or a flow that can be told.
+a port of an asset, and every arc is a step (between ports, or part and container) or a flow that can be told. Assets that are the
+same are one.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 
 from graph.model import REFINES_FIRST, Basis
 from graph.ports import Port, Step
+from graph.same import groups_at
 from graph.topology import ALIAS_CODE, Bools, Ints, Moment, View
 from graph.walk import Direction, FlowFilter, Follow, Met, allowed
 
@@ -23,7 +25,7 @@ class Subgraph:
 
     Columns by arc: `tails` and `heads` (places in `vertices`) lead away from the start, whatever the direction; `flow`
     tells flows from steps; and of a flow `strength` (as in REFINES_FIRST), `via` and `stored`, the asset that its assertion
-    leaves from: the upstream end itself, or the alias or version that stands between.
+    leaves from: the upstream end itself, or the alias or version that stands between; `reaches` is the asset that it reaches.
     """
 
     view: View
@@ -39,6 +41,7 @@ class Subgraph:
     strength: Ints
     via: Ints
     stored: Ints
+    reaches: Ints
 
     def within(self, keep: Bools) -> "Subgraph":
         """Only the vertices to keep, the first among them."""
@@ -57,6 +60,7 @@ class Subgraph:
             self.strength[arcs],
             self.via[arcs],
             self.stored[arcs],
+            self.reaches[arcs],
         )
 
 
@@ -132,8 +136,38 @@ def _made(
         np.where(view.vertex_port[leaves] == Port.REQUESTS, _INFERRED, view.rows["strength"][rows]),
         view.rows["via"][rows],
         view.vertex_asset[leaves],
+        view.vertex_asset[view.rows["target"][rows]],
     )
-    return _resolved(whole, downstream)
+    return _unified(_resolved(whole, downstream))
+
+
+def _unified(graph: Subgraph) -> Subgraph:
+    """With one vertex for the ports of all assets that are the same."""
+    view, groups = graph.view, groups_at(graph.view, graph.moment)
+    if not groups.are_some(graph.assets).any():
+        return graph
+    shown = groups.ports(view, graph.vertices)
+    vertices, first, place = np.unique(shown, return_index=True, return_inverse=True)
+    tails, heads = place[graph.tails], place[graph.heads]
+    steps = np.flatnonzero(~graph.flow)
+    once = np.unique(tails[steps].astype(np.int64) * len(vertices) + heads[steps], return_index=True)[1]
+    arcs = np.sort(np.concatenate([np.flatnonzero(graph.flow), steps[once]]))
+    arcs = arcs[tails[arcs] != heads[arcs]]
+    return Subgraph(
+        view,
+        graph.moment,
+        int(place[graph.start]),
+        vertices,
+        view.vertex_asset[vertices],
+        graph.hops[first],
+        tails[arcs],
+        heads[arcs],
+        graph.flow[arcs],
+        graph.strength[arcs],
+        graph.via[arcs],
+        graph.stored[arcs],
+        graph.reaches[arcs],
+    )
 
 
 def _resolved(graph: Subgraph, downstream: bool) -> Subgraph:
@@ -174,5 +208,6 @@ def _resolved(graph: Subgraph, downstream: bool) -> Subgraph:
         graph.strength[chosen],
         graph.via[chosen],
         graph.stored[chosen],
+        graph.reaches[chosen],
     )
     return resolved.within(~stands)

@@ -18,7 +18,20 @@ from graph.model import Attributes
 from graph.ordering import Ranks
 from graph.ports import FAILS_WHOLE, TWO_PORTED, Port, Step
 from graph.time import FOREVER, Instant, Interval
-from graph.topology import ALIAS_CODE, ALWAYS, KIND_CODE, KINDS, TIMES, Adjacency, Bools, Ints, Label, Moments, View
+from graph.topology import (
+    ALIAS_CODE,
+    ALWAYS,
+    KIND_CODE,
+    KINDS,
+    TIMES,
+    Adjacency,
+    Bools,
+    Ints,
+    Joins,
+    Label,
+    Moments,
+    View,
+)
 
 AnyArray: TypeAlias = NDArray[Any]
 _Item = TypeVar("_Item", bound=np.generic)
@@ -349,6 +362,12 @@ class Tables:
             source=np.int32, target=np.int32, via=np.int32, origin=np.int32, strength=np.int8, step=np.uint8
         )
         self.label_rows = Timed(asset=np.int32, label=np.int32)
+        self.joins = Columns(row=np.int32)
+        """Of assets that are the same: the rows from the `whole` of the one that says so to that of the other, and of parts alike."""
+        self.joined: dict[int, list[int]] = {}
+        """For each that stands alone: which of those rows are at it, whenever they held."""
+        self._seen_joins = Joins(self.joins["row"][:0])
+        self._joins_changed = False
         self.down = Grouping(self.rows, self.vertices, "source", "target", "step")
         self.up = Grouping(self.rows, self.vertices, "target", "source", "step")
         self.by_via = Grouping(self.rows, self.assets, "via", "source", None, skipped=0)
@@ -356,6 +375,8 @@ class Tables:
         self.moments = Moments()
 
     def view(self) -> View:
+        if self._joins_changed:
+            self._seen_joins, self._joins_changed = Joins(self.joins["row"][: self.joins.count]), False
         assets, vertices, rows, labels = self.assets, self.vertices, self.rows, self.label_rows
         return View(
             revision=self.revision,
@@ -388,6 +409,7 @@ class Tables:
             owners_of=self.owners_of["owners"],
             nearest_first=self.ranks.nearest_first,
             origins=self.origins,
+            joins=self._seen_joins,
         )
 
     # Assets and their vertices
@@ -399,7 +421,12 @@ class Tables:
 
     def number(self, key: AssetKey) -> int:
         number = self.numbers.get(str(key))
-        return self._add_asset(key) if number is None else number
+        if number is None:
+            number = self._add_asset(key)
+            container = int(self.assets["container"][number])
+            if container in self.joined:
+                self._join_part(container, key.path)
+        return number
 
     def _add_asset(self, key: AssetKey) -> int:
         within = key.container
@@ -462,6 +489,85 @@ class Tables:
             parts.append(part)
             part = int(self.assets["next_part"][part])
         return parts
+
+    # Assets that are the same: all their ports are joined by steps both ways, `via` the one that says so, and so are their
+    # parts of one name. Each has a part of each name that any has, so that one may stand for all.
+
+    def join(self, namer: int, named: int, valid: Interval, revision: int) -> None:
+        times = (*valid, revision, FOREVER)
+        row = self._join((namer, named), namer, times)
+        for asset in (namer, named):
+            self.joined.setdefault(asset, []).append(row)
+        paths = {AssetKey.parse(self.keys[part]).path for asset in (namer, named) for part in self.parts(asset)}
+        for path in sorted(paths):
+            keys = [AssetKey.parse(self.keys[asset]).part_key(*path) for asset in (namer, named)]
+            if all(str(key) in self.numbers for key in keys):
+                self._join((self.numbers[str(key)] for key in keys), namer, times)
+            else:
+                for key in keys:
+                    self.number(key)
+
+    def joins_by(self, namer: int) -> list[tuple[int, Interval]]:
+        """What is said of it now that it is the same as, and when."""
+        rows, whole = self.rows, self.vertex(namer, Port.WHOLE)
+        return [
+            (int(self.vertices["asset"][rows["target"][row]]), Interval(*rows.times[row, :2].tolist()))
+            for row in self.joined.get(namer, ())
+            if rows["source"][row] == whole and rows.is_open(row)
+        ]
+
+    def part(self, namer: int, named: int, valid: Interval, revision: int) -> None:
+        """Takes back a `join`."""
+        rows, asset, ends = self.rows, self.vertices["asset"], {namer, named}
+        for row in self.by_via.of(namer):
+            if rows.is_open(row) and (*valid,) == (*rows.times[row, :2].tolist(),):
+                around = {self.container(int(asset[rows[end][row]])) for end in ("source", "target")}
+                if around == ends and not rows["step"][row] & Step.FLOW:
+                    rows.close(row, revision)
+        self._joins_changed = True
+
+    def adopt_joins(self) -> None:
+        """Once `joins` and all tables are filled."""
+        asset = self.vertices["asset"]
+        for row in self.joins["row"][: self.joins.count].tolist():
+            ends = [int(asset[self.rows[end][row]]) for end in ("source", "target")]
+            if not self.assets["container"][ends[0]]:
+                for end in ends:
+                    self.joined.setdefault(end, []).append(row)
+        self._joins_changed = True
+
+    def _join_part(self, container: int, path: tuple[str, ...]) -> None:
+        """A part is new, whose container is the same as others."""
+        waiting, done = [container], set[int]()
+        rows, asset = self.rows, self.vertices["asset"]
+        while waiting:
+            one = waiting.pop()
+            for row in self.joined[one]:
+                if row in done:
+                    continue
+                ends = [int(asset[rows[end][row]]) for end in ("source", "target")]
+                keys = [AssetKey.parse(self.keys[end]).part_key(*path) for end in ends]
+                missing = [place for place, key in enumerate(keys) if str(key) not in self.numbers]
+                for place in missing:
+                    self._add_asset(keys[place])
+                    waiting.append(ends[place])
+                done.add(row)
+                self._join((self.numbers[str(key)] for key in keys), ends[0], rows.times[row].tolist())
+
+    def _join(self, ends: Iterable[int], via: int, times: Iterable[int]) -> int:
+        """The row from `whole` to `whole`."""
+        first = self.rows.count
+        (one, other), (start, end, since, until) = ends, times
+        ports = [(self.vertex(one, port), self.vertex(other, port)) for port in (Port.WHOLE, Port.ANY)]
+        for source, target in dict.fromkeys(ports):
+            self.add_row(EdgeRow(source, target, via, 0, 0, int(Step.BOTH), start, end), since)
+            self.add_row(EdgeRow(target, source, via, 0, 0, int(Step.BOTH), start, end), since)
+        if until < FOREVER:
+            for number in range(first, self.rows.count):
+                self.rows.close(number, until)
+        self.joins.append(first)
+        self._joins_changed = True
+        return first
 
     # Rows
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from graph.attributes import shown_attributes, values
+from graph.attributes import JOINABLE, shown_attributes, values
 from graph.keys import AssetKey, AssetKind
 from graph.model import FLOWS, REFINES_FIRST, Assertion, Attributes, Flow, StoredAssertion, Timing
 from graph.ports import Step, Told
@@ -48,6 +48,8 @@ def _add_labels(tables: Tables, revisions: Sequence[Revision]) -> Set[AssetKey]:
     done, assets, labels, times = set(), [], [], []
     for key, once in told.items():
         if once is None or key.kind in _LINKED:
+            continue
+        if key.kind in JOINABLE and any("same_as" in each.attributes for each in once[1]):
             continue
         asset = tables.number(key)
         if tables.labels_by_asset.size([asset]):

@@ -110,6 +110,24 @@ class Moments:
         self._kept = dict([*self._kept.items(), (moment, (down, up))][-self._at_most :])
 
 
+class Joins:
+    """The rows that tell which assets are the same, and what `same` found of a few moments."""
+
+    def __init__(self, rows: Ints) -> None:
+        self.rows, self.any = rows, len(rows) > 0
+        self._kept: list[tuple[tuple[int, int], tuple[int, int], object]] = []
+
+    def get(self, moment: Moment) -> object | None:
+        for valid, known, found in self._kept:
+            if valid[0] <= moment.at < valid[1] and known[0] <= moment.revision < known[1]:
+                return found
+        return None
+
+    def keep(self, valid: tuple[int, int], known: tuple[int, int], found: object) -> None:
+        """It is so at all moments within."""
+        self._kept = [(valid, known, found), *self._kept[:7]]
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """What a reader works on: the arrays as they stand at `revision`. Later changes never show at that revision."""
@@ -150,6 +168,7 @@ class View:
     nearest_first: Callable[[Ints, Ints], Ints]
     """The places of assets by their hops and then by the keys' text."""
     origins: Sequence[str]
+    joins: Joins
 
     def number(self, key: AssetKey) -> int:
         """Raises NotFound."""

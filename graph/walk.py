@@ -14,6 +14,7 @@ from graph.errors import NotFound
 from graph.keys import AssetKey, AssetKind
 from graph.model import REFINES_FIRST, Basis, Timing
 from graph.ports import Port, Step
+from graph.same import NONE, Groups, folded, groups_at
 from graph.topology import ALIAS_CODE, KIND_CODE, KINDS, Bools, Ints, Label, Moment, View
 
 
@@ -135,6 +136,16 @@ class Lineage:
     def keys(self) -> list[AssetKey]:
         return [self.view.key(asset) for asset in self.assets.tolist()]
 
+    def names(self) -> dict[AssetKey, list[AssetKey]]:
+        """Of all in it that have several keys, and of the start: the others, in order."""
+        groups, view = groups_at(self.view, self.moment), self.view
+        if not groups:
+            return {}
+        assets = np.append(self.assets, view.number(self.start))
+        shown = assets[groups.are_some(assets)].tolist()
+        named = {view.key(each): sorted(map(view.key, groups.of(each)[1:]), key=str) for each in shown}
+        return {key: named[key] for key in sorted(named, key=str)}
+
     def kind(self, row: int) -> AssetKind:
         return KINDS[int(self.view.kind[self.assets[row]])]
 
@@ -160,7 +171,8 @@ def walk(
     `meeting` is told what was met before that is sorted out by assets.
     """
     asset = located(view, start, moment)
-    start = view.key(asset) if start.is_alias else start
+    groups = groups_at(view, moment)
+    start = view.key(asset) if start.is_alias or groups is not NONE else start
     first = np.array([first_vertex(view, asset, direction)])
     with walking(view, first, direction, moment, follow, flows, depth) as walked:
         vertices = walked.order.copy()
@@ -169,10 +181,16 @@ def walk(
             meeting(met)
         assets, hops, partly = walked.assets(asset)
         stopped = walked.stopped()
+    if groups is not NONE:
+        others = _besides(view, groups, assets, asset)
+        assets, hops, partly, stopped = assets[others], hops[others], partly[others], np.unique(groups.shown(stopped))
     labels, owners, unsaid = view.labelled(assets, moment)
-    if unsaid:  # a step leads to each part that ever was
+    if unsaid or groups is not NONE:
         sure = (labels >= 0) | (view.container[assets] <= 0)
-        sure[~sure] = have_flows(view, assets[~sure], moment)
+        sure[~sure] = have_flows(view, assets[~sure], moment)  # a step leads to each part that ever was
+        if groups is not NONE:
+            view, assets, labels, owners, sure = folded(view, groups, assets, labels, owners, sure)
+            met = met._replace(view=view)
         assets, hops, partly, labels, owners = assets[sure], hops[sure], partly[sure], labels[sure], owners[sure]
     places = view.nearest_first(assets, hops)
     assets, hops, partly, labels, owners = kernels.taken(places, assets, hops, partly, labels, owners)
@@ -186,6 +204,13 @@ def walk(
         complete=not len(stopped),
         frontier=tuple(sorted(view.key(each) for each in stopped.tolist())),
     )
+
+
+def _besides(view: View, groups: Groups, assets: Ints, start: int) -> Bools:
+    """Which of the assets are not the same as the start, as its container or as a part of it."""
+    shown, around = groups.shown(assets), view.container[start] or -1
+    others: Bools = (shown != start) & (shown != around) & (view.container[shown] != start)
+    return others
 
 
 def selected(lineage: Lineage, wanted: AssetFilter) -> Ints:
@@ -210,16 +235,22 @@ def selected(lineage: Lineage, wanted: AssetFilter) -> Ints:
 
 
 def located(view: View, key: AssetKey, moment: Moment) -> int:
-    """The asset's number; for an alias that of the version it names. Raises NotFound if it was not there then."""
+    """The asset's number; for an alias that of the version it names, for one of several that are the same that of the one shown.
+
+    Raises NotFound if it was not there then.
+    """
     number = view.number(key)
     if key.is_alias:
         versions = view.vertex_asset[_sources(view, view.whole[[number]], moment)]
         if not len(versions):
             raise NotFound(key, "named no version at that time")
         return int(versions[0])
+    groups = groups_at(view, moment)
+    same = [number] if groups is NONE else groups.of(number)
+    number = same[0]
     if view.is_surely_said(number, moment) or view.label_codes(np.array([number]), moment)[0] >= 0:
         return number
-    around = np.array([number, *view.parts_of(number)])
+    around = np.concatenate([same, view.parts_of_many(np.array(same))])
     if (view.label_codes(around, moment) < 0).all() and not any(has_flow(view, int(each), moment) for each in around):
         raise NotFound(key, "was not there at the time and revision asked for")
     return number

@@ -19,7 +19,7 @@ MAY_IMPORT = {
 GRAPH_IS_OF = {"numpy", "numba", "scipy", "orjson", "neo4j"}
 """The libraries the domain may use: nothing of the web, and the database driver in its store alone."""
 
-CAPABILITIES = {"watching", "intake", "features", "serving", "predictions", "monitoring", "alerting"}
+CAPABILITIES = {"watching", "joining", "intake", "features", "serving", "predictions", "monitoring", "alerting"}
 """Rooms of app/ that meet through events or through what compose hands them, never by import."""
 
 

@@ -24,6 +24,7 @@ from graph.errors import Conflict, NotFound
 from graph.keys import AssetKey, AssetKind
 from graph.messages import Message
 from graph.model import Basis, Json, Timing
+from graph.same import names_of
 from graph.stores.contract import Revision, Store
 from graph.time import Instant, moment
 from graph.topology import Moment, View
@@ -240,7 +241,14 @@ def _facts(
     store: Store, view: View, at: Moment, root: Root, deployment: AssetKey, drifting: Mapping[AssetKey, str]
 ) -> _Facts:
     upstream = list(root.upstream)[:_UPSTREAM_ASKED]
-    histories = {key: _recent(store.history(key, limit=_REVISIONS_ASKED), at) for key in upstream}
+    histories = {
+        key: [
+            revision
+            for name in names_of(view, key, at)
+            for revision in _recent(store.history(name, limit=_REVISIONS_ASKED), at)
+        ]
+        for key in upstream
+    }
     ranked = causes(view, at, [root.about], drifting, histories)
     try:
         hit = walk(view, root.about, Direction.DOWNSTREAM, at, flows=FlowFilter(timings=(Timing.LIVE,)))

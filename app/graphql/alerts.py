@@ -1,6 +1,6 @@
 """Alerts: what drifted, what may have caused it, and who is hit."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import cast
 
@@ -222,12 +222,17 @@ class AlertSubscription:
                     yield _node(key, Moment(revision.at, revision.number))
 
 
-async def alerts_of(info: Info, key: AssetKey, open_only: bool, first: int) -> list[Alert]:
+async def alerts_of(info: Info, names: Sequence[AssetKey], open_only: bool, first: int) -> list[Alert]:
     at, alerts = await info.context.alerts.load(None)
     chosen = [
         _node(alert.key, at)
         for alert in alerts
-        if key in {alert.about, alert.column, *alert.deployments, *(found.column.feature for found in alert.found)}
+        if not {
+            alert.about,
+            alert.column,
+            *alert.deployments,
+            *(found.column.feature for found in alert.found),
+        }.isdisjoint(names)
         and not (open_only and alert.state is AlertState.RESOLVED)
     ]
     return chosen[: page_size(first)]

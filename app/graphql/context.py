@@ -12,7 +12,7 @@ from app.alerting.alert import Alert, alerts_now
 from app.identity import Principal, Role
 from app.rooms import Rooms
 from app.service import Headwater
-from graph.attributes import Shown, shown_attributes
+from graph.attributes import Shown, shown_attributes, shown_together
 from graph.keys import AssetKey
 from graph.model import Flow, StoredAssertion
 from graph.topology import Moment
@@ -24,7 +24,7 @@ USAGE_DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One asset as it was at a moment: what was said of it, and what is shown."""
+    """One asset as it was at a moment: what was said of it, by all its keys, and what is shown."""
 
     said: tuple[StoredAssertion, ...]
     shown: dict[str, Shown]
@@ -83,13 +83,16 @@ class Context:
     async def _load_records(self, wanted: Sequence[tuple[AssetKey, Moment]]) -> list[Record]:
         found: dict[tuple[AssetKey, Moment], Record] = {}
         for moment in dict.fromkeys(moment for _, moment in wanted):
-            keys = [key for key, at in wanted if at == moment]
+            names = {key: self.headwater.names(key, moment) for key, at in wanted if at == moment}
+            keys = [*dict.fromkeys(name for all_of_one in names.values() for name in all_of_one)]
             believed = await self.headwater.believed(keys, moment.revision)
-            for key in keys:
-                said = believed.get(key, ())
-                held = [row.assertion for row in said]
-                stub = not any(assertion.valid.holds_at(moment.at) for assertion in held)
-                found[key, moment] = Record(said, shown_attributes(held, moment.at), stub)
+            for key, all_of_one in names.items():
+                said = [believed.get(name, ()) for name in all_of_one]
+                held = [[row.assertion for row in each] for each in said]
+                stub = not any(assertion.valid.holds_at(moment.at) for each in held for assertion in each)
+                told = [shown_attributes(each, moment.at) for each in held]
+                shown = told[0] if len(told) == 1 else shown_together(told)
+                found[key, moment] = Record(tuple(row for each in said for row in each), shown, stub)
         return [found[each] for each in wanted]
 
     async def _load_evidence(self, wanted: Sequence[tuple[Flow, int]]) -> list[tuple[StoredAssertion, ...]]:

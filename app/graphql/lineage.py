@@ -29,6 +29,7 @@ from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Timing
 from graph.neighbours import HeldFlow, arrows_walked, sources_walked
 from graph.paths import Path
+from graph.same import groups_at
 from graph.summary import count_by_kind, count_by_owner, count_by_when
 from graph.time import instant, moment
 from graph.topology import KIND_CODE, Ints, Moment, View
@@ -384,9 +385,11 @@ def _called(lineage: Lineage) -> list[AssetKey]:
     view, start = lineage.view, lineage.view.number(lineage.start)
     assets = np.concatenate([np.array([start, *view.parts_of(start)], np.int64), lineage.assets])
     kinds = [KIND_CODE[kind] for kind in (AssetKind.DEPLOYMENT, AssetKind.FEATURE)]
-    return [view.key(asset) for asset in assets[np.isin(view.kind[assets], kinds)].tolist()]
+    called = assets[np.isin(view.kind[assets], kinds)]
+    groups = groups_at(view, lineage.moment)
+    return [view.key(asset) for asset in (groups.of_many(called) if groups else called).tolist()]
 
 
 def path_node(path: Path, at: Moment) -> PathNode:
-    hops = [flow_node(HeldFlow(hop.flow, hop.flow.type.timing, hop.basis), at, hop.stored) for hop in path.hops]
+    hops = [flow_node(HeldFlow(hop.flow, hop.flow.type.timing, hop.basis, (hop.stored,)), at) for hop in path.hops]
     return PathNode(length=len(hops), hops=hops)

@@ -100,8 +100,10 @@ async def stated(
         return problem(error)  # type: ignore[return-value]  # registering meets only these
 
 
-async def registered(info: Info, wanted: Registration, operation_id: str | None, dry_run: bool) -> Registered:
-    """Registers, or says what that would change. Raises GraphError."""
+async def registered(
+    info: Info, wanted: Registration, operation_id: str | None, dry_run: bool, digest: str | None = None
+) -> Registered:
+    """Registers, or says what that would change. Raises GraphError. `digest` as for `Headwater.register`."""
     info.context.require(Role.CONTRIBUTOR)
     headwater, principal = info.context.headwater, info.context.principal
     clients_origin(wanted.origin)
@@ -109,7 +111,7 @@ async def registered(info: Info, wanted: Registration, operation_id: str | None,
     keys = [asset.key for asset in wanted.assets]
     if dry_run:
         return _dry_run(info, await headwater.plan(wanted), keys)
-    receipt = await headwater.register(wanted, operation, principal.name)
+    receipt = await headwater.register(wanted, operation, principal.name, digest)
     info.context.rooms.sources.heard(wanted.origin, len(wanted.assets) + len(wanted.flows) + len(wanted.withdrawals))
     return answered(info, receipt, keys)
 

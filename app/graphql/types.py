@@ -13,10 +13,10 @@ from app.events import CLAIMED, VERIFIED
 from app.graphql.context import Context, Info, Record
 from app.graphql.lists import of_many
 from app.graphql.paging import Connection, decode_cursor, encode_cursor, page, page_of_list, page_size
-from app.graphql.usage import Usage, usage_of
+from app.graphql.usage import Usage, summary, usage_of
 from app.service import When
 from graph.attributes import Claim as Said
-from graph.attributes import values
+from graph.attributes import named_same, values
 from graph.changes import Verb
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow, Json, StoredAssertion, Subject, Timing
@@ -25,6 +25,7 @@ from graph.stores.contract import Revision
 from graph.summary import name, namespace, title
 from graph.time import FOREVER, moment
 from graph.topology import Label, Moment
+from graph.usage import Usage as Counted
 from graph.usage import dormant, is_dormant
 from graph.walk import AssetFilter, Direction
 
@@ -94,6 +95,15 @@ class Claim:
     origin: str
     basis: Basis
     since: datetime
+
+
+@strawberry.type(description="An origin says that two keys are of one asset.")
+class Join:
+    asset: strawberry.ID
+    same_as: strawberry.ID
+    origin: str
+    basis: Basis
+    since: datetime | None
 
 
 @strawberry.type(description="An attribute as shown, who says so, and who says otherwise.")
@@ -194,12 +204,13 @@ class Asset(Node):
         description="Calls seen: those a consumer made; for every other asset those made of it, by unidentified callers too."
     )
     async def usage(self, info: Info) -> Usage:
-        made = self.key.kind is AssetKind.CONSUMER
-        return await usage_of(info, [self.key], lambda each: (each.reader if made else each.source) == self.key)
+        made, names = self.key.kind is AssetKind.CONSUMER, self.names(info)
+        return await usage_of(info, names, lambda each: (each.reader if made else each.source) in names)
 
     @strawberry.field(description="Of those made of it: by callers that could not be told.")
     async def unidentified(self, info: Info) -> Usage:
-        return await usage_of(info, [self.key], lambda each: each.source == self.key and each.reader is None)
+        names = self.names(info)
+        return await usage_of(info, names, lambda each: each.source in names and each.reader is None)
 
     @strawberry.field(
         description="Of consumers that were seen calling: whether their name was bound to a credential (else it was only"
@@ -211,6 +222,36 @@ class Asset(Node):
         said = [row.assertion for row in (await self.record(info)).said]
         origins = {each.origin for each in said if each.valid.holds_at(self.moment.at)}
         return True if VERIFIED in origins else False if CLAIMED in origins else None
+
+    @of_many(
+        list[strawberry.ID],
+        description="Its other keys at that moment, in order: assets that are the same. Whatever is told of it is told of all"
+        " of them together; its `assertions` tell which was said of which.",
+    )
+    @staticmethod
+    async def same_as(assets: Sequence["Asset"], context: Context) -> list[list[strawberry.ID]]:
+        named = [context.headwater.names(each.key, each.moment) for each in assets]
+        return [
+            [strawberry.ID(str(key)) for key in names if key != each.key]
+            for each, names in zip(assets, named, strict=True)
+        ]
+
+    @strawberry.field(description="Who says that it is the same as others.")
+    async def joins(self, info: Info) -> list["Join"]:
+        if len(self.names(info)) == 1:
+            return []
+        held = [row.assertion for row in (await self.record(info)).said if row.assertion.valid.holds_at(self.moment.at)]
+        return [
+            Join(
+                asset=strawberry.ID(str(each.subject)),
+                same_as=strawberry.ID(str(named)),
+                origin=each.origin,
+                basis=each.basis,
+                since=moment(each.valid.start),
+            )
+            for each in held
+            for named in named_same(each.attributes)
+        ]
 
     @strawberry.field(description="All attributes, with who says so and who disagrees.")
     async def attributes(self, info: Info) -> list[Attribute]:
@@ -267,14 +308,14 @@ class Asset(Node):
     ) -> Alerts:
         from app.graphql.alerts import alerts_of  # noqa: PLC0415  the two name each other's types
 
-        return await alerts_of(info, self.key, open, first)
+        return await alerts_of(info, self.names(info), open, first)
 
     @strawberry.field(description="What changed about it and the flows at it, newest first.")
     async def history(self, info: Info, first: int = 50, after: str | None = None) -> Connection["RevisionNode"]:
         cursor = decode_cursor(after, 1)
         before = int(cursor[0]) if cursor and cursor[0].isdigit() else self.moment.revision + 1
         size = page_size(first)
-        found = await info.context.headwater.history(self.key, before, size + 1)
+        found = await info.context.headwater.history(self.names(info), before, size + 1)
         nodes = [(encode_cursor(revision.number), revision_node(revision)) for revision in found[:size]]
         return page(nodes, len(found) > size, after is not None)
 
@@ -283,6 +324,10 @@ class Asset(Node):
         return [assertion_node(stored) for stored in (await self.record(info)).said]
 
     # Not in the schema
+
+    def names(self, info: Info) -> list[AssetKey]:
+        """All its keys, the one that is shown first."""
+        return info.context.headwater.names(self.key, self.moment)
 
     async def record(self, info: Info) -> Record:
         return (await _records([self], info.context))[0]
@@ -522,8 +567,42 @@ class Deployment(Asset):
         return served
 
 
+@strawberry.type(
+    description="Calls under one name, and whether a credential proved it: proved and claimed are never added up."
+)
+class Calls:
+    name: strawberry.ID
+    verified: bool
+    usage: Usage
+
+
 @strawberry.type(description="A service, application, dashboard, notebook or batch job that uses an output.")
 class Consumer(Asset):
+    @strawberry.field(
+        description="Its calls, by the key they were made under and whether that was proved or only claimed."
+    )
+    async def calls(
+        self,
+        info: Info,
+        of: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Of one deployment or feature alone; absent: all.")
+        ] = None,
+    ) -> list[Calls]:
+        names = self.names(info)
+        called = None if of is None else info.context.headwater.names(key_of(of), self.moment)
+        found = await info.context.usages.load_many(names)
+        made: dict[tuple[AssetKey, bool], list[Counted]] = {}
+        for each in (counted for of_one in found for counted in of_one):
+            if each.reader in names and (called is None or each.source in called):
+                made.setdefault((each.reader, each.verified), []).append(each)
+        now = info.context.headwater.clock()
+        return [
+            Calls(name=strawberry.ID(str(name)), verified=verified, usage=summary(made[name, verified], now))
+            for name in names
+            for verified in (True, False)
+            if (name, verified) in made
+        ]
+
     @of_many(str | None, description="service, application, dashboard, notebook or batch_job.")
     @staticmethod
     async def consumer_type(assets: Sequence[Asset], context: Context) -> list[str | None]:
@@ -551,7 +630,7 @@ class AssertionNode:
 @strawberry.type(name="Flow", description="Data or behaviour passes from source to target.")
 class FlowNode:
     flow: strawberry.Private[Flow]
-    stored: strawberry.Private[Flow]
+    stored: strawberry.Private[tuple[Flow, ...]]
     moment: strawberry.Private[Moment]
     timing: Timing
     basis: Basis = strawberry.field(description="The strongest it is known by.")
@@ -576,7 +655,9 @@ class FlowNode:
     @strawberry.field(description="The calls seen, of the source by the target.")
     async def usage(self, info: Info) -> Usage:
         # Of the target, since those of the source may be by thousands of others.
-        return await usage_of(info, [self.flow.target], lambda each: (each.source, each.reader) == self.flow[:2])
+        ends = {stored[:2] for stored in (self.flow, *self.stored)}
+        targets = [*dict.fromkeys(target for _, target in ends)]
+        return await usage_of(info, targets, lambda each: (each.source, each.reader) in ends)
 
     @strawberry.field(
         description="Whether the caller's name was bound to a credential when it was seen; false: it was only claimed."
@@ -601,7 +682,8 @@ class FlowNode:
         return [assertion_node(stored) for stored in await self._believed(info)]
 
     async def _believed(self, info: Info) -> Sequence[StoredAssertion]:
-        return await info.context.evidence.load((self.stored, self.moment.revision))
+        told = await info.context.evidence.load_many([(stored, self.moment.revision) for stored in self.stored])
+        return [assertion for each in told for assertion in each]
 
 
 @strawberry.type(description="What one origin came to say, or stopped saying, of one subject.")
@@ -649,10 +731,10 @@ def assets_at(keys: Sequence[strawberry.ID], at: Moment, at_hand: Sequence[AtHan
     ]
 
 
-def flow_node(held: HeldFlow, at: Moment, stored: Flow | None = None) -> FlowNode:
+def flow_node(held: HeldFlow, at: Moment) -> FlowNode:
     return FlowNode(
         flow=held.flow,
-        stored=stored or held.flow,
+        stored=held.stored,
         moment=at,
         timing=held.timing,
         basis=held.basis,

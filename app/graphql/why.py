@@ -14,6 +14,7 @@ from app.graphql.types import Asset, asset, key_of
 from graph.errors import InvalidInput
 from graph.keys import AssetKey
 from graph.paths import Count, count_paths
+from graph.same import names_of
 from graph.topology import Ints, Moment, View
 from graph.walk import FlowFilter, Follow, Lineage
 from graph.why import Cut, Nearest, Passages, Remove, Why
@@ -188,7 +189,7 @@ class WhyNode:
 
 
 def _row_of(lineage: Lineage, key: AssetKey) -> int | None:
-    number = lineage.view.numbers.get(str(key))
+    number = lineage.view.numbers.get(str(names_of(lineage.view, key, lineage.moment)[0]))
     rows = [] if number is None else (lineage.assets == number).nonzero()[0].tolist()
     return rows[0] if rows else None
 

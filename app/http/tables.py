@@ -28,6 +28,7 @@ def facts(lineage: Lineage, total: int) -> dict[str, object]:
         "frontier": [str(key) for key in lineage.frontier],
         "total": total,
         "reached": len(lineage),
+        "sameAs": {str(key): [*map(str, others)] for key, others in lineage.names().items()},
     }
 
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from graph.attributes import JOINABLE
 from graph.changes import AssetStatement, FlowStatement, Receipt, Registration, Withdrawal
 from graph.errors import GraphError
 from graph.keys import AssetKey, AssetKind
@@ -79,6 +80,8 @@ def _asset(asset: AssetKey, content: dict[str, object], span: tuple[int | None, 
     more: dict[str, object] = {"version": "8" if content.get("tier") else "7"} if asset.is_alias else {}
     if asset.kind is AssetKind.ALERT:
         more = {"about": str(KEYS[1] if content.get("tier") else KEYS[0])}
+    if asset.kind in JOINABLE and content.get("tags"):
+        more = {"same_as": [f"{asset.kind}:other/name", *([f"{asset.kind}:a/b"] if content.get("tier") else [])]}
     return AssetStatement(asset, content | more, *span)  # type: ignore[arg-type]  # it is JSON
 
 

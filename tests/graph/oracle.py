@@ -82,6 +82,7 @@ class Oracle:
         believed = [stored.assertion for stored in known if stored.known.holds_at(revision)]
         held = [assertion for assertion in believed if assertion.valid.holds_at(at)]
         self.asserted = {assertion.subject for assertion in held if isinstance(assertion.subject, AssetKey)}
+        self._same = _same({pair for said in held for pair in _named_same(said)})
         self.shown: dict[AssetKey, dict[str, Json]] = {}
         self.births: dict[AssetKey, int] = {}
         for key in self.asserted:
@@ -98,6 +99,41 @@ class Oracle:
         self.with_flow = ends | {end for told in self.stated for end in told.flow[:2]}
         self.assets = self._with_containers({*self.asserted, *self.with_flow})
         self.edges = flows + [edge for key in self.assets for edge in _steps(key)]
+        self._contract()
+
+    def _contract(self) -> None:
+        """Each group of assets that are the same is one vertex from here on."""
+        if not self._same:
+            return
+        one = self.one
+        self.edges = [
+            edge._replace(
+                source=Vertex(one(edge.source.key), edge.source.port),
+                target=Vertex(one(edge.target.key), edge.target.port),
+            )
+            for edge in self.edges
+        ]
+        self.with_flow, self.assets = ({one(key) for key in keys} for keys in (self.with_flow, self.assets))
+        self.births = {one(key): birth for key, birth in self.births.items()}
+        shown: dict[AssetKey, list[dict[str, Json]]] = {}
+        for key in self.asserted:
+            shown.setdefault(one(key), []).append(self.shown[key])
+        self.asserted = {*shown}
+        for key, each in shown.items():
+            if len(each) > 1:
+                tiers = [tier for said in each if isinstance(tier := said.get("tier"), int)]
+                self.shown[key] = {
+                    "owners": [{"name": name} for said in each for name in sorted(_names(said.get("owners")))],
+                    "tags": [tag for said in each if isinstance(tags := said.get("tags"), list) for tag in tags],
+                    "tier": min(tiers, default=None),
+                }
+            else:
+                self.shown[key] = each[0]
+
+    def one(self, key: AssetKey) -> AssetKey:
+        """What stands for it and for all that are the same."""
+        within = self._same.get(key.container) if key.container else None
+        return within.part_key(*key.path) if within else self._same.get(key, key)
 
     # What is there
 
@@ -111,7 +147,7 @@ class Oracle:
 
     def is_there(self, key: AssetKey) -> bool:
         """Somebody says that it, or one of its parts, is, or it has a flow."""
-        found = self.version_of(key)
+        found = self.version_of(self.one(key))
         if found is None or (key.is_alias and key not in self.asserted):
             return False
         return key.is_alias or any(each in self._present() for each in (found, *self.parts(found)))
@@ -207,7 +243,7 @@ class Oracle:
         flows: FlowFilter | None = None,
         depth: int | None = None,
     ) -> Answer:
-        asset = self.version_of(start)
+        asset = self.version_of(self.one(start))
         assert asset is not None
         edges = self.walkable(follow, flows)
         hops = distances(edges, first_of(asset, direction), direction, depth)
@@ -230,7 +266,7 @@ class Oracle:
         flows: FlowFilter | None = None,
         depth: int | None = None,
     ) -> dict[AssetKey, When]:
-        asset = self.version_of(start)
+        asset = self.version_of(self.one(start))
         assert asset is not None
         first = first_of(asset, direction)
         edges = self.walkable(follow, flows)
@@ -310,6 +346,26 @@ class Oracle:
         candidates = (siblings & self.asserted) or (siblings & self.with_flow)
         newest = max(candidates, key=lambda each: (self.births.get(each, 0), _natural(str(each))), default=None)
         return named or served or key == newest
+
+
+def _named_same(said: Assertion) -> list[tuple[AssetKey, AssetKey]]:
+    named, key = said.attributes.get("same_as"), said.subject
+    if not isinstance(key, AssetKey) or not isinstance(named, list):
+        return []
+    return [(key, AssetKey.parse(str(text))) for text in named]
+
+
+def _same(said: set[tuple[AssetKey, AssetKey]]) -> dict[AssetKey, AssetKey]:
+    """Of each member of a group what stands for it: named and naming none, if there is such; most named; first by key."""
+    groups: dict[AssetKey, set[AssetKey]] = {}
+    for pair in said:
+        joined = set(pair).union(*(groups.get(key, set()) for key in pair))
+        groups |= dict.fromkeys(joined, joined)
+    naming, named = [namer for namer, _ in said], [other for _, other in said]
+    return {
+        key: min(group, key=lambda each: (each in naming, -named.count(each), str(each)))
+        for key, group in groups.items()
+    }
 
 
 def _steps(key: AssetKey) -> Iterator[Edge]:

@@ -38,8 +38,10 @@ RUNS = [k(f"run:w/J#00000000-0000-0000-0000-00000000000{digit}") for digit in (1
 MODELS = [k("model:w/M"), *(k(f"model_version:w/M#{version}") for version in (2, 10, 9))]
 ALIASES = [k("model_version:w/M#%40champion"), k("model_version:w/M#%40next")]
 ENDS = [k("deployment:w/D"), k("deployment:other/D2"), k("consumer:w/C"), k("consumer:other/C2")]
+OTHER_NAMES = [k("dataset:s/T"), k("consumer:s/C"), k("deployment:s/D")]
+OTHER_PARTS = [k("column:s/T#a"), k("column:s/T#z")]
 ALERT = k("alert:w/A")  # nothing flows at it
-ASSETS = [*DATA, *COLUMNS, *FEATURES, *JOBS, *RUNS, *MODELS, *ENDS, ALERT]
+ASSETS = [*DATA, *COLUMNS, *FEATURES, *JOBS, *RUNS, *MODELS, *ENDS, ALERT, *OTHER_NAMES, *OTHER_PARTS]
 FLOW_POOL = [
     Flow(source, target)
     for source in [*ASSETS, *ALIASES]
@@ -75,9 +77,24 @@ SCENES: list[list[AssetKey | Flow]] = [
     [*among(*MODELS, *ALIASES, *RUNS), *among(*RUNS, T, E), *among(T, E, J)],
     [Flow(T, E), *among(*COLUMNS[1:3]), *among(*COLUMNS[1:3], via=J), *among(COLUMNS[2], COLUMNS[3], C), *among(T, J)],
     [D, MODELS[1], MODELS[2], *ALIASES, *among(*MODELS[1:3], *ALIASES, D), *among(F, C), Flow(T, D), Flow(D, LOG)],
+    [
+        *DATA[:2],
+        *OTHER_NAMES[:1],
+        *OTHER_PARTS,
+        *COLUMNS,
+        *among(*DATA[:2], *OTHER_NAMES[:1], *OTHER_PARTS, *COLUMNS, J),
+    ],
+    [*DATA[:2], *OTHER_NAMES, *ENDS, *among(*DATA[:2], *OTHER_NAMES, *ENDS), *among(*OTHER_PARTS, *COLUMNS, *ENDS[2:])],
+    [*OTHER_NAMES, *ENDS, *ALIASES, *MODELS[1:], *among(*OTHER_NAMES, *ENDS, *MODELS, *ALIASES, F)],
     [*ASSETS, *ALIASES, *FLOW_POOL, *VIA_POOL],
 ]
 """What may be said together: small enough that the parts of one refinement, or of one deployment, do meet."""
+
+SAME = {
+    key: [other for other in (*DATA, *ENDS, *OTHER_NAMES) if other.kind is key.kind and other != key]
+    for key in (*DATA, *ENDS, *OTHER_NAMES)
+}
+"""What may be said to be the same as what."""
 
 ORIGINS = ("one", "two", "three")
 END_OF_TIME = 12
@@ -101,6 +118,9 @@ def attributes_of(draw: st.DrawFn, key: AssetKey) -> Attributes:
     if key.kind is AssetKind.MODEL_VERSION:
         named = draw(st.lists(st.sampled_from(FEATURES), unique=True, max_size=2))
         said["signature"] = {"inputs": [{"name": str(feature), "feature": str(feature)} for feature in named]}
+    if key in SAME and draw(st.integers(0, 2)) == 0:
+        others = draw(st.lists(st.sampled_from(SAME[key]), unique=True, max_size=2))
+        said["same_as"] = [str(other) for other in others]
     if key.kind is AssetKind.DEPLOYMENT:
         said["features_from"] = draw(st.sampled_from(["store", "request", None]))
     return said  # type: ignore[return-value]
@@ -224,7 +244,8 @@ def check(view: View, oracle: Oracle, question: Question, moment: Moment) -> Non
 def check_paths(
     view: View, oracle: Oracle, moment: Moment, question: Question, start: AssetKey, target: AssetKey
 ) -> None:
-    source, follow, flows = oracle.version_of(start), question.follow, question.flows
+    source, follow, flows = oracle.version_of(oracle.one(start)), question.follow, question.flows
+    target = oracle.one(target)
     assert source is not None
     one = paths(view, start, target, moment, follow, flows)
     many = paths(view, start, target, moment, follow, flows, at_most=20)

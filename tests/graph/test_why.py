@@ -129,7 +129,7 @@ def asked(view: View, oracle: Oracle, question: Question, moment: Moment, wanted
     if there:
         start = there[question.start % len(there)]
         lineage = walk(view, start, question.direction, moment, question.follow, question.flows, question.depth)
-        version = oracle.version_of(start)
+        version = oracle.version_of(oracle.one(start))
         assert version is not None
         removing = Removing(oracle, version, question)
         why = Why(lineage)

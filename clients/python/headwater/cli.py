@@ -1,5 +1,5 @@
 """The command line: `headwater plan|check|apply` on the headwater.yaml of a repository, `headwater bulk` on files of lines,
-`headwater import` on the documents of other systems.
+`headwater import` on the documents of other systems, `headwater consumers` and `headwater same` on who uses what, under which names.
 """
 
 from __future__ import annotations
@@ -50,6 +50,10 @@ Exit codes: 0 done, or all of it held already; 2 the document is refused, or wro
 70 a fault of this program.
 """
 
+SAME_EXIT_CODES = """
+Exit codes: 0 done, or so already; 2 refused, or wrong usage; 4 the service cannot be reached; 70 a fault of this program.
+"""
+
 app = typer.Typer(
     name="headwater",
     help="What breaks if this changes, and who must be told.",
@@ -83,6 +87,9 @@ imports = typer.Typer(
     name="import", help="Make the graph say what another system's documents say.", no_args_is_help=True
 )
 app.add_typer(imports)
+
+same = typer.Typer(name="same", help="Say that several keys are of one asset, or take it back.", no_args_is_help=True)
+app.add_typer(same)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -199,6 +206,57 @@ def bulk(
     raise typer.Exit(USAGE_CODE if done["refused"] else CLEAN_CODE)
 
 
+@app.command(epilog=SAME_EXIT_CODES)
+def consumers(
+    asset: Annotated[str, typer.Argument(help="Its key, like deployment:risk/scores.")],
+    url: Url = None,
+    token: Token = None,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Show who uses an asset: each consumer once, with all its names, and calls that were proved apart from those claimed."""
+    with _telling(MANIFEST), Client(url, token) as client:
+        found = client.consumers(asset)
+    if output is PlanOutput.JSON:
+        print_json({"version": 1, **found})
+        return
+    for each in found["consumers"]:
+        typer.echo(each["id"])
+        names = [each["id"], *each["sameAs"]]
+        for name in names:
+            calls = [call for call in each["calls"] if call["name"] == name]
+            for call in calls:
+                how = "verified" if call["verified"] else "claimed"
+                typer.echo(f"  {how:<9} {call['usage']['calls']:>10,} calls  {name}")
+            if not calls and len(names) > 1:
+                typer.echo(f"  {'not seen':<9} {'':>10}        {name}")
+    typer.echo(
+        f"{len(found['consumers']):,} consumers; {found['unidentified']:,} calls by callers that could not be told."
+    )
+
+
+@same.command(epilog=SAME_EXIT_CODES)
+def join(
+    assets: Annotated[list[str], typer.Argument(help="Keys of datasets, deployments or consumers.")],
+    shown: Annotated[str, typer.Option("--as", help="The key that is shown for all.")],
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Say that assets are the same as another."""
+    with _telling(MANIFEST), Client(url, token) as client:
+        _tell_joined(client.join(assets, shown), "Joined")
+
+
+@same.command(epilog=SAME_EXIT_CODES)
+def part(
+    assets: Annotated[list[str], typer.Argument(help="Keys of what was joined.")],
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Take back what join said of these assets."""
+    with _telling(MANIFEST), Client(url, token) as client:
+        _tell_joined(client.part(assets), "Parted")
+
+
 @imports.command(epilog=IMPORT_EXIT_CODES)
 def dbt(
     target: Annotated[
@@ -262,6 +320,10 @@ def _applied(file: Path, url: str | None, token: str | None, dry_run: bool) -> d
                 return client.apply_manifest(document, dry_run)
         except Refused as error:
             raise Refused("\n".join(f"{file}: {line}" for line in str(error).splitlines()), error.code) from error
+
+
+def _tell_joined(done: dict[str, Any], what: str) -> None:
+    typer.echo(f"{what} at revision {done['revision']}." if done["changed"] else "Nothing changed: it is so already.")
 
 
 def _tell_import(done: dict[str, Any], output: PlanOutput) -> None:

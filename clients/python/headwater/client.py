@@ -245,6 +245,37 @@ class Client:
         columns: dict[str, list[Any]] = _accepted(self.ask(_IMPACT, start=key, follow=follow)["lineage"])["columns"]
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
+    def consumers(self, key: str) -> Json:
+        """Who uses an asset, however far downstream: {id, unidentified, consumers}, each of these
+        {id, sameAs, hops, partly, verified, calls}.
+
+        What is known by several keys is there once; `calls` are those of the last 30 days (of a deployment or a feature:
+        those of it), by the key they were made under and whether that was proved: {name, verified, usage}.
+        Raises Refused for an asset that nobody knows.
+        """
+        called = key if key.startswith(("deployment:", "feature:")) else None
+        found: list[Json] = []
+        after = None
+        while True:
+            asset = self.ask(_CONSUMERS, key=key, of=called, after=after)["asset"]
+            if asset is None:
+                raise Refused(f"{key} is not known", "UnknownAsset")
+            page = asset["consumers"]
+            found += [{**edge.pop("node"), **edge} for edge in page["edges"]]
+            after = page["pageInfo"]["endCursor"]
+            if not page["pageInfo"]["hasNextPage"]:
+                return {"id": asset["id"], "unidentified": asset["unidentified"]["calls"], "consumers": found}
+
+    def join(self, keys: Sequence[str], shown: str) -> Json:
+        """Says that assets are the same as `shown`: {changed, revision, added, updated, withdrawn}. `part` undoes it."""
+        variables = {"assets": [*keys], "as": shown, "envelope": {"operationId": str(uuid.uuid4())}}
+        return _accepted(self.ask(_JOIN, **variables)["joinAssets"])
+
+    def part(self, keys: Sequence[str]) -> Json:
+        """Takes back that assets are the same as others, as far as somebody said so by `join`: as `join` answers."""
+        variables = {"assets": [*keys], "envelope": {"operationId": str(uuid.uuid4())}}
+        return _accepted(self.ask(_PART, **variables)["partAssets"])
+
     # HTTP
 
     def _post(self, path: str, body: Json, repeatable: bool = True) -> Json:
@@ -417,6 +448,41 @@ _DEPLOY = f"""
 mutation Deploy($input: DeployInput!, $envelope: EnvelopeInput!) {{
   deploy(input: $input, envelope: $envelope) {{
     ... on Deployed {{ deployment {{ id }} revision url }}
+    {_PROBLEM}
+  }}
+}}
+"""
+
+_CONSUMERS = """
+query Consumers($key: ID!, $of: ID, $after: String) {
+  asset(key: $key) {
+    id
+    unidentified { calls }
+    consumers(first: 200, after: $after) {
+      pageInfo { hasNextPage endCursor }
+      edges {
+        hops
+        partly
+        node { id sameAs ... on Consumer { verified calls(of: $of) { name verified usage { calls errors lastSeen } } } }
+      }
+    }
+  }
+}
+"""
+
+_JOIN = f"""
+mutation Join($assets: [ID!]!, $as: ID!, $envelope: EnvelopeInput!) {{
+  joinAssets(assets: $assets, as: $as, envelope: $envelope) {{
+    ... on Registered {{ changed revision added updated withdrawn }}
+    {_PROBLEM}
+  }}
+}}
+"""
+
+_PART = f"""
+mutation Part($assets: [ID!]!, $envelope: EnvelopeInput!) {{
+  partAssets(assets: $assets, envelope: $envelope) {{
+    ... on Registered {{ changed revision added updated withdrawn }}
     {_PROBLEM}
   }}
 }}
