@@ -13,6 +13,7 @@ import numpy as np
 from graph.keys import AssetKey, AssetKind
 from graph.model import REFINES_FIRST, Assertion, Basis
 from graph.ports import Port, Step
+from graph.same import groups_at, names_of
 from graph.sources import Health, Standing, source_of
 from graph.time import FOREVER, Instant, moment
 from graph.topology import KIND_CODE, KINDS, Bools, Ints, Moment, View
@@ -173,6 +174,7 @@ def removable(view: View, now: Moment, kinds: Collection[AssetKind]) -> Iterator
     here = np.flatnonzero(np.isin(view.kind[: view.assets], [KIND_CODE[kind] for kind in kinds])).astype(np.int32)
     here = here[view.label_codes(here, now) >= 0]
     here = here[~_has_users(view, now)[here]]
+    here = np.unique(groups_at(view, now).shown(here))
     yield from (AssetKey.parse(text) for text in sorted(view.keys[number] for number in here.tolist()))
 
 
@@ -199,7 +201,8 @@ def _direct(view: View, now: Moment, asset: AssetKey, bases: Sequence[Basis]) ->
     if asset.kind is AssetKind.DEPLOYMENT:
         logs = {each for each in _below(view, now, asset, ()) if each.kind is AssetKind.DATASET}
         below = below - logs | {each for log in logs for each in _below(view, now, log, bases)}
-    return {each for each in below if asset not in (each, each.container)}
+    names = names_of(view, asset, now)
+    return {each for each in below if each not in names and each.container not in names}
 
 
 def _below(view: View, now: Moment, asset: AssetKey, bases: Sequence[Basis]) -> set[AssetKey]:

@@ -18,6 +18,7 @@ from app.service import When as Asked
 from graph.errors import InvalidInput
 from graph.keys import AssetKey, AssetKind
 from graph.removal import REMOVABLE, Coverage, Removal, Verdict, removable, removal
+from graph.same import names_of
 from graph.sources import Standing
 from graph.time import moment
 from graph.topology import Moment, View
@@ -126,14 +127,17 @@ class Judge:
 
     def judged(self, keys: Sequence[AssetKey], only_safe: bool = False) -> Iterator[Removal]:
         """In order. `only_safe`: those of which not all uses would have been seen may be left out."""
-        said = self._store.believed(keys)
         view, now, days = self._view, self._now, self._days
-        called = {each for key in keys for each in (key, *map(view.key, view.parts_of(view.number(key))))}
+        names = {key: {*names_of(view, key, now)} for key in keys}
+        every = [name for of_key in names.values() for name in of_key]
+        said = self._store.believed(every)
+        called = {each for name in every for each in (name, *map(view.key, view.parts_of(view.number(name))))}
         usages = self._store.usage(called, day_of(now.at) - days)
         for key in keys:
-            covered = self._coverage.of(key, said.get(key, ()), days, now.at)
+            of_all = [each for name in names[key] for each in said.get(name, ())]
+            covered = self._coverage.of(key, of_all, days, now.at)
             if not (only_safe and covered.lacking):
-                calls = [each for each in usages if key in (each.source, each.source.container)]
+                calls = [each for each in usages if not names[key].isdisjoint((each.source, each.source.container))]
                 yield removal(view, now, key, calls, covered, days)
 
 

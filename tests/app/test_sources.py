@@ -284,6 +284,19 @@ async def test_the_unused_are_listed_with_what_is_not_covered(http: httpx.AsyncC
     assert (await ask(http, UNUSED, kinds=["MODEL"]))["unused"]["nodes"] == []
 
 
+@pytest.mark.usefixtures("told")
+async def test_a_use_by_any_of_its_names_is_a_use(http: httpx.AsyncClient, store: SqliteStore) -> None:  # noqa: F811
+    tell(store, "openlineage:airflow", *range(1, 60))
+    assert (await removal(http, RETURNS))["verdict"] == "SAFE"
+    path = "dataset:lake/returns"
+    joined = long_ago(path, same_as=[RETURNS])
+    await follow(http, say(store, joined, flow(path, "consumer:bi/report"), now=now(), origin="manifest:lake"))
+    for name in (RETURNS, path):
+        assert (await removal(http, name))["needing"] == [{"id": "consumer:bi/report"}]
+    found = (await ask(http, UNUSED, kinds=["DATASET"]))["unused"]["nodes"]
+    assert found == []
+
+
 async def test_what_nobody_can_use_is_refused(http: httpx.AsyncClient) -> None:  # noqa: F811
     answer = await http.post("/graphql", json={"query": REMOVAL, "variables": {"id": "consumer:shop/web"}})
     assert "is a consumer; dataset, column" in answer.json()["errors"][0]["message"]
