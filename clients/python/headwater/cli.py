@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from headwater import documents, manifests, repository
+from headwater import documents, manifests, mlflow, repository
 from headwater.client import Client
 from headwater.errors import HeadwaterError, Refused, Unreachable
 from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
@@ -75,6 +75,8 @@ Namespace = Annotated[Optional[str], typer.Option(help="The warehouse, as OpenLi
 ProjectOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="dbt: and the project")]  # fmt: skip  # noqa: UP045
 KubernetesNamespace = Annotated[Optional[str], typer.Option("--namespace", "-n", help="Of resources that name none.", show_default="default")]  # fmt: skip  # noqa: UP045
 ClusterOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="kserve: and the namespace")]  # fmt: skip  # noqa: UP045
+RegistryOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="mlflow: and the host")]  # fmt: skip  # noqa: UP045
+RegistryNamespace = Annotated[Optional[str], typer.Option("--namespace", help="Of models and experiments.", show_default="default")]  # fmt: skip  # noqa: UP045
 Timeout = Annotated[float, typer.Option(min=1, help="How many seconds an answer may take.")]
 
 MANIFEST = Path("headwater.yaml")
@@ -237,6 +239,29 @@ def kserve(
         _tell_import(done, output)
 
 
+@imports.command("mlflow", epilog=IMPORT_EXIT_CODES)
+def mlflow_(
+    server: Annotated[
+        str, typer.Argument(envvar="MLFLOW_TRACKING_URI", help="The tracking server, as http://host:5000.")
+    ],
+    namespace: RegistryNamespace = None,
+    origin: RegistryOrigin = None,
+    url: Url = None,
+    token: Token = None,
+    timeout: Timeout = 300,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Import MLflow's registered models, and what they were trained on: what is gone from there is withdrawn.
+
+    Credentials are those of MLflow's own client: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or
+    MLFLOW_TRACKING_TOKEN.
+    """
+    with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
+        _tell_import(
+            client.import_document("mlflow", mlflow.fetched(server, timeout, _tell), origin, namespace), output
+        )
+
+
 _RESOURCE = re.compile(r"^resources\[(\d+)\]")
 
 
@@ -259,6 +284,11 @@ def _applied(file: Path, url: str | None, token: str | None, dry_run: bool) -> d
                 return client.apply_manifest(document, dry_run)
         except Refused as error:
             raise Refused("\n".join(f"{file}: {line}" for line in str(error).splitlines()), error.code) from error
+
+
+def _tell(progress: str) -> None:
+    if sys.stderr.isatty():
+        typer.echo(progress, err=True)
 
 
 def _tell_import(done: dict[str, Any], output: PlanOutput) -> None:
