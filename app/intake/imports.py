@@ -16,6 +16,7 @@ from app.service import Headwater
 from graph.changes import Receipt, Registration
 from graph.errors import GraphError, InvalidInput, quoted
 from graph.importers.dbt import read_dbt
+from graph.importers.feast import read_feast
 from graph.importers.kserve import read_kserve
 from graph.importers.mlflow import read_mlflow
 from graph.time import Instant, moment
@@ -29,7 +30,7 @@ MOST_AT_ONCE = 2
 Reader = Callable[[object, str | None, str | None], Registration]
 """Of a document, an origin and a namespace, where the request names them. Raises InvalidInput."""
 
-FORMATS: dict[str, Reader] = {"dbt": read_dbt, "kserve": read_kserve, "mlflow": read_mlflow}
+FORMATS: dict[str, Reader] = {"dbt": read_dbt, "feast": read_feast, "kserve": read_kserve, "mlflow": read_mlflow}
 _PARAMETERS = ("origin", "namespace", "operation")
 
 

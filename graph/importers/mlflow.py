@@ -24,18 +24,15 @@ from urllib.parse import quote, urlsplit
 from graph.attributes import canonical, checked_attributes
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidAttribute, InvalidInput, InvalidManifest, quoted, shortened
+from graph.importers.labels import MOST_BYTES_OF_A_MAPPING, fitting, labelled, owners
 from graph.importers.places import Place, place_of
-from graph.importers.shapes import Anything, Field, Many, Problems, Record, Schema, Shape, Text
+from graph.importers.shapes import Anything, Field, Many, Problems, Record, Schema, Text, opened
 from graph.keys import AssetKey, AssetKind, alias_key
 from graph.model import Basis, Flow, Json, checked_flow
 from graph.time import Instant, parse_instant
 
-MOST_BYTES_OF_A_MAPPING = 60_000
-"""Of parameters, of metrics, of labels: what comes later in the order of their names is left out."""
 MOST_OF_A_DEFINITION = 65_536
 """Characters of SQL."""
-MOST_OF_A_TAG = 100
-"""Characters of the value of a tag that people would select by; longer ones are labels alone."""
 
 
 def read_mlflow(document: object, origin: str | None = None, namespace: str | None = None) -> Registration:
@@ -105,24 +102,18 @@ class _Name:
         return {"type": ["string", "integer"]}
 
 
-def _open(record: str, required: Mapping[str, Shape], **optional: Shape) -> Record:
-    fields = {each: Field(shape, f"The {each} of a {record}.", required=True) for each, shape in required.items()}
-    fields |= {each: Field(shape, f"The {each} of a {record}.") for each, shape in optional.items()}
-    return Record(record, f"A {record}.", fields, is_open=True)
-
-
 _TEXT, _ANY, _NUMBER, _NAME = Text(), Anything(), _Number(), _Name()
-_TAGS = Many(_open("tag", {"key": _TEXT}, value=_TEXT))
-_MEASURES = Many(_open("metric", {"key": _TEXT}, value=_ANY, timestamp=_NUMBER, step=_NUMBER))
-_MODEL = _open(
+_TAGS = Many(opened("tag", {"key": _TEXT}, value=_TEXT))
+_MEASURES = Many(opened("metric", {"key": _TEXT}, value=_ANY, timestamp=_NUMBER, step=_NUMBER))
+_MODEL = opened(
     "registered_model",
     {"name": _TEXT},
     description=_TEXT,
     creation_timestamp=_NUMBER,
     tags=_TAGS,
-    aliases=Many(_open("alias", {"alias": _TEXT, "version": _NAME})),
+    aliases=Many(opened("alias", {"alias": _TEXT, "version": _NAME})),
 )
-_VERSION = _open(
+_VERSION = opened(
     "model_version",
     {"name": _TEXT, "version": _NAME},
     description=_TEXT,
@@ -134,13 +125,13 @@ _VERSION = _open(
     status=_TEXT,
     user_id=_TEXT,
     tags=_TAGS,
-    signature=_open("signature", {}, inputs=_TEXT, outputs=_TEXT),
+    signature=opened("signature", {}, inputs=_TEXT, outputs=_TEXT),
 )
-_DATASET = _open("dataset", {"name": _TEXT}, digest=_TEXT, source_type=_TEXT, source=_TEXT, schema=_TEXT)
-_RUN = _open(
+_DATASET = opened("dataset", {"name": _TEXT}, digest=_TEXT, source_type=_TEXT, source=_TEXT, schema=_TEXT)
+_RUN = opened(
     "run",
     {
-        "info": _open(
+        "info": opened(
             "run_info",
             {"run_id": _TEXT, "experiment_id": _TEXT},
             run_name=_TEXT,
@@ -150,19 +141,19 @@ _RUN = _open(
             end_time=_NUMBER,
         )
     },
-    data=_open("run_data", {}, metrics=_MEASURES, params=_TAGS, tags=_TAGS),
-    inputs=_open(
+    data=opened("run_data", {}, metrics=_MEASURES, params=_TAGS, tags=_TAGS),
+    inputs=opened(
         "run_inputs",
         {},
-        dataset_inputs=Many(_open("dataset_input", {"dataset": _DATASET}, tags=_TAGS)),
-        model_inputs=Many(_open("model_input", {"model_id": _TEXT})),
+        dataset_inputs=Many(opened("dataset_input", {"dataset": _DATASET}, tags=_TAGS)),
+        model_inputs=Many(opened("model_input", {"model_id": _TEXT})),
     ),
     feast_features=Many(_TEXT),
 )
-_LOGGED = _open(
+_LOGGED = opened(
     "logged_model",
-    {"info": _open("logged_model_info", {"model_id": _TEXT}, source_run_id=_TEXT, name=_TEXT, tags=_TAGS)},
-    data=_open("logged_model_data", {}, params=_TAGS, metrics=_MEASURES),
+    {"info": opened("logged_model_info", {"model_id": _TEXT}, source_run_id=_TEXT, name=_TEXT, tags=_TAGS)},
+    data=opened("logged_model_data", {}, params=_TAGS, metrics=_MEASURES),
 )
 _DOCUMENT = Record(
     "mlflow",
@@ -172,7 +163,7 @@ _DOCUMENT = Record(
         "fetched": Field(_TEXT, "When it was asked first, by its own clock."),
         "registered_models": Field(Many(_MODEL), "All of them.", required=True),
         "model_versions": Field(Many(_VERSION), "All of them.", required=True),
-        "experiments": Field(Many(_open("experiment", {"experiment_id": _TEXT}, name=_TEXT)), "Those of the runs."),
+        "experiments": Field(Many(opened("experiment", {"experiment_id": _TEXT}, name=_TEXT)), "Those of the runs."),
         "runs": Field(Many(_RUN), "The runs that made versions."),
         "logged_models": Field(Many(_LOGGED), "Those that versions come from."),
     },
@@ -302,8 +293,8 @@ class _Reading:
                 "source_uri": _text(version, "source") or None,
                 "mlflow_model_id": model_id,
                 "mlflow_run_id": run_id,
-                "hyperparameters": _fitting(_pairs(data, "params") or _pairs(ran, "params")),
-                "metrics": _fitting(_measures(data) or _measures(ran)),
+                "hyperparameters": fitting(_pairs(data, "params") or _pairs(ran, "params")),
+                "metrics": fitting(_measures(data) or _measures(ran)),
                 "signature": _signature(_record(version.get("signature")), features),
             },
             since,
@@ -347,8 +338,8 @@ class _Reading:
                 "source_name": tags.get("mlflow.source.name"),
                 "source_commit": commit,
                 "mlflow_run_id": run_id,
-                "hyperparameters": _fitting(_pairs(data, "params")),
-                "metrics": _fitting(_measures(data)),
+                "hyperparameters": fitting(_pairs(data, "params")),
+                "metrics": fitting(_measures(data)),
                 "source_link": self._link(f"{link}/runs/{quote(run_id, safe='')}"),
             },
             since,
@@ -495,20 +486,13 @@ def _signature(given: dict[str, Json], features: list[AssetKey]) -> Json:
 
 
 def _people(record: Mapping[str, Json]) -> dict[str, Json]:
-    """Description, owners, tags: as `key` or `key=value`, and all of them verbatim as labels. MLflow's own are let be."""
-    tags = {name: value for name, value in _tags(record).items() if name and not name.startswith("mlflow.")}
-    names = [name.strip() for key, value in tags.items() if key.lower() in _OWNERS for name in value.split(",")]
-    owners: list[Json] = [
-        {"name": name, "contact": name} if "@" in name else {"name": name}
-        for name in names
-        if name and name.isprintable()
-    ]
-    short = [f"{name}={value}" if value else name for name, value in tags.items() if len(value) <= MOST_OF_A_TAG]
+    """Description, owners and tags, but for MLflow's own."""
+    tags = {name: value for name, value in _tags(record).items() if not name.startswith("mlflow.")}
+    names = (name for key, value in tags.items() if key.lower() in _OWNERS for name in value.split(","))
     return {
         "description": _text(record, "description") or None,
-        "owners": owners or None,
-        "tags": [*short] or None,
-        "labels": _fitting({**tags}),
+        "owners": owners(names),
+        **labelled(tags, hidden=("feast.",)),
     }
 
 
@@ -534,21 +518,6 @@ def _measures(data: dict[str, Json]) -> dict[str, Json]:
         if isinstance(key, str) and (key not in found or found[key][0] <= turn):
             found[key] = turn, value
     return {name: value for name, (_, value) in found.items()}
-
-
-def _fitting(mapping: dict[str, Json]) -> Json:
-    """As much of it as an asset may hold, in the order of its names; None for nothing."""
-    left = MOST_BYTES_OF_A_MAPPING
-    kept: dict[str, Json] = {}
-    for name in sorted(mapping):
-        try:
-            left -= len(canonical([name, mapping[name]]))
-        except InvalidAttribute:
-            continue
-        if left < 0:
-            break
-        kept[name] = mapping[name]
-    return kept or None
 
 
 def _model_id(version: dict[str, Json]) -> str | None:

@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from headwater import documents, manifests, mlflow, repository
+from headwater import documents, feast, manifests, mlflow, repository
 from headwater.client import Client
 from headwater.errors import HeadwaterError, Refused, Unreachable
 from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
@@ -75,6 +75,8 @@ Namespace = Annotated[Optional[str], typer.Option(help="The warehouse, as OpenLi
 ProjectOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="dbt: and the project")]  # fmt: skip  # noqa: UP045
 KubernetesNamespace = Annotated[Optional[str], typer.Option("--namespace", "-n", help="Of resources that name none.", show_default="default")]  # fmt: skip  # noqa: UP045
 ClusterOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="kserve: and the namespace")]  # fmt: skip  # noqa: UP045
+FeastOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="feast: and the project")]  # fmt: skip  # noqa: UP045
+Project = Annotated[Optional[str], typer.Option(help="Which of the registry's.", show_default="that of the repository, or the only one")]  # fmt: skip  # noqa: UP045
 RegistryOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="mlflow: and the host")]  # fmt: skip  # noqa: UP045
 RegistryNamespace = Annotated[Optional[str], typer.Option("--namespace", help="Of models and experiments.", show_default="default")]  # fmt: skip  # noqa: UP045
 Timeout = Annotated[float, typer.Option(min=1, help="How many seconds an answer may take.")]
@@ -237,6 +239,27 @@ def kserve(
             lines = (_RESOURCE.sub(lambda found: places[int(found[1])], line) for line in str(error).splitlines())
             raise Refused("\n".join(lines), error.code) from error
         _tell_import(done, output)
+
+
+@imports.command("feast", epilog=IMPORT_EXIT_CODES)
+def feast_(
+    target: Annotated[
+        Path,
+        typer.Argument(
+            help="The repository, a registry file, or what `feast registry-dump` prints; - is standard input."
+        ),
+    ] = Path(),
+    namespace: Namespace = None,
+    project: Project = None,
+    origin: FeastOrigin = None,
+    url: Url = None,
+    token: Token = None,
+    timeout: Timeout = 300,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Import a Feast registry: what it said before and does not say now is withdrawn."""
+    with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
+        _tell_import(client.import_document("feast", feast.document(target, project), origin, namespace), output)
 
 
 @imports.command("mlflow", epilog=IMPORT_EXIT_CODES)
