@@ -63,6 +63,12 @@ class World:
             check=False,
         )
 
+    def say(self, line: str) -> None:
+        """As another origin."""
+        headers = {"Content-Type": "application/x-ndjson"}
+        told = httpx.post(f"{self.service}/api/v1/bulk?origin=api:else", content=f"{line}\n", headers=headers)
+        assert json.loads(told.text.splitlines()[-1])["refused"] == 0, told.text
+
     def held(self, *kinds: str) -> dict[str, dict[str, Any]]:
         """The attributes of all assets of these kinds, by key."""
         found: dict[str, dict[str, Any]] = {}
@@ -104,22 +110,13 @@ def test_what_is_imported_is_what_mlflow_reports_before_and_after_a_change(world
     assert (again["changed"], again["revision"]) == (False, first["revision"])
     assert again["taken"] >= first["taken"]
 
-    told = httpx.post(
-        f"{world.service}/api/v1/bulk?origin=api:else",
-        content=b'{"asset": "model_version:default/fraud#1", "attributes": {"description": "Mine"}}\n',
-        headers={"Content-Type": "application/x-ndjson"},
-    )
-    assert told.json()["refused"] == 0, told.text
+    world.say('{"asset": "model_version:default/fraud#1", "attributes": {"description": "Mine"}}')
     after = world.mlflow("change")
     assert {each["version"] for each in after["versions"] if each["name"] == "fraud"} == {"2", "3"}
     assert world.imported()["withdrawn"] > 0
     (kept,) = [each for key, each in world.held("MODEL_VERSION").items() if key == "model_version:default/fraud#1"]
     assert kept == {"description": "Mine"}, "another origin still says so"
-    told = httpx.post(
-        f"{world.service}/api/v1/bulk?origin=api:else",
-        content=b'{"withdraw": "model_version:default/fraud#1"}\n',
-        headers={"Content-Type": "application/x-ndjson"},
-    )
+    world.say('{"withdraw": "model_version:default/fraud#1"}')
     _compare(world, after)
 
 
