@@ -67,7 +67,7 @@ class World:
         """As another origin."""
         headers = {"Content-Type": "application/x-ndjson"}
         told = httpx.post(f"{self.service}/api/v1/bulk?origin=api:else", content=f"{line}\n", headers=headers)
-        assert json.loads(told.text.splitlines()[-1])["refused"] == 0, told.text
+        assert json.loads(told.text.splitlines()[-1])["done"]["refused"] == 0, told.text
 
     def held(self, *kinds: str) -> dict[str, dict[str, Any]]:
         """The attributes of all assets of these kinds, by key."""
