@@ -235,7 +235,7 @@ class _Reading:
         self.entities = {str(spec["name"]): spec for _, spec in self._specs(registry, "entities")}
         views = [(place, spec, kind) for name, kind in _VIEWS.items() for place, spec in self._specs(registry, name)]
         self.features = {str(spec["name"]): _names(spec, "features") for _, spec, _ in views}
-        for place, source in _records(registry, "dataSources"):
+        for place, source in _records(registry, "dataSources", "registry"):
             if _is_of(source, self.project):
                 with self.at(place):
                     self._source(source)
@@ -258,7 +258,7 @@ class _Reading:
             self.problems.append(f"{place}: {error}")
 
     def _specs(self, registry: dict[str, Json], name: str) -> Iterator[tuple[str, dict[str, Json]]]:
-        for place, each in _records(registry, name):
+        for place, each in _records(registry, name, "registry"):
             spec = _record(each["spec"])
             if _is_of(spec, self.project):
                 yield place, spec

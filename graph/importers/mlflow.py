@@ -6,7 +6,7 @@
 * The inputs of such a run are datasets, named as OpenLineage would where their source is a real place. Others are known by the
   experiment and their name; those that nobody named (`dataset`), by their digest too, or all of them were one.
 * A run or version with Feast's tags was trained on those features: by name, or by the feature service, which is a view.
-* A version's parameters and metrics are those of its logged model, else of its run.
+* A version's parameters and metrics are those of its run, and of a run that made several models, those of its logged model.
 
 Text that is another tool's own (sources, schemas, signatures) is read where it can be, and else let be.
 """
@@ -148,6 +148,7 @@ _RUN = opened(
         dataset_inputs=Many(opened("dataset_input", {"dataset": _DATASET}, tags=_TAGS)),
         model_inputs=Many(opened("model_input", {"model_id": _TEXT})),
     ),
+    outputs=opened("run_outputs", {}, model_outputs=Many(_ANY)),
     feast_features=Many(_TEXT),
 )
 _LOGGED = opened(
@@ -276,7 +277,10 @@ class _Reading:
         model_id = _model_id(version)
         logged = self.logged.get(model_id or "", {})
         run_id = self._run_of(version)
-        data, ran = _record(logged.get("data")), _record(run.get("data"))
+        own, ran = _record(logged.get("data")), _record(run.get("data"))
+        # A logged model has what was logged with it: less than its run, unless that made several.
+        made_several = len(_list(_record(run.get("outputs")).get("model_outputs"))) > 1
+        first, second = (own, ran) if made_several else (ran, own)
         since = _millis(version.get("creation_timestamp"))
         features = [*self.features.get(run_id or "", ())]
         # Feast tags a version with the service alone; the project is the run's.
@@ -293,8 +297,8 @@ class _Reading:
                 "source_uri": _text(version, "source") or None,
                 "mlflow_model_id": model_id,
                 "mlflow_run_id": run_id,
-                "hyperparameters": fitting(_pairs(data, "params") or _pairs(ran, "params")),
-                "metrics": fitting(_measures(data) or _measures(ran)),
+                "hyperparameters": fitting(_pairs(first, "params") or _pairs(second, "params")),
+                "metrics": fitting(_measures(first) or _measures(second)),
                 "signature": _signature(_record(version.get("signature")), features),
             },
             since,
