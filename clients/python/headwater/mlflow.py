@@ -27,7 +27,7 @@ from headwater.errors import AccessRefused, DocumentUnreadable, ManifestUnreadab
 API = "/api/2.0/mlflow"
 AT_ONCE = 8
 """Requests."""
-RETRIES = 4
+ATTEMPTS, FIRST_WAIT_SECONDS = 4, 1.0
 MODELS_A_PAGE, VERSIONS_A_PAGE = 1000, 10_000
 CUT = "..."
 """How Feast ends a tag that MLflow would not hold; the whole list is then an artifact."""
@@ -169,11 +169,11 @@ class _Server:
         found: Json = self._checked(answer)[name]
         return found
 
-    def _get(self, path: str, parameters: Mapping[str, Any], attempts: int = RETRIES) -> httpx.Response:
+    def _get(self, path: str, parameters: Mapping[str, Any], attempts: int = ATTEMPTS) -> httpx.Response:
         failure = ""
         for attempt in range(attempts):
             if attempt:
-                time.sleep(0.5 * 2**attempt)
+                time.sleep(FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
             try:
                 answer = self._http.get(path, params=parameters)
             except (httpx.ConnectError, httpx.InvalidURL) as error:
@@ -197,7 +197,7 @@ class _Server:
             )
         found = _loaded(answer.content)
         if not isinstance(found, dict) or (answer.status_code == 404 and "error_code" not in found):
-            raise DocumentUnreadable(f"{answer.url.copy_with(query=None)} does not answer as MLflow does")
+            raise DocumentUnreadable(f"{self.name}{answer.url.path} does not answer as MLflow does")
         if answer.is_error:
             raise Refused(f"MLflow at {self.name} refuses: {_message(answer)}", str(answer.status_code))
         return found
