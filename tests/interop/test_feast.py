@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -153,6 +154,39 @@ def test_sources_and_views_of_every_kind_are_imported(world: World) -> None:
         *(f"{file}#{name}" for name in ("customer_id", "ts", "created")),
     }
     assert {each for each in world.into("feature_view:many/clicks_counted") if each.startswith("column")} == set()
+
+    # Feast's own events name the same views, and the sources by what they are known as too.
+    views, features, datasets = world.held("FEATURE_VIEW"), world.held("FEATURE"), world.held("DATASET")
+    into = {each: world.into(each) for each in (*views, *features)}
+    store.write_text(f"{store.read_text()}\nopenlineage:\n{_OPENLINEAGE.format(service=world.service)}")
+    world.feast(many, "apply", "--skip-source-validation")
+    jobs = {
+        "job:many/feast_feature_views_many",
+        "job:many/feature_service_checkout",
+        "job:many/feature_service_accounts",
+    }
+    _wait_until(lambda: world.held("JOB").keys() >= jobs)
+    assert world.held("FEATURE_VIEW").keys() == views.keys()
+    assert world.held("FEATURE").keys() - features.keys() == {"feature:many/checkout#total"}, "of two, told apart here"
+    for asset, sources in into.items():
+        assert world.into(asset) - sources <= jobs, asset
+    known_as = {other for each in datasets.values() for other in each.get("same_as", ())}
+    assert world.held("DATASET").keys() - datasets.keys() <= known_as
+
+
+_OPENLINEAGE = """
+  enabled: true
+  transport_type: http
+  transport_url: {service}
+  transport_endpoint: api/v1/lineage
+"""
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def _compare(world: World, report: Report, places: dict[str, str]) -> None:
