@@ -27,6 +27,7 @@ from graph.errors import InvalidAttribute, InvalidInput, InvalidManifest, quoted
 from graph.importers.labels import labelled, owners
 from graph.importers.places import Place, place_of
 from graph.importers.shapes import Anything, Field, Flag, Many, Mapped, Problems, Record, Shape, Text, opened
+from graph.importers.values import record, records, text, texts
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow, Json, checked_flow
 from graph.time import Instant, parse_instant
@@ -41,13 +42,13 @@ def read_feast(document: object, origin: str | None = None, namespace: str | Non
     Raises InvalidManifest, which names every place that is wrong.
     """
     problems: list[str] = []
-    read = _record(_DOCUMENT.read(document, "", problems))
+    read = record(_DOCUMENT.read(document, "", problems))
     if problems:
         raise InvalidManifest(problems)
-    registry = _record(read["registry"])
-    project = _text(read, "project") or _only_project(registry)
+    registry = record(read["registry"])
+    project = text(read, "project") or _only_project(registry)
     origin = checked_origin(f"feast:{project}" if origin is None else origin)
-    reading = _Reading(project, namespace or origin, _text(read, "repository"), problems)
+    reading = _Reading(project, namespace or origin, text(read, "repository"), problems)
     reading.take(registry)
     if problems:
         raise InvalidManifest(problems)
@@ -235,7 +236,7 @@ class _Reading:
         self.entities = {str(spec["name"]): spec for _, spec in self._specs(registry, "entities")}
         views = [(place, spec, kind) for name, kind in _VIEWS.items() for place, spec in self._specs(registry, name)]
         self.features = {str(spec["name"]): _names(spec, "features") for _, spec, _ in views}
-        for place, source in _records(registry, "dataSources", "registry"):
+        for place, source in records(registry, "dataSources", "registry"):
             if _is_of(source, self.project):
                 with self.at(place):
                     self._source(source)
@@ -258,8 +259,8 @@ class _Reading:
             self.problems.append(f"{place}: {error}")
 
     def _specs(self, registry: dict[str, Json], name: str) -> Iterator[tuple[str, dict[str, Json]]]:
-        for place, each in _records(registry, name, "registry"):
-            spec = _record(each["spec"])
+        for place, each in records(registry, name, "registry"):
+            spec = record(each["spec"])
             if _is_of(spec, self.project):
                 yield place, spec
 
@@ -270,8 +271,8 @@ class _Reading:
         if view in self.said:
             raise InvalidInput(f"{view} stands here twice", view)
         code = _code(spec)
-        entities = [name for name in _texts(spec.get("entities")) if name != _NO_ENTITY]
-        ttl = _text(spec, "ttl")
+        entities = [name for name in texts(spec.get("entities")) if name != _NO_ENTITY]
+        ttl = text(spec, "ttl")
         self._say(
             view,
             {
@@ -283,12 +284,12 @@ class _Reading:
                 "online": bool(spec.get("online") or spec.get("writeToOnlineStore")),
                 "offline": spec.get("offline"),
                 "disabled": spec.get("disabled"),
-                "mode": _text(spec, "mode") or None,
-                "feast_version": _text(spec, "version") or None,
+                "mode": text(spec, "mode") or None,
+                "feast_version": text(spec, "version") or None,
                 "definition": code if code and len(code) <= MOST_OF_A_DEFINITION else None,
             },
         )
-        for at, each in _records(spec, "features", place):
+        for at, each in records(spec, "features", place):
             with self.at(at):
                 self._say(view.part_key(str(each["name"])), _field(each))
         is_computed = bool(
@@ -296,15 +297,15 @@ class _Reading:
         )
         for name in ("batchSource", "streamSource", "source"):
             if name in spec:
-                source = _record(spec[name])
+                source = record(spec[name])
                 with self.at(f"{place}.{name}"):
                     self._read_from(source, view, spec, is_computed)
                     if "batchSource" in source:  # of a push
-                        self._read_from(_record(source["batchSource"]), view, spec, is_computed)
-        for name, given in _record(spec.get("sources")).items():
+                        self._read_from(record(source["batchSource"]), view, spec, is_computed)
+        for name, given in record(spec.get("sources")).items():
             with self.at(f"{place}.sources.{name}"):
-                self._taken_in(_record(given), name, view, spec)
-        for at, other in _records(spec, "sourceViews", place):
+                self._taken_in(record(given), name, view, spec)
+        for at, other in records(spec, "sourceViews", place):
             with self.at(at):
                 self._derive(self._features_of(str(other["name"]), _names(other, "features")), view, spec)
 
@@ -315,12 +316,12 @@ class _Reading:
         self._flow(dataset, view)
         if is_computed:
             return
-        column_of = {new: old for old, new in _record(source.get("fieldMapping")).items() if isinstance(new, str)}
+        column_of = {new: old for old, new in record(source.get("fieldMapping")).items() if isinstance(new, str)}
         join_keys = _names(spec, "entityColumns")
         if not join_keys:
-            known = [self.entities[name] for name in _texts(spec.get("entities")) if name in self.entities]
-            join_keys = [_text(each, "joinKey") or str(each["name"]) for each in known]
-        times = [_text(source, name) for name in ("timestampField", "createdTimestampColumn")]
+            known = [self.entities[name] for name in texts(spec.get("entities")) if name in self.entities]
+            join_keys = [text(each, "joinKey") or str(each["name"]) for each in known]
+        times = [text(source, name) for name in ("timestampField", "createdTimestampColumn")]
         for name in (*join_keys, *times):
             if name and name != f"{_NO_ENTITY}_id":
                 self._flow(self._column(dataset, column_of.get(name, name)), view)
@@ -329,15 +330,15 @@ class _Reading:
 
     def _taken_in(self, source: dict[str, Json], name: str, view: AssetKey, spec: dict[str, Json]) -> None:
         """By a view on demand."""
-        request = _record(source.get("requestDataSource"))
+        request = record(source.get("requestDataSource"))
         if request and (dataset := self._source({"name": name, **request})):
             self._flow(dataset, view)
-            fields = _names(_record(request.get("requestDataOptions")), "schema")
+            fields = _names(record(request.get("requestDataOptions")), "schema")
             self._derive([self._column(dataset, each) for each in fields], view, spec)
-        if projection := _record(source.get("featureViewProjection")):
+        if projection := record(source.get("featureViewProjection")):
             names = _names(projection, "featureColumns")
             self._derive(self._features_of(str(projection["featureViewName"]), names), view, spec)
-        if other := _record(_record(source.get("featureView")).get("spec")):
+        if other := record(record(source.get("featureView")).get("spec")):
             self._derive(self._features_of(str(other["name"]), _names(other, "features")), view, spec)
 
     def _derive(self, sources: list[AssetKey], view: AssetKey, spec: dict[str, Json]) -> None:
@@ -355,7 +356,7 @@ class _Reading:
         type_ = spec.get("valueType")
         given: dict[str, Json] = {
             "name": name,
-            "join_key": _text(spec, "joinKey"),
+            "join_key": text(spec, "joinKey"),
             "type": type_ if isinstance(type_, str) else None,
             **_people(spec),
         }
@@ -373,8 +374,8 @@ class _Reading:
             raise InvalidInput(f"{service} stands here twice", service)
         self._say(service, {**_people(spec), "feast_type": "FeatureService"})
         chosen = [
-            (feature, _text(each, "featureViewNameAlias") or str(each["featureViewName"]))
-            for _, each in _records(spec, "features")
+            (feature, text(each, "featureViewNameAlias") or str(each["featureViewName"]))
+            for _, each in records(spec, "features")
             for feature in self._features_of(str(each["featureViewName"]), _names(each, "featureColumns"))
         ]
         called = Counter(str(feature.part) for feature, _ in chosen)
@@ -387,17 +388,17 @@ class _Reading:
 
     def _saved(self, spec: dict[str, Json]) -> None:
         name = str(spec["name"])
-        storage = _record(spec.get("storage"))
-        place = next((found for each, held in storage.items() if (found := self._place(each, _record(held)))), None)
+        storage = record(spec.get("storage"))
+        place = next((found for each, held in storage.items() if (found := self._place(each, record(held)))), None)
         own = self._own(AssetKind.DATASET, name)
         dataset = AssetKey.of(AssetKind.DATASET, *place) if place else own
         self._say(dataset, {**_people(spec), "feast_type": "SavedDataset"}, own)
         job = self._own(AssetKind.JOB, f"saved_dataset_{name}")
         self._say(job, {})
-        for reference in _texts(spec.get("features")):
+        for reference in texts(spec.get("features")):
             view, _, feature = reference.partition(":")
             self._flow(self._own(AssetKind.FEATURE_VIEW, view.partition("@")[0]).part_key(feature), job)
-        if service := _text(spec, "featureServiceName"):
+        if service := text(spec, "featureServiceName"):
             self._flow(self._service_key(service), job)
         self._flow(job, dataset)
 
@@ -405,8 +406,8 @@ class _Reading:
 
     def _source(self, source: dict[str, Json]) -> AssetKey | None:
         """The dataset; None for a source that is neither named nor somewhere."""
-        name = _text(source, "name")
-        held = {each: _record(source[each]) for each in _OPTIONS if each in source}
+        name = text(source, "name")
+        held = {each: record(source[each]) for each in _OPTIONS if each in source}
         place = next((found for each, options in held.items() if (found := self._place(each, options))), None)
         if place is None and not name:
             return None
@@ -414,7 +415,7 @@ class _Reading:
         dataset = AssetKey.of(AssetKind.DATASET, *place) if place else own
         assert dataset is not None
         options = next(iter(held.values()), {})
-        query = _text(options, "query") or _text(_configuration(options), "query")
+        query = text(options, "query") or text(_configuration(options), "query")
         type_ = source.get("type")
         self._say(
             dataset,
@@ -425,24 +426,24 @@ class _Reading:
             },
             own,
         )
-        for _, each in _records(options, "schema"):
+        for _, each in records(options, "schema"):
             self._say(dataset.part_key(str(each["name"])), _field(each))
         return dataset
 
     def _place(self, kind: str, options: dict[str, Json]) -> Place | None:
-        if path := _text(options, "uri") or _text(options, "path"):
+        if path := text(options, "uri") or text(options, "path"):
             return place_of(path) or (place_of(f"{self.repository}/{path}") if self.repository else None)
-        if topic := _text(options, "topic"):
-            server = (_text(options, "kafkaBootstrapServers") or "").partition(",")[0].strip()
+        if topic := text(options, "topic"):
+            server = (text(options, "kafkaBootstrapServers") or "").partition(",")[0].strip()
             return Place(f"kafka://{server}", topic) if server else None
-        if stream := _text(options, "streamName"):
-            return Place(f"kinesis://{_text(options, 'region') or ''}", stream)
-        table = _text(options, "table") or _text(_configuration(options), "table")
+        if stream := text(options, "streamName"):
+            return Place(f"kinesis://{text(options, 'region') or ''}", stream)
+        table = text(options, "table") or text(_configuration(options), "table")
         if not table:
             return None
         if kind.startswith("bigquery"):
             return Place("bigquery", table.replace(":", "."))
-        steps = [_text(options, each) for each in ("dataSource", "database", "schema")]
+        steps = [text(options, each) for each in ("dataSource", "database", "schema")]
         return Place(self.warehouse, ".".join([step for step in steps if step] + [table]))
 
     # Saying
@@ -461,17 +462,17 @@ class _Reading:
         before = self.said.setdefault(key, {})
         before |= {name: value for name, value in checked.items() if value is not None}
         if also not in {None, key}:
-            before["same_as"] = [*sorted({*_texts(before.get("same_as")), str(also)})]
+            before["same_as"] = [*sorted({*texts(before.get("same_as")), str(also)})]
 
     def _flow(self, source: AssetKey, target: AssetKey) -> None:
         self.flows[checked_flow(source, target)] = None
 
 
-def _people(record: dict[str, Json]) -> dict[str, Json]:
-    tags = {name: str(value) for name, value in _record(record.get("tags")).items()}
+def _people(of: dict[str, Json]) -> dict[str, Json]:
+    tags = {name: str(value) for name, value in record(of.get("tags")).items()}
     return {
-        "description": _text(record, "description") or None,
-        "owners": owners([_text(record, "owner") or ""]),
+        "description": text(of, "description") or None,
+        "owners": owners([text(of, "owner") or ""]),
         **labelled(tags, hidden=("feast:", "feast.io/")),
     }
 
@@ -483,26 +484,26 @@ def _field(given: dict[str, Json]) -> dict[str, Json]:
 
 def _code(spec: dict[str, Json]) -> str | None:
     """The text: `body` is a pickle, in base64, but in a dump of old."""
-    function = _record(_record(spec.get("featureTransformation")).get("userDefinedFunction"))
-    return _text(function, "bodyText") or _text(_record(spec.get("userDefinedFunction")), "bodyText")
+    function = record(record(spec.get("featureTransformation")).get("userDefinedFunction"))
+    return text(function, "bodyText") or text(record(spec.get("userDefinedFunction")), "bodyText")
 
 
 def _configuration(options: dict[str, Json]) -> dict[str, Json]:
     """Of a custom source: most keep JSON there, with the table."""
     try:
-        found: Json = json.loads(b64decode(_text(options, "configuration") or "", validate=True) or b"null")
+        found: Json = json.loads(b64decode(text(options, "configuration") or "", validate=True) or b"null")
         canonical(found)
     except (NoBase64, ValueError, RecursionError, InvalidAttribute):
         return {}
-    return _record(found)
+    return record(found)
 
 
 def _only_project(registry: dict[str, Json]) -> str:
-    if project := _text(registry, "project"):
+    if project := text(registry, "project"):
         return project
-    named = {str(_record(each["spec"])["name"]) for _, each in _records(registry, "projects")}
+    named = {str(record(each["spec"])["name"]) for _, each in records(registry, "projects")}
     for name in ("entities", *_VIEWS, "featureServices"):
-        named |= {_text(_record(each["spec"]), "project") or "" for _, each in _records(registry, name)}
+        named |= {text(record(each["spec"]), "project") or "" for _, each in records(registry, name)}
     named.discard("")
     if len(named) != 1:
         which = f"it holds {', '.join(map(quoted, sorted(named)))}" if named else "it names none"
@@ -511,39 +512,18 @@ def _only_project(registry: dict[str, Json]) -> str:
 
 
 def _taken(registry: dict[str, Json], document: dict[str, Json]) -> Instant | None:
-    for place, text in (("registry.lastUpdated", registry.get("lastUpdated")), ("fetched", document.get("fetched"))):
-        if text is not None:
+    for place, told in (("registry.lastUpdated", registry.get("lastUpdated")), ("fetched", document.get("fetched"))):
+        if told is not None:
             try:
-                return parse_instant(str(text))
+                return parse_instant(str(told))
             except InvalidInput as error:
                 raise InvalidManifest([f"{place}: {error}"]) from error
     return None
 
 
 def _is_of(spec: dict[str, Json], project: str) -> bool:
-    return (_text(spec, "project") or project) == project
+    return (text(spec, "project") or project) == project
 
 
-def _names(record: dict[str, Json], name: str) -> list[str]:
-    return [str(each["name"]) for _, each in _records(record, name)]
-
-
-def _records(record: Mapping[str, Json], name: str, within: str = "") -> Iterator[tuple[str, dict[str, Json]]]:
-    dot = f"{within}." if within else ""
-    found = record.get(name)
-    for number, each in enumerate(found if isinstance(found, list) else ()):
-        if isinstance(each, dict):
-            yield f"{dot}{name}[{number}]", each
-
-
-def _record(value: Json) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(record: Mapping[str, Json], name: str) -> str | None:
-    value = record.get(name)
-    return value if isinstance(value, str) else None
-
-
-def _texts(value: Json) -> list[str]:
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+def _names(of: dict[str, Json], name: str) -> list[str]:
+    return [str(each["name"]) for _, each in records(of, name)]

@@ -11,7 +11,6 @@
 Text that is another tool's own (sources, schemas, signatures) is read where it can be, and else let be.
 """
 
-import json
 import math
 import re
 import uuid
@@ -21,12 +20,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
-from graph.attributes import canonical, checked_attributes
+from graph.attributes import checked_attributes
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
-from graph.errors import InvalidAttribute, InvalidInput, InvalidManifest, quoted, shortened
-from graph.importers.labels import MOST_BYTES_OF_A_MAPPING, fitting, labelled, owners
-from graph.importers.places import Place, place_of
+from graph.errors import InvalidInput, InvalidManifest, quoted, shortened
+from graph.importers.labels import fitting, labelled, owners
+from graph.importers.mlflow_texts import columns_of, parsed, place_of_source, signature_of
+from graph.importers.places import Place
 from graph.importers.shapes import Anything, Field, Many, Problems, Record, Schema, Text, opened
+from graph.importers.values import listed, record, records, text, texts
 from graph.keys import AssetKey, AssetKind, alias_key
 from graph.model import Basis, Flow, Json, checked_flow
 from graph.time import Instant, parse_instant
@@ -41,10 +42,10 @@ def read_mlflow(document: object, origin: str | None = None, namespace: str | No
     `origin` absent: `mlflow:` and the server's host. Raises InvalidManifest, which names every place that is wrong.
     """
     problems: list[str] = []
-    read = _record(_DOCUMENT.read(document, "", problems))
+    read = record(_DOCUMENT.read(document, "", problems))
     if problems:
         raise InvalidManifest(problems)
-    server = _text(read, "server") or ""
+    server = text(read, "server") or ""
     if origin is None:
         origin = f"mlflow:{_host(server)}" if server else None
     if origin is None:
@@ -213,17 +214,15 @@ class _Reading:
     """Of each run (by MLflow's id), those that it was trained on."""
 
     def take(self, document: dict[str, Json]) -> None:
-        for _, each in _records(document, "experiments"):
-            self.experiments[str(each["experiment_id"])] = _text(each, "name") or str(each["experiment_id"])
-        for _, each in _records(document, "logged_models"):
-            self.logged[str(_record(each["info"])["model_id"])] = each
-        models = {str(each["name"]): (place, each) for place, each in _records(document, "registered_models")}
+        for _, each in records(document, "experiments"):
+            self.experiments[str(each["experiment_id"])] = text(each, "name") or str(each["experiment_id"])
+        for _, each in records(document, "logged_models"):
+            self.logged[str(record(each["info"])["model_id"])] = each
+        models = {str(each["name"]): (place, each) for place, each in records(document, "registered_models")}
         models = {name: given for name, given in models.items() if _IS_PROMPT not in _tags(given[1])}
-        versions = [
-            (place, each) for place, each in _records(document, "model_versions") if str(each["name"]) in models
-        ]
+        versions = [(place, each) for place, each in records(document, "model_versions") if str(each["name"]) in models]
         wanted = {run_id for _, each in versions if (run_id := self._run_of(each))}
-        by_id = {str(_record(run["info"])["run_id"]): (place, run) for place, run in _records(document, "runs")}
+        by_id = {str(record(run["info"])["run_id"]): (place, run) for place, run in records(document, "runs")}
         # From old to new, so that of a dataset the newest run's word counts.
         for run_id, (place, run) in sorted(by_id.items(), key=lambda each: _started(each[1][1])):
             if run_id in wanted:
@@ -237,9 +236,10 @@ class _Reading:
                 self._version(each, by_id.get(self._run_of(each) or "", ("", {}))[1])
         for run_id, key in self.runs.items():
             _, run = by_id[run_id]
-            for _, read in _records(_record(run.get("inputs")), "model_inputs"):
+            for _, read in records(record(run.get("inputs")), "model_inputs"):
                 for version in self.made.get(str(read["model_id"]), ()):
-                    self._flow(version, key, _started(run) or None)
+                    if Flow(key, version) not in self.flows:  # what a run made it may evaluate too
+                        self._flow(version, key, _started(run) or None)
         for columns in self.columns.values():
             for column, attributes in columns.items():
                 self._say(column, attributes, None)
@@ -261,11 +261,11 @@ class _Reading:
             key,
             {
                 **_people(model),
-                "source_link": self._link(f"models/{quote(name, safe='')}"),
+                "source_link": self._link(f"models/{_escaped(name)}"),
             },
             _millis(model.get("creation_timestamp")),
         )
-        for at, alias in _records(model, "aliases", place):
+        for at, alias in records(model, "aliases", place):
             with self.at(at):
                 self._say(alias_key(key, str(alias["alias"])), {"version": alias["version"]}, None)
 
@@ -277,29 +277,29 @@ class _Reading:
         model_id = _model_id(version)
         logged = self.logged.get(model_id or "", {})
         run_id = self._run_of(version)
-        own, ran = _record(logged.get("data")), _record(run.get("data"))
+        own, ran = record(logged.get("data")), record(run.get("data"))
         # A logged model has what was logged with it: less than its run, unless that made several.
-        made_several = len(_list(_record(run.get("outputs")).get("model_outputs"))) > 1
+        made_several = len(listed(record(run.get("outputs")).get("model_outputs"))) > 1
         first, second = (own, ran) if made_several else (ran, own)
         since = _millis(version.get("creation_timestamp"))
         features = [*self.features.get(run_id or "", ())]
         # Feast tags a version with the service alone; the project is the run's.
         tags = {"feast.project": _tags(ran).get("feast.project", ""), **_tags(version)}
         features += [each for each in self._feast(tags, []) if each not in features]
-        stage = _text(version, "current_stage")
+        stage = text(version, "current_stage")
         self._say(
             key,
             {
                 **_people(version),
-                "source_link": self._link(f"models/{quote(name, safe='')}/versions/{quote(number, safe='')}"),
+                "source_link": self._link(f"models/{_escaped(name)}/versions/{_escaped(number)}"),
                 "stage": stage if stage not in {None, "", "None"} else None,
-                "status": _text(version, "status"),
-                "source_uri": _text(version, "source") or None,
+                "status": text(version, "status"),
+                "source_uri": text(version, "source") or None,
                 "mlflow_model_id": model_id,
                 "mlflow_run_id": run_id,
                 "hyperparameters": fitting(_pairs(first, "params") or _pairs(second, "params")),
                 "metrics": fitting(_measures(first) or _measures(second)),
-                "signature": _signature(_record(version.get("signature")), features),
+                "signature": signature_of(record(version.get("signature")), features),
             },
             since,
         )
@@ -312,19 +312,19 @@ class _Reading:
 
     def _run_of(self, version: dict[str, Json]) -> str | None:
         """MLflow's id of the run that made it: registered from a logged model, a version need not say."""
-        logged = _record(self.logged.get(_model_id(version) or "", {}).get("info"))
-        return _text(version, "run_id") or _text(logged, "source_run_id") or None
+        logged = record(self.logged.get(_model_id(version) or "", {}).get("info"))
+        return text(version, "run_id") or text(logged, "source_run_id") or None
 
     # Runs
 
     def _run(self, run_id: str, run: dict[str, Json], place: str) -> None:
-        info, data = _record(run["info"]), _record(run.get("data"))
+        info, data = record(run["info"]), record(run.get("data"))
         experiment_id = str(info["experiment_id"])
         experiment = self.experiments.get(experiment_id, experiment_id)
         tags = _tags(data)
         since = _started(run) or None
         job = AssetKey.of(AssetKind.JOB, self.namespace, experiment)
-        link = f"experiments/{quote(experiment_id, safe='')}"
+        link = f"experiments/{_escaped(experiment_id)}"
         if job not in self.said:
             self._say(job, {"job_type": "TRAINING", "source_link": self._link(link)}, since)
         key = job.part_key(_uuid(run_id))
@@ -334,9 +334,9 @@ class _Reading:
             key,
             {
                 **_people({"tags": data.get("tags"), "description": tags.get("mlflow.note.content")}),
-                "run_name": _text(info, "run_name"),
-                "status": _text(info, "status"),
-                "user": _text(info, "user_id") or tags.get("mlflow.user"),
+                "run_name": text(info, "run_name"),
+                "status": text(info, "status"),
+                "user": text(info, "user_id") or tags.get("mlflow.user"),
                 "started": _iso(info.get("start_time")),
                 "ended": _iso(info.get("end_time")),
                 "source_name": tags.get("mlflow.source.name"),
@@ -344,42 +344,42 @@ class _Reading:
                 "mlflow_run_id": run_id,
                 "hyperparameters": fitting(_pairs(data, "params")),
                 "metrics": fitting(_measures(data)),
-                "source_link": self._link(f"{link}/runs/{quote(run_id, safe='')}"),
+                "source_link": self._link(f"{link}/runs/{_escaped(run_id)}"),
             },
             since,
         )
         self._inputs(run, key, experiment, since, place)
-        self.features[run_id] = self._feast(tags, _texts(run.get("feast_features")))
+        self.features[run_id] = self._feast(tags, texts(run.get("feast_features")))
         for feature in self.features[run_id]:
             self._flow(feature, key, since)
 
     def _inputs(self, run: dict[str, Json], key: AssetKey, experiment: str, since: Instant | None, place: str) -> None:
         columns: dict[AssetKey, dict[AssetKey, dict[str, Json]]] = {}
-        for at, each in _records(_record(run.get("inputs")), "dataset_inputs", f"{place}.inputs"):
+        for at, each in records(record(run.get("inputs")), "dataset_inputs", f"{place}.inputs"):
             with self.at(f"{at}.dataset"):
-                given = _record(each["dataset"])
+                given = record(each["dataset"])
                 found = self._dataset(given, experiment)
                 passed = self.flows.setdefault(checked_flow(found, key), _Passed({}, since))
                 _add(passed.attributes, "contexts", _tags(each).get("mlflow.data.context"))
-                _add(passed.attributes, "digests", _text(given, "digest"))
-                columns.setdefault(found, {}).update(_columns(found, given))
+                _add(passed.attributes, "digests", text(given, "digest"))
+                columns.setdefault(found, {}).update(columns_of(found, given))
         self.columns |= {dataset: newest for dataset, newest in columns.items() if newest}
 
     def _dataset(self, given: dict[str, Json], experiment: str) -> AssetKey:
-        name, kind = str(given["name"]), _text(given, "source_type")
-        source = _parsed(_text(given, "source"))
-        place = _place(kind, source, self.namespace)
+        name, kind = str(given["name"]), text(given, "source_type")
+        source = parsed(text(given, "source"))
+        place = place_of_source(kind, source, self.namespace)
         if place is None:
-            digest = _text(given, "digest")
+            digest = text(given, "digest")
             name = f"{experiment}/{name}" + (f"@{digest}" if name == _UNNAMED and digest else "")
             place = Place(self.namespace, name)
         key = AssetKey.of(AssetKind.DATASET, *place)
         before = self.said[key].attributes.get("mlflow_names") if key in self.said else None
-        sql = _text(source, "sql")
+        sql = text(source, "sql")
         attributes: dict[str, Json] = {
             "source_type": kind,
             "definition": sql if sql and len(sql) <= MOST_OF_A_DEFINITION else None,
-            "mlflow_names": [*sorted({*_texts(before), str(given["name"])})],
+            "mlflow_names": [*sorted({*texts(before), str(given["name"])})],
         }
         self._say(key, attributes, None)
         return key
@@ -422,99 +422,30 @@ class _Reading:
         return f"{self.server}/#/{path}" if self.server else None
 
 
-def _place(kind: str | None, source: dict[str, Json], namespace: str) -> Place | None:
-    for name in ("uri", "url", "path"):
-        text = _text(source, name)
-        if text and kind == "hugging_face":
-            return Place("hf://datasets", text)
-        if text and kind == "uc_volume":
-            return Place("dbfs", text)
-        if text and (place := place_of(text)):
-            return place
-    for name in ("delta_table_name", "table_name"):
-        if table := _text(source, name):
-            return Place(namespace, table)
-    return None
-
-
-def _columns(dataset: AssetKey, given: dict[str, Json]) -> dict[AssetKey, dict[str, Json]]:
-    found: dict[AssetKey, dict[str, Json]] = {}
-    specs = _parsed(_text(given, "schema")).get("mlflow_colspec")
-    for spec in specs if isinstance(specs, list) else ():
-        each = _record(spec)
-        type_, name = each.get("type"), each.get("name")
-        try:
-            if isinstance(name, str):
-                column = dataset.part_key(name)
-                required = each.get("required")
-                found[column] = {
-                    "type": type_ if isinstance(type_, str) else None,
-                    "nullable": not required if isinstance(required, bool) else None,
-                }
-        except InvalidInput:
-            continue  # what no key can name is a frame's odd label, nothing that others know
-    return found
-
-
-def _signature(given: dict[str, Json], features: list[AssetKey]) -> Json:
-    """With the feature of each input: `name` or `view__name`, as Feast calls the columns that a model is trained on."""
-    named: dict[str, str | None] = {}
-    for feature in features:
-        if feature.kind is AssetKind.FEATURE:
-            named[f"{feature.name}__{feature.part}"] = str(feature)
-            short = str(feature.part)
-            named[short] = None if short in named else str(feature)  # two of one name: neither is meant for sure
-    sides: dict[str, Json] = {}
-    for side in ("inputs", "outputs"):
-        specs = _parsed_list(_text(given, side))
-        tensors: list[Json] = []
-        for number, spec in enumerate(specs):
-            each = _record(spec)
-            inner = _record(each.get("tensor-spec"))
-            name = each.get("name")
-            called = name if isinstance(name, str) else side[:-1] if len(specs) == 1 else f"{side[:-1]}_{number}"
-            tensor: dict[str, Json] = {"name": called}
-            type_ = inner.get("dtype") or each.get("type")
-            if isinstance(type_, str):
-                tensor["type"] = type_
-            if isinstance(inner.get("shape"), list):
-                tensor["shape"] = inner["shape"]
-            if side == "inputs" and (feature_key := named.get(called)):
-                tensor["feature"] = feature_key
-            tensors.append(tensor)
-        if tensors:
-            sides[side] = tensors
-    if not sides or len(canonical(sides)) > MOST_BYTES_OF_A_MAPPING:
-        return None
-    return sides
-
-
-def _people(record: Mapping[str, Json]) -> dict[str, Json]:
+def _people(of: Mapping[str, Json]) -> dict[str, Json]:
     """Description, owners and tags, but for MLflow's own."""
-    tags = {name: value for name, value in _tags(record).items() if not name.startswith("mlflow.")}
+    tags = {name: value for name, value in _tags(of).items() if not name.startswith("mlflow.")}
     names = (name for key, value in tags.items() if key.lower() in _OWNERS for name in value.split(","))
     return {
-        "description": _text(record, "description") or None,
+        "description": text(of, "description") or None,
         "owners": owners(names),
         **labelled(tags, hidden=("feast.",)),
     }
 
 
-def _tags(record: Mapping[str, Json]) -> dict[str, str]:
-    found = record.get("tags")
-    return {str(_record(each)["key"]): str(_record(each).get("value", "")) for each in _list(found) if _record(each)}
+def _tags(of: Mapping[str, Json]) -> dict[str, str]:
+    found = of.get("tags")
+    return {str(record(each)["key"]): str(record(each).get("value", "")) for each in listed(found) if record(each)}
 
 
 def _pairs(data: dict[str, Json], name: str) -> dict[str, Json]:
-    return {
-        str(_record(each)["key"]): _record(each).get("value", "") for each in _list(data.get(name)) if _record(each)
-    }
+    return {str(record(each)["key"]): record(each).get("value", "") for each in listed(data.get(name)) if record(each)}
 
 
 def _measures(data: dict[str, Json]) -> dict[str, Json]:
     """By name, the latest that is a number."""
     found: dict[str, tuple[tuple[int, int], Json]] = {}
-    for each in map(_record, _list(data.get("metrics"))):
+    for each in map(record, listed(data.get("metrics"))):
         value, key = each.get("value"), each.get("key")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             continue
@@ -526,8 +457,8 @@ def _measures(data: dict[str, Json]) -> dict[str, Json]:
 
 def _model_id(version: dict[str, Json]) -> str | None:
     """`models:/m-…` is where a version of a logged model comes from."""
-    source = _text(version, "source") or ""
-    return _text(version, "model_id") or (source.removeprefix("models:/") if source.startswith("models:/m-") else None)
+    source = text(version, "source") or ""
+    return text(version, "model_id") or (source.removeprefix("models:/") if source.startswith("models:/m-") else None)
 
 
 def _uuid(run_id: str) -> str:
@@ -539,7 +470,7 @@ def _uuid(run_id: str) -> str:
 
 def _started(run: dict[str, Json]) -> Instant:
     """0 where it is not told."""
-    return _millis(_record(run["info"]).get("start_time")) or 0
+    return _millis(record(run["info"]).get("start_time")) or 0
 
 
 def _millis(value: Json) -> Instant | None:
@@ -554,6 +485,10 @@ _LAST_MILLI = 253_402_300_800_000
 def _iso(value: Json) -> str | None:
     at = _millis(value)
     return None if at is None else datetime.fromtimestamp(at / 1_000_000, UTC).isoformat(timespec="milliseconds")
+
+
+def _escaped(text: str) -> str:
+    return quote(text, safe="", errors="replace")
 
 
 def _host(server: str) -> str:
@@ -574,50 +509,9 @@ def _public(server: str) -> str | None:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
 
 
-def _parsed(text: str | None) -> dict[str, Json]:
-    return _record(_json(text))
-
-
-def _parsed_list(text: str | None) -> list[Json]:
-    return _list(_json(text))
-
-
-def _json(text: str | None) -> Json:
-    try:
-        found: Json = json.loads(text or "null", parse_constant=lambda _: None)
-        canonical(found)
-    except (ValueError, RecursionError, InvalidAttribute):
-        return None
-    return found
-
-
 def _add(attributes: dict[str, set[str]], name: str, value: str | None) -> None:
     if value:
         attributes.setdefault(name, set()).add(value)
-
-
-def _records(record: Mapping[str, Json], name: str, within: str = "") -> Iterator[tuple[str, dict[str, Json]]]:
-    dot = f"{within}." if within else ""
-    for number, each in enumerate(_list(record.get(name))):
-        if isinstance(each, dict):
-            yield f"{dot}{name}[{number}]", each
-
-
-def _record(value: Json) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Json) -> list[Json]:
-    return value if isinstance(value, list) else []
-
-
-def _text(record: Mapping[str, Json], name: str) -> str | None:
-    value = record.get(name)
-    return value if isinstance(value, str) else None
-
-
-def _texts(value: Json) -> list[str]:
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _whole(value: Json) -> int:

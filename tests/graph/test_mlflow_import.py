@@ -212,6 +212,12 @@ def test_what_is_said_of_a_model_and_its_versions_is_kept() -> None:
     assert since[key(RUN[0])] == (MILLIS - 100_000) * 1000
 
 
+def test_a_model_that_the_run_itself_made_is_not_what_it_read() -> None:
+    given = document()
+    given["runs"][0]["inputs"]["model_inputs"] = [{"model_id": "m-1"}]
+    assert flow(f"{VERSION}1", RUN[0]) not in flows(read_mlflow(given))
+
+
 def test_of_a_run_that_made_several_models_each_has_its_own_numbers() -> None:
     given = document()
     given["runs"][1]["outputs"] = {"model_outputs": [{"model_id": "m-2"}, {"model_id": "m-3"}]}

@@ -1,7 +1,6 @@
 """Real Feast repositories: what is imported is compared with what Feast lists, and with how it says that hangs together."""
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -10,25 +9,28 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 import pytest
 
 from graph.keys import AssetKey, AssetKind
+from tests.interop.holding import Holding
+from tests.interop.mlflow_server import ROOT, environment, mlflow_server
 from tests.repository import HEADWATER
 from tests.service import running_service
 
 pytestmark = pytest.mark.timeout(600)
 
-ROOT = Path(__file__).parents[2]
 FEAST = ROOT / ".interop/feast/bin"
 WAREHOUSE = "snowflake://shop-eu"
 
 Report = dict[str, Any]
 
 
-class World:
+class World(Holding):
+    """A service, and who works with it and with Feast."""
+
     def __init__(self, folder: Path, service: str) -> None:
-        self.folder, self.service = folder, service
+        super().__init__(service)
+        self.folder = folder
 
     def repository(self, name: str, *options: str) -> Path:
         """As `feast init` makes one."""
@@ -36,52 +38,22 @@ class World:
         return self.folder / name / "feature_repo"
 
     def feast(self, folder: Path, *arguments: str) -> str:
-        return self._run([FEAST / "feast", *arguments], folder)
+        return self.run([FEAST / "feast", *arguments], folder)
 
     def report(self, repository: Path) -> Report:
-        told = self._run([FEAST / "python", ROOT / "tests/interop/feast_report.py"], repository)
+        told = self.run([FEAST / "python", ROOT / "tests/interop/feast_report.py"], repository)
         report: Report = json.loads(told)
         return report
 
     def imported(self, *arguments: str | Path) -> dict[str, Any]:
         command = [HEADWATER, "import", "feast", *arguments, "--namespace", WAREHOUSE, "--output", "json"]
-        told: dict[str, Any] = json.loads(self._run(command, self.folder))
+        told: dict[str, Any] = json.loads(self.run(command, self.folder))
         return told
 
-    def held(self, *kinds: str) -> dict[str, dict[str, Any]]:
-        """The attributes of all assets of these kinds, by key."""
-        found: dict[str, dict[str, Any]] = {}
-        after = None
-        query = """query ($kinds: [AssetKind!], $after: String) {
-          assets(kinds: $kinds, first: 100, after: $after) {
-            nodes { id attributes { name value } } pageInfo { endCursor hasNextPage } } }"""
-        while True:
-            page = self._asked(query, kinds=list(kinds), after=after)["assets"]
-            for node in page["nodes"]:
-                found[node["id"]] = {each["name"]: each["value"] for each in node["attributes"]}
-            if not page["pageInfo"]["hasNextPage"]:
-                return found
-            after = page["pageInfo"]["endCursor"]
-
-    def into(self, asset: str) -> set[str]:
-        """What flows into it."""
-        query = "query ($key: ID!) { asset(key: $key) { flowsIn(first: 100) { nodes { source { id } } } } }"
-        return {each["source"]["id"] for each in self._asked(query, key=asset)["asset"]["flowsIn"]["nodes"]}
-
-    def _asked(self, query: str, **variables: Any) -> dict[str, Any]:
-        body = {"query": query, "variables": variables}
-        answer = httpx.post(f"{self.service}/graphql", json=body, timeout=60).json()
-        assert "data" in answer, answer
-        data: dict[str, Any] = answer["data"]
-        return data
-
-    def _run(self, command: list[Any], folder: Path) -> str:
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("HEADWATER_", "FEAST_"))
-        }
-        environment |= {"FEAST_USAGE": "False", "HEADWATER_URL": self.service, "HOME": str(self.folder)}
-        environment["PATH"] = f"{FEAST}:{environment['PATH']}"
-        ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    def run(self, command: list[Any], folder: Path) -> str:
+        given = environment(self.folder) | {"HEADWATER_URL": self.service}
+        given["PATH"] = f"{FEAST}:{given['PATH']}"
+        ended = subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
@@ -281,3 +253,38 @@ def _owner(held: dict[str, Any]) -> str | None:
 
 def _compare_sizes(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return (one["assets"], one["flows"]) == (other["assets"], other["flows"])
+
+
+def test_a_model_trained_on_a_feature_service_is_downstream_of_the_files_columns(world: World) -> None:
+    shop = world.repository("shop")
+    world.feast(shop, "apply")
+    with mlflow_server(world.folder) as server:
+        store = shop / "feature_store.yaml"
+        store.write_text(f"{store.read_text()}\nmlflow: {{enabled: true, tracking_uri: '{server}'}}\n")
+        told = world.run([FEAST / "python", ROOT / "tests/interop/feast_training.py"], shop)
+        noted = json.loads(told.splitlines()[-1])
+        world.imported(shop)
+        world.run([HEADWATER, "import", "mlflow", server], world.folder)
+    references = [each.split(":") for each in noted["tags"]["feast.feature_refs"].split(",")]
+    assert noted["version_tags"]["feast.feature_service"] == "driver_activity_v1"
+    (run,) = world.held("RUN")
+    version = "model_version:default/trips#1"
+    assert world.into(version) == {run}
+    assert world.into(run) == {
+        "feature_view:shop/driver_activity_v1",
+        *(str(AssetKey.of(AssetKind.FEATURE, "shop", view, feature)) for view, feature in references),
+    }
+    (signature,) = [each["signature"] for key, each in world.held("MODEL_VERSION").items() if key == version]
+    assert {each["name"]: each["feature"] for each in signature["inputs"]} == {
+        "conv_rate": "feature:shop/driver_hourly_stats#conv_rate",
+        "conv_rate_plus_val1": "feature:shop/transformed_conv_rate#conv_rate_plus_val1",
+    }
+    column = f"column:file/{quote(str(shop), safe='')}%2Fdata%2Fdriver_stats.parquet"
+    assert version in world.around(f"{column}#conv_rate", "DOWNSTREAM")
+    upstream = world.around(version, "UPSTREAM")
+    assert upstream >= {
+        f"{column}#conv_rate",
+        "column:shop/vals_to_add#val_to_add",
+        "feature_view:shop/driver_activity_v1",
+    }
+    assert not any("driver_quality_labels" in each or "driver_hourly_stats_fresh" in each for each in upstream)

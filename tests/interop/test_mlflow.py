@@ -1,9 +1,7 @@
 """A real MLflow server, with models trained by scikit-learn: what is imported is compared with what MLflow's own client reports."""
 
 import json
-import os
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,24 +11,24 @@ import httpx
 import pytest
 
 from graph.keys import AssetKey, AssetKind
+from tests.interop.holding import Holding
+from tests.interop.mlflow_server import MLFLOW, ROOT, environment, mlflow_server
 from tests.repository import HEADWATER
-from tests.service import free_port, running_service
+from tests.service import running_service
 
 pytestmark = pytest.mark.timeout(600)
 
-ROOT = Path(__file__).parents[2]
-MLFLOW = ROOT / ".interop/mlflow/bin"
-PATIENCE_SECONDS = 120
 ORIGIN = "mlflow:tests"
 
 Report = dict[str, Any]
 
 
-class World:
+class World(Holding):
     """A service, an MLflow server, and who works with both."""
 
     def __init__(self, folder: Path, service: str, server: str) -> None:
-        self.folder, self.service, self.server = folder, service, server
+        super().__init__(service)
+        self.folder, self.server = folder, server
 
     def mlflow(self, what: str) -> Report:
         """What MLflow's client reports once that is done."""
@@ -42,7 +40,7 @@ class World:
             what,
         ]
         ended = subprocess.run(
-            command, cwd=self.folder, env=_environment(self.folder), capture_output=True, text=True, check=False
+            command, cwd=self.folder, env=environment(self.folder), capture_output=True, text=True, check=False
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
         report: Report = json.loads((self.folder / "report.json").read_text())
@@ -54,10 +52,10 @@ class World:
         told: dict[str, Any] = json.loads(ended.stdout)
         return told
 
-    def headwater(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def headwater(self, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [HEADWATER, *arguments],
-            env=_environment(self.folder) | {"HEADWATER_URL": self.service} | environment,
+            env=environment(self.folder) | {"HEADWATER_URL": self.service} | given,
             capture_output=True,
             text=True,
             check=False,
@@ -69,35 +67,11 @@ class World:
         told = httpx.post(f"{self.service}/api/v1/bulk?origin=api:else", content=f"{line}\n", headers=headers)
         assert json.loads(told.text.splitlines()[-1])["done"]["refused"] == 0, told.text
 
-    def held(self, *kinds: str) -> dict[str, dict[str, Any]]:
-        """The attributes of all assets of these kinds, by key."""
-        found: dict[str, dict[str, Any]] = {}
-        after = None
-        query = """query ($kinds: [AssetKind!], $after: String) {
-          assets(kinds: $kinds, first: 100, after: $after) {
-            nodes { id attributes { name value } } pageInfo { endCursor hasNextPage } } }"""
-        while True:
-            asked = {"query": query, "variables": {"kinds": list(kinds), "after": after}}
-            page = httpx.post(f"{self.service}/graphql", json=asked, timeout=60).json()["data"]["assets"]
-            for node in page["nodes"]:
-                found[node["id"]] = {each["name"]: each["value"] for each in node["attributes"]}
-            if not page["pageInfo"]["hasNextPage"]:
-                return found
-            after = page["pageInfo"]["endCursor"]
-
-    def into(self, asset: str) -> set[str]:
-        """What flows into it."""
-        query = "query ($key: ID!) { asset(key: $key) { flowsIn(first: 100) { nodes { source { id } } } } }"
-        answer = httpx.post(f"{self.service}/graphql", json={"query": query, "variables": {"key": asset}}, timeout=60)
-        return {each["source"]["id"] for each in answer.json()["data"]["asset"]["flowsIn"]["nodes"]}
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    if not MLFLOW.exists():
-        pytest.fail("the environment is missing: make .interop/mlflow/installed")
     folder = tmp_path_factory.mktemp("mlflow")
-    with running_service(f"sqlite:///{folder}/lineage.db") as service, _mlflow_server(folder) as server:
+    with running_service(f"sqlite:///{folder}/lineage.db") as service, mlflow_server(folder) as server:
         yield World(folder, service, server)
 
 
@@ -202,10 +176,8 @@ def _compare(world: World, report: Report) -> None:
 def _aliases(world: World, model: str) -> dict[str, str]:
     """What its aliases name."""
     query = "query ($key: ID!) { asset(key: $key) { ... on Model { aliases { name version { id } } } } }"
-    asked = {"query": query, "variables": {"key": _key("model", model)}}
-    answer = httpx.post(f"{world.service}/graphql", json=asked, timeout=60).json()
-    assert "data" in answer, answer
-    return {each["name"]: each["version"]["id"] for each in answer["data"]["asset"]["aliases"]}
+    told = world.asked(query, key=_key("model", model))["asset"]["aliases"]
+    return {each["name"]: each["version"]["id"] for each in told}
 
 
 def _key(kind: str, name: str, part: str | None = None, namespace: str = "default") -> str:
@@ -225,52 +197,3 @@ def _dataset(each: dict[str, Any], experiment: str) -> str:
         return _key("dataset", "scores/2026.parquet", namespace="s3://lake")
     unnamed = f"@{each['digest']}" if each["name"] == "dataset" else ""
     return _key("dataset", f"{experiment}/{each['name']}{unnamed}")
-
-
-def _mlflow_server(folder: Path) -> "_Server":
-    return _Server(folder)
-
-
-class _Server:
-    """`with` gives the address of a server that answers."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> str:
-        port = free_port()
-        address = f"http://127.0.0.1:{port}"
-        options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-        stores = [
-            "--backend-store-uri",
-            f"sqlite:///{self._folder}/mlflow.db",
-            "--artifacts-destination",
-            f"{self._folder}/artifacts",
-        ]
-        self._log = (self._folder / "mlflow.log").open("wb")
-        self._process = subprocess.Popen(
-            [MLFLOW / "mlflow", "server", *options, *stores],
-            env=_environment(self._folder),
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                if httpx.get(f"{address}/health").is_success:
-                    return address
-            except httpx.TransportError:
-                time.sleep(0.2)
-        self.__exit__()
-        pytest.fail(f"MLflow does not start:\n{(self._folder / 'mlflow.log').read_text()}")
-
-    def __exit__(self, *_: object) -> None:
-        os.killpg(self._process.pid, 15)
-        self._process.wait()
-        self._log.close()
-
-
-def _environment(home: Path) -> dict[str, str]:
-    given = {name: value for name, value in os.environ.items() if not name.startswith(("HEADWATER_", "MLFLOW_"))}
-    return given | {"HOME": str(home), "MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
