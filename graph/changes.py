@@ -66,10 +66,13 @@ class Registration:
     stubs: bool = False
     messages: tuple[Message, ...] = ()
     """Sent once this is committed; dropped when it changes nothing."""
+    taken: Instant | None = None
+    """When its source was as it says, by the source's own clock; None where it does not tell."""
 
     def digest(self) -> str:
         """SHA-256 of the canonical form: equal for equal requests, whatever the time."""
-        return hashlib.sha256(canonical(_fields(self), _plain)).hexdigest()
+        said = {name: value for name, value in _fields(self).items() if name != "taken"}
+        return hashlib.sha256(canonical(said, _plain)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,11 @@ from app.service import Headwater
 from graph.changes import Receipt, Registration
 from graph.errors import Conflict, GraphError, InvalidInput, NotFound, quoted
 from graph.importers.dbt import read_dbt
+from graph.importers.feast import read_feast
 from graph.importers.kserve import read_kserve
+from graph.importers.mlflow import read_mlflow
 from graph.sources import Rejected
-from graph.time import Instant
+from graph.time import Instant, moment
 
 FOLDER = "/api/v1/imports/"
 JSON = "application/json"
@@ -31,7 +33,7 @@ MOST_AT_ONCE = 2
 Reader = Callable[[object, str | None, str | None], Registration]
 """Of a document, an origin and a namespace, where the request names them. Raises InvalidInput."""
 
-FORMATS: dict[str, Reader] = {"dbt": read_dbt, "kserve": read_kserve}
+FORMATS: dict[str, Reader] = {"dbt": read_dbt, "feast": read_feast, "kserve": read_kserve, "mlflow": read_mlflow}
 _PARAMETERS = ("origin", "namespace", "operation")
 
 
@@ -101,6 +103,7 @@ def _read(reader: Reader, text: bytes, origin: str | None, namespace: str | None
 def _told(wanted: Registration, receipt: Receipt) -> dict[str, object]:
     return {
         "origin": wanted.origin,
+        "taken": None if wanted.taken is None else _written(wanted.taken),
         "assets": len(wanted.assets),
         "flows": len(wanted.flows),
         "changed": receipt.changed,
@@ -109,3 +112,8 @@ def _told(wanted: Registration, receipt: Receipt) -> dict[str, object]:
         "updated": receipt.updated,
         "withdrawn": receipt.withdrawn,
     }
+
+
+def _written(at: Instant) -> str | None:
+    told = moment(at)
+    return None if told is None else told.isoformat().replace("+00:00", "Z")

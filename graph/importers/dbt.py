@@ -21,6 +21,7 @@ from graph.errors import InvalidInput, InvalidManifest, quoted
 from graph.importers.shapes import Anything, Field, Many, Mapped, Record, Text
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow, Json, checked_flow
+from graph.time import Instant, parse_instant
 
 OLDEST, NEWEST = 1, 12
 """Versions of the manifest's schema: dbt 0.19 to 1.12."""
@@ -58,6 +59,7 @@ def read_dbt(document: object, origin: str | None = None, namespace: str | None 
                 reading.left_out.add(unique_id)
     reading.left_out.update(_record(manifest, "unit_tests"), _record(manifest, "disabled"))
     flows = reading.flows(_record(manifest, "parent_map"))
+    taken = _generated_at(metadata, problems)
     if problems:
         raise InvalidManifest(problems)
     return Registration(
@@ -66,6 +68,7 @@ def read_dbt(document: object, origin: str | None = None, namespace: str | None 
         assets=tuple(AssetStatement(key, attributes) for key, attributes in reading.said.items()),
         flows=tuple(FlowStatement(flow) for flow in flows),
         complete=True,
+        taken=taken,
     )
 
 
@@ -135,6 +138,7 @@ _METADATA = Record(
         "adapter_type": Field(Text(), "The kind of warehouse."),
         "project_name": Field(Text(), "The project, since version 10."),
         "project_id": Field(Text(), "The MD5 of the project's name."),
+        "generated_at": Field(Text(), "When it was made."),
     },
     is_open=True,
 )
@@ -351,6 +355,15 @@ def _refuse_unknown_version(metadata: dict[str, Json]) -> None:
                 f" {OLDEST} to {NEWEST}"
             ]
         )
+
+
+def _generated_at(metadata: dict[str, Json], problems: list[str]) -> Instant | None:
+    given = _text(metadata, "generated_at")
+    try:
+        return None if given is None else parse_instant(given)
+    except InvalidInput as error:
+        problems.append(f"manifest.metadata.generated_at: {error}")
+        return None
 
 
 def _project(metadata: dict[str, Json], manifest: dict[str, Json]) -> str | None:

@@ -185,6 +185,13 @@ class Record:
         return {"anyOf": [{"type": "string"}, made]} if self.short else made
 
 
+def opened(name: str, required: Mapping[str, Shape], /, **optional: Shape) -> Record:
+    """Of another system: what is read of one of its records."""
+    fields = {each: Field(shape, f"The {each} of a {name}.", required=True) for each, shape in required.items()}
+    fields |= {each: Field(shape, f"The {each} of a {name}.") for each, shape in optional.items()}
+    return Record(name, f"A {name}.", fields, is_open=True)
+
+
 def document_schema(top: Record, title: str) -> Schema:
     """The JSON Schema of a document that is `top`."""
     found: dict[str, Record] = {}

@@ -271,6 +271,16 @@ def test_a_schema_that_is_not_known_is_refused(version: str) -> None:
     assert told.startswith("manifest.metadata.dbt_schema_version: ")
 
 
+def test_a_manifest_tells_when_it_was_made() -> None:
+    made = manifest()
+    assert read(made).taken is None
+    made["metadata"]["generated_at"] = "2026-11-24T10:00:00.5Z"
+    assert read(made).taken == parse_instant("2026-11-24T10:00:00.5Z")
+    made["metadata"]["generated_at"] = "today"
+    (told,) = problems({"manifest": made})
+    assert told.startswith("manifest.metadata.generated_at: ")
+
+
 @pytest.mark.parametrize(
     "document", [None, [], "x", {}, {"manifest": []}, {"manifest": {"nodes": [], "parent_map": 3}}]
 )

@@ -149,6 +149,67 @@ def test_of_a_broken_manifest_nothing_is_kept_and_every_place_is_told(address: s
     assert (ended.returncode, ended.stderr) == (2, f"{tmp_path}/missing.json: No such file or directory\n")
 
 
+def test_of_a_broken_registry_nothing_is_kept_and_every_place_is_told(address: str, tmp_path: Path) -> None:
+    rest = {
+        "features": [{"name": "f", "valueType": "INT64"}],
+        "batchSource": {"name": "s", "fileOptions": {"uri": "s3://lake/rows"}},
+    }
+    views: list[Any] = [{"spec": {"name": name, **rest}} for name in ("a", "b")]
+    registry = {"project": "journey", "lastUpdated": "2026-11-24T10:00:00Z", "featureViews": views}
+    file = tmp_path / "dump.json"
+    file.write_text(json.dumps(registry))
+    first = imported(address, "feast", file)
+    assert (first["origin"], first["taken"], first["changed"]) == ("feast:journey", "2026-11-24T10:00:00Z", True)
+    broken = {**registry, "featureViews": [views[0], {"spec": {"name": "c\x00"}}, {"spec": {"features": 3}}]}
+    file.write_text(json.dumps(broken))
+    ended = headwater(address, "import", "feast", file)
+    assert ended.returncode == 2
+    assert [line.partition(": ")[0] for line in ended.stderr.splitlines()] == [
+        "registry.featureViews[2].spec.name",
+        "registry.featureViews[2].spec.features",
+    ]
+    assert posted(address, {"registry": registry}, "feast").json()["changed"] is False
+    file.write_text(json.dumps({**registry, "featureViews": views[:1]}))
+    told = imported(address, "feast", file)
+    assert (told["added"], told["updated"], told["withdrawn"]) == (0, 0, 4)
+    assert upstream(address, "feature:journey/a#f", told["revision"]) == ["dataset:s3%3A%2F%2Flake/rows"]
+
+    run_id = "0" * 31 + "1"
+    source = {"name": "rows", "source_type": "s3", "source": '{"uri": "s3://lake/rows"}'}
+    document = {
+        "server": "http://mlflow.example",
+        "registered_models": [{"name": "m", "aliases": [{"alias": "champion", "version": "1"}]}],
+        "model_versions": [{"name": "m", "version": "1", "run_id": run_id}],
+        "runs": [
+            {
+                "info": {"run_id": run_id, "experiment_id": "1"},
+                "data": {
+                    "tags": [
+                        {"key": "feast.project", "value": "journey"},
+                        {"key": "feast.feature_refs", "value": "a:f"},
+                    ]
+                },
+                "inputs": {"dataset_inputs": [{"dataset": source}]},
+            }
+        ],
+    }
+    made = posted(address, document, "mlflow").json()
+    assert upstream(address, "model_version:default/m#1", made["revision"]) == [
+        "dataset:s3%3A%2F%2Flake/rows",
+        "feature:journey/a#f",
+        "feature_view:journey/a",
+        "job:default/1",
+        "run:default/1#00000000-0000-0000-0000-000000000001",
+    ], "what both registries say hangs together"
+    refused = posted(address, {**document, "runs": [{"info": {"run_id": 7}}]}, "mlflow")
+    assert refused.status_code == 400
+    assert (
+        refused.json()["errors"][0]["message"].splitlines()[0]
+        == 'runs[0].info.run_id: 7 is not text; write it in quotes, "7"'
+    )
+    assert posted(address, document, "mlflow").json()["changed"] is False
+
+
 def test_what_serves_what_is_imported_from_yaml(address: str, tmp_path: Path) -> None:
     service, composed = tmp_path / "service.yaml", tmp_path / "graph.yaml"
     service.write_text("""

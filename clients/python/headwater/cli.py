@@ -17,7 +17,7 @@ from typing import Annotated, Any, Optional
 import typer
 from rich.text import Text
 
-from headwater import documents, manifests, repository, watching
+from headwater import documents, feast, manifests, mlflow, repository, watching
 from headwater.client import Client
 from headwater.errors import Refused
 from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
@@ -79,6 +79,10 @@ Namespace = Annotated[Optional[str], typer.Option(help="The warehouse, as OpenLi
 ProjectOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="dbt: and the project")]  # fmt: skip  # noqa: UP045
 KubernetesNamespace = Annotated[Optional[str], typer.Option("--namespace", "-n", help="Of resources that name none.", show_default="default")]  # fmt: skip  # noqa: UP045
 ClusterOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="kserve: and the namespace")]  # fmt: skip  # noqa: UP045
+FeastOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="feast: and the project")]  # fmt: skip  # noqa: UP045
+Project = Annotated[Optional[str], typer.Option(help="Which of the registry's.", show_default="that of the repository, or the only one")]  # fmt: skip  # noqa: UP045
+RegistryOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="mlflow: and the host")]  # fmt: skip  # noqa: UP045
+RegistryNamespace = Annotated[Optional[str], typer.Option("--namespace", help="Of models and experiments.", show_default="default")]  # fmt: skip  # noqa: UP045
 Timeout = Annotated[float, typer.Option(min=1, help="How many seconds an answer may take.")]
 
 MANIFEST = Path("headwater.yaml")
@@ -295,6 +299,50 @@ def kserve(
         _tell_import(done, output)
 
 
+@imports.command("feast", epilog=IMPORT_EXIT_CODES)
+def feast_(
+    target: Annotated[
+        Path,
+        typer.Argument(
+            help="The repository, a registry file, or what `feast registry-dump` prints; - is standard input."
+        ),
+    ] = Path(),
+    namespace: Namespace = None,
+    project: Project = None,
+    origin: FeastOrigin = None,
+    url: Url = None,
+    token: Token = None,
+    timeout: Timeout = 300,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Import a Feast registry: what it said before and does not say now is withdrawn."""
+    with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
+        _tell_import(client.import_document("feast", feast.document(target, project), origin, namespace), output)
+
+
+@imports.command("mlflow", epilog=IMPORT_EXIT_CODES)
+def mlflow_(
+    server: Annotated[
+        str, typer.Argument(envvar="MLFLOW_TRACKING_URI", help="The tracking server, as http://host:5000.")
+    ],
+    namespace: RegistryNamespace = None,
+    origin: RegistryOrigin = None,
+    url: Url = None,
+    token: Token = None,
+    timeout: Timeout = 300,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Import MLflow's registered models, and what they were trained on: what is gone from there is withdrawn.
+
+    Credentials are those of MLflow's own client: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or
+    MLFLOW_TRACKING_TOKEN.
+    """
+    with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
+        _tell_import(
+            client.import_document("mlflow", mlflow.fetched(server, timeout, _tell), origin, namespace), output
+        )
+
+
 _RESOURCE = re.compile(r"^resources\[(\d+)\]")
 
 
@@ -324,6 +372,11 @@ def _applied(file: Path, url: str | None, token: str | None, dry_run: bool) -> d
 
 def _tell_joined(done: dict[str, Any], what: str) -> None:
     typer.echo(f"{what} at revision {done['revision']}." if done["changed"] else "Nothing changed: it is so already.")
+
+
+def _tell(progress: str) -> None:
+    if sys.stderr.isatty():
+        typer.echo(progress, err=True)
 
 
 def _tell_import(done: dict[str, Any], output: PlanOutput) -> None:

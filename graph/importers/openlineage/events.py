@@ -164,6 +164,7 @@ def _job_event(
             outputs.append(Dataset(target, derived=tuple(_explicit(entry, target, place))))
         elif entry.get("name") is None:  # the event's own job
             inputs += [Dataset(each.source) for each in _explicit({"inputs": entry.get("inputs")}, key, place)]
+    inputs, outputs = _as_feast_means(event, inputs, outputs)
     attributes = _checked(dict(_job_attributes(facets)), key, "job.facets")
     origin = origin_of(producer, key)
     return Event(about, at, digest, origin, key, run, state, attributes, tuple(inputs), tuple(outputs))
@@ -314,6 +315,68 @@ def _derivations(given: Mapping[str, Any], into: str | None, place: str) -> Iter
         yield Derivation(source, column, into, tuple(sorted(set(of_value))))
     if of_rows:
         yield Derivation(source, column, None, tuple(sorted(set(of_rows))))
+
+
+# Feast
+
+
+def _as_feast_means(
+    event: Mapping[str, Any], inputs: list[Dataset], outputs: list[Dataset]
+) -> tuple[list[Dataset], list[Dataset]]:
+    """Of a job of Feast: its views and services are feature views, keyed as the import of its registry keys them.
+
+    Its entities hold no data. A definition of several views tells of the sources of all of them together: which of them a
+    view is computed from, the registry alone says.
+    """
+    kind = _feast_facet(event["job"], "feast_jobKind")
+    if kind is None:
+        return inputs, outputs
+    read = [
+        (each, raw) for each, raw in _with_raw(inputs, event, "inputs") if _feast_facet(raw, "feast_entity") is None
+    ]
+    written = list(_with_raw(outputs, event, "outputs"))
+    if kind.get("kind") == "definition" and len(written) > 1:
+        read = []
+    of_service = any(_feast_facet(raw, "feast_featureService") is not None for _, raw in written)
+    views = {each.key for each, _ in read}
+
+    def meant(each: Dataset, raw: Mapping[str, Any], is_read: bool) -> Dataset:
+        view, service = (_feast_facet(raw, name) for name in ("feast_featureView", "feast_featureService"))
+        if view is None and service is None and not (of_service and is_read):
+            return each
+        name = each.key.name
+        if service is not None and each.key in views:
+            name = f"{name} (service)"  # views and services have names of their own there
+        told = service or view or {}
+        owner, about = (
+            told.get(field) if isinstance(told.get(field), str) else None for field in ("owner", "description")
+        )
+        key = AssetKey.of(AssetKind.FEATURE_VIEW, each.key.namespace, name)
+        return Dataset(
+            key,
+            attributes=_checked(
+                {"description": about or None, "owners": [{"name": owner}] if owner else None}, key, "facets"
+            )
+            if told
+            else {},
+            columns=None
+            if each.columns is None
+            else {path: said for path, said in each.columns.items() if not path[1:]},
+        )
+
+    return [meant(*each, is_read=True) for each in read], [meant(*each, is_read=False) for each in written]
+
+
+def _with_raw(
+    datasets: list[Dataset], event: Mapping[str, Any], side: str
+) -> Iterator[tuple[Dataset, Mapping[str, Any]]]:
+    raw = [each for each, _ in _objects(event, side, "")]
+    yield from zip(datasets, [*raw, *[{}] * (len(datasets) - len(raw))], strict=True)
+
+
+def _feast_facet(of: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    found = (of.get("facets") or {}).get(name)
+    return found if isinstance(found, dict) else None
 
 
 # Shapes
