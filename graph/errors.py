@@ -12,6 +12,7 @@
     - StaleVersion      the asset has moved since the caller read it
     - PlanOutdated      another commit came between plan and commit: plan again
     - OperationReused   the operation id was used for another request
+    - OlderDocument     a later state of the same source was imported before
   + RevisionUnavailable the revision asked for is not here: not reached yet, or purged
   + NotReady            the lineage index is still loading
   + StoreUnavailable    no answer from the store; the same call may be tried again
@@ -81,6 +82,15 @@ class OperationReused(Conflict):
     def __init__(self, operation: str) -> None:
         super().__init__(f"operation id {operation!r} was already used for another request; use a new one")
         self.operation = operation
+
+
+class OlderDocument(Conflict):
+    """`taken` and `last`: when the document, and the one imported before, was taken of its source."""
+
+    def __init__(self, origin: str, taken: object, last: object) -> None:
+        super().__init__(
+            f"this is {origin} as of {taken}; as of {last} was imported before, and would be lost. If it shall be, force it"
+        )
 
 
 class RevisionUnavailable(GraphError):

@@ -16,11 +16,12 @@ from app.http.parameters import parameters
 from app.identity import Role
 from app.service import Headwater
 from graph.changes import Receipt, Registration
-from graph.errors import Conflict, GraphError, InvalidInput, NotFound, quoted
+from graph.errors import Conflict, GraphError, InvalidInput, NotFound, OlderDocument, quoted
 from graph.importers.dbt import read_dbt
 from graph.importers.feast import read_feast
 from graph.importers.kserve import read_kserve
 from graph.importers.mlflow import read_mlflow
+from graph.model import Operation
 from graph.sources import Rejected
 from graph.time import Instant, moment
 
@@ -34,7 +35,7 @@ Reader = Callable[[object, str | None, str | None], Registration]
 """Of a document, an origin and a namespace, where the request names them. Raises InvalidInput."""
 
 FORMATS: dict[str, Reader] = {"dbt": read_dbt, "feast": read_feast, "kserve": read_kserve, "mlflow": read_mlflow}
-_PARAMETERS = ("origin", "namespace", "operation")
+_PARAMETERS = ("origin", "namespace", "operation", "force")
 
 
 class Imports:
@@ -42,6 +43,9 @@ class Imports:
         self._sources = sources
         self._clock = clock
         self._running = asyncio.Semaphore(MOST_AT_ONCE)
+        self._last: dict[str, Instant] = {}
+        """When the document imported last was taken of its source, by origin; older ones would roll the graph back."""
+        self._turns: dict[str, asyncio.Lock] = {}
 
     def routes(self) -> list[BaseRoute]:
         return [Route(FOLDER + "{format}", self._import, methods=["POST"])]
@@ -64,20 +68,51 @@ class Imports:
                 operation = given.get("operation")
                 id_ = None if operation is None else checked_operation_id(operation)
                 origin, namespace = given.get("origin"), given.get("namespace")
+                force = _yes(given.get("force", "false"))
             except GraphError as error:
                 return refused(error)
             text = await request.body()
             try:
                 wanted, digest = await headwater.in_long_thread(_read, reader, text, origin, namespace)
-                receipt = await headwater.register(wanted, id_, request.state.principal.name, digest)
+                operation_ = Operation(id_, digest, request.state.principal.name)
+                receipt = await self._commit(headwater, wanted, operation_, force)
+            except OlderDocument as error:  # nothing is wrong with it but that it comes late
+                return refused(error)
             except (InvalidInput, NotFound, Conflict) as error:
                 item = await headwater.in_thread(_rejected, format_, origin, namespace, text, str(error), self._clock())
                 self._sources.refused([item])
                 return refused(error)
             except GraphError as error:
                 return refused(error)
-        self._sources.heard(wanted.origin, 1)
         return JSONResponse(_told(wanted, receipt))
+
+    async def _commit(self, headwater: Headwater, wanted: Registration, operation: Operation, force: bool) -> Receipt:
+        """Raises OlderDocument, and what `register` raises."""
+        origin, taken = wanted.origin, wanted.taken
+        async with self._turns.setdefault(origin, asyncio.Lock()):
+            last = self._last.get(origin)
+            if (
+                taken is not None and last is None
+            ):  # another process may have taken it, or this one before it was started
+                heard = await headwater.in_thread(headwater.store.heard, 0, origin)
+                last = max((each.newest for each in heard if each.newest is not None), default=taken)
+            if taken is not None and last is not None and taken < last and not force:
+                done = await headwater.in_thread(headwater.store.receipt_of, operation)
+                if done is None:
+                    raise OlderDocument(origin, _written(taken), _written(last))
+                return done
+            receipt = await headwater.register(wanted, operation.id, operation.actor, operation.digest)
+            if taken is not None:
+                self._last[origin] = max(taken, last or taken)
+        self._sources.heard(origin, 1, () if taken is None else (taken,))
+        return receipt
+
+
+def _yes(text: str) -> bool:
+    """Raises InvalidInput."""
+    if text not in ("true", "false"):
+        raise InvalidInput(f"force is {quoted(text)}; it is true or false", text)
+    return text == "true"
 
 
 def _rejected(

@@ -300,3 +300,61 @@ async def test_a_use_by_any_of_its_names_is_a_use(http: httpx.AsyncClient, store
 async def test_what_nobody_can_use_is_refused(http: httpx.AsyncClient) -> None:  # noqa: F811
     answer = await http.post("/graphql", json={"query": REMOVAL, "variables": {"id": "consumer:shop/web"}})
     assert "is a consumer; dataset, column" in answer.json()["errors"][0]["message"]
+
+
+async def test_an_older_document_does_not_roll_the_graph_back(http: httpx.AsyncClient) -> None:  # noqa: F811
+    def manifest(generated_at: str, *models: str) -> dict[str, object]:
+        nodes = {
+            f"model.shop.{name}": {
+                "resource_type": "model",
+                "unique_id": f"model.shop.{name}",
+                "name": name,
+                "package_name": "shop",
+                "database": "db",
+                "schema": "main",
+                "alias": name,
+                "depends_on": {"nodes": []},
+                "columns": {},
+            }
+            for name in models
+        }
+        metadata = {
+            "dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json",
+            "project_name": "shop",
+            "adapter_type": "postgres",
+            "generated_at": generated_at,
+        }
+        parents: dict[str, list[str]] = {name: [] for name in nodes}
+        return {
+            "manifest": {"metadata": metadata, "nodes": nodes, "sources": {}, "exposures": {}, "parent_map": parents}
+        }
+
+    async def post(document: object, **parameters: str) -> httpx.Response:
+        return await http.post("/api/v1/imports/dbt", json=document, params=parameters)
+
+    newer, older = manifest("2026-11-24T06:00:00Z", "orders"), manifest("2026-11-23T06:00:00Z", "returns")
+    taken = await post(newer, operation="first")
+    assert taken.status_code == 200, taken.text
+    late = await post(older)
+    assert (late.status_code, late.json()["errors"][0]["extensions"]["code"]) == (409, "OlderDocument")
+    assert "as of 2026-11-23T06:00:00Z; as of 2026-11-24T06:00:00Z" in late.json()["errors"][0]["message"]
+    assert (await ask(http, REJECTED))["rejectedItems"]["nodes"] == [], "nothing is wrong with it but that it is late"
+    found = {each["name"]: each for each in (await ask(http, SOURCES))["sources"]["nodes"]}
+    assert found["dbt:shop"]["latestEvent"] == "2026-11-24T06:00:00+00:00"
+    forced = await post(older, force="true")
+    assert (forced.status_code, forced.json()["withdrawn"]) == (200, 1)
+    again = await post(newer, operation="first")
+    assert again.json()["revision"] == taken.json()["revision"], "an operation is answered once"
+    assert (await post(older)).status_code == 409
+    assert (await post(older, force="perhaps")).status_code == 400
+
+
+async def test_a_service_that_was_started_anew_knows_what_was_imported_last(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    at = now() + DAY
+    store.hear([Heard("feast:shop", day_of(now()), 1, 0, now(), now(), at, 0)], "before", 1)
+    registry = {"lastUpdated": "2026-11-01T00:00:00Z", "project": "shop"}
+    answer = await http.post("/api/v1/imports/feast", json={"registry": registry}, params={"origin": "feast:shop"})
+    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (409, "OlderDocument"), answer.text

@@ -83,6 +83,7 @@ FeastOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source
 Project = Annotated[Optional[str], typer.Option(help="Which of the registry's.", show_default="that of the repository, or the only one")]  # fmt: skip  # noqa: UP045
 RegistryOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="mlflow: and the host")]  # fmt: skip  # noqa: UP045
 RegistryNamespace = Annotated[Optional[str], typer.Option("--namespace", help="Of models and experiments.", show_default="default")]  # fmt: skip  # noqa: UP045
+Force = Annotated[bool, typer.Option("--force", help="Even if a later state of it was imported before.")]
 Timeout = Annotated[float, typer.Option(min=1, help="How many seconds an answer may take.")]
 
 MANIFEST = Path("headwater.yaml")
@@ -270,12 +271,13 @@ def dbt(
     origin: ProjectOrigin = None,
     url: Url = None,
     token: Token = None,
+    force: Force = False,
     timeout: Timeout = 300,
     output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
 ) -> None:
     """Import a dbt project: what it said before and does not say now is withdrawn."""
     with _telling(target), Client(url, token, timeout=timeout) as client:
-        _tell_import(client.import_document("dbt", documents.dbt(target), origin, namespace), output)
+        _tell_import(client.import_document("dbt", documents.dbt(target), origin, namespace, force), output)
 
 
 @imports.command(epilog=IMPORT_EXIT_CODES)
@@ -312,12 +314,13 @@ def feast_(
     origin: FeastOrigin = None,
     url: Url = None,
     token: Token = None,
+    force: Force = False,
     timeout: Timeout = 300,
     output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
 ) -> None:
     """Import a Feast registry: what it said before and does not say now is withdrawn."""
     with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
-        _tell_import(client.import_document("feast", feast.document(target, project), origin, namespace), output)
+        _tell_import(client.import_document("feast", feast.document(target, project), origin, namespace, force), output)
 
 
 @imports.command("mlflow", epilog=IMPORT_EXIT_CODES)
@@ -329,6 +332,7 @@ def mlflow_(
     origin: RegistryOrigin = None,
     url: Url = None,
     token: Token = None,
+    force: Force = False,
     timeout: Timeout = 300,
     output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
 ) -> None:
@@ -339,7 +343,7 @@ def mlflow_(
     """
     with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
         _tell_import(
-            client.import_document("mlflow", mlflow.fetched(server, timeout, _tell), origin, namespace), output
+            client.import_document("mlflow", mlflow.fetched(server, timeout, _tell), origin, namespace, force), output
         )
 
 

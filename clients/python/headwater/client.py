@@ -207,14 +207,20 @@ class Client:
         raise _refused(_checked(answer))
 
     def import_document(
-        self, format: str, document: Json, origin: str | None = None, namespace: str | None = None
+        self,
+        format: str,
+        document: Json,
+        origin: str | None = None,
+        namespace: str | None = None,
+        force: bool = False,
     ) -> Json:
         """A document of another system, as `dbt`, is all that its origin says: {origin, assets, flows, changed, revision, …}.
 
         What that origin said before and does not say now is withdrawn. `origin` and `namespace` absent: as the format
-        has it.
+        has it. `force`: even if a later state of the same source was imported before, which is refused else.
         """
         named = {"origin": origin, "namespace": namespace, "operation": str(uuid.uuid4())}
+        named |= {"force": "true"} if force else {}
         path = (
             f"/api/v1/imports/{quote(format, safe='')}?{urlencode({k: v for k, v in named.items() if v is not None})}"
         )
