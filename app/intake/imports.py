@@ -1,7 +1,7 @@
 """Documents of other systems, whole: `POST /api/v1/imports/{format}`. Each is all that its origin says."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 from starlette.requests import Request
@@ -17,6 +17,8 @@ from graph.changes import Receipt, Registration
 from graph.errors import GraphError, InvalidInput, quoted
 from graph.importers.dbt import read_dbt
 from graph.importers.kserve import read_kserve
+from graph.importers.sql.document import read_sql
+from graph.importers.told import Imported, Warned
 
 FOLDER = "/api/v1/imports/"
 JSON = "application/json"
@@ -24,10 +26,13 @@ JSON = "application/json"
 MOST_AT_ONCE = 2
 """Documents that are read or committed: each is in memory as a whole, several times its length."""
 
-Reader = Callable[[object, str | None, str | None], Registration]
+MOST_WARNINGS = 1_000
+"""That are told of one document; the others are counted."""
+
+Reader = Callable[[object, str | None, str | None], Registration | Imported]
 """Of a document, an origin and a namespace, where the request names them. Raises InvalidInput."""
 
-FORMATS: dict[str, Reader] = {"dbt": read_dbt, "kserve": read_kserve}
+FORMATS: dict[str, Reader] = {"dbt": read_dbt, "kserve": read_kserve, "sql": read_sql}
 _PARAMETERS = ("origin", "namespace", "operation")
 
 
@@ -57,25 +62,28 @@ class Imports:
                 id_ = None if operation is None else checked_operation_id(operation)
                 origin, namespace = given.get("origin"), given.get("namespace")
                 text = await request.body()
-                wanted, digest = await headwater.in_long_thread(_read, reader, text, origin, namespace)
+                wanted, warned, digest = await headwater.in_long_thread(_read, reader, text, origin, namespace)
                 receipt = await headwater.register(wanted, id_, request.state.principal.name, digest)
             except GraphError as error:
                 return refused(error)
-        return JSONResponse(_told(wanted, receipt))
+        return JSONResponse(_told(wanted, receipt, warned))
 
 
-def _read(reader: Reader, text: bytes, origin: str | None, namespace: str | None) -> tuple[Registration, str]:
-    """What the document says, and what tells this request from others. Raises InvalidInput."""
+def _read(
+    reader: Reader, text: bytes, origin: str | None, namespace: str | None
+) -> tuple[Registration, Sequence[Warned], str]:
+    """What the document says, what of it is left out, and what tells this request from others. Raises InvalidInput."""
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise InvalidInput(f"the body is not JSON in UTF-8: {error}") from error
-    wanted = reader(document, origin, namespace)
+    read = reader(document, origin, namespace)
+    wanted, warned = read if isinstance(read, Imported) else (read, ())
     clients_origin(wanted.origin)
-    return wanted, wanted.digest()
+    return wanted, warned, wanted.digest()
 
 
-def _told(wanted: Registration, receipt: Receipt) -> dict[str, object]:
+def _told(wanted: Registration, receipt: Receipt, warned: Sequence[Warned]) -> dict[str, object]:
     return {
         "origin": wanted.origin,
         "assets": len(wanted.assets),
@@ -85,4 +93,10 @@ def _told(wanted: Registration, receipt: Receipt) -> dict[str, object]:
         "added": receipt.added,
         "updated": receipt.updated,
         "withdrawn": receipt.withdrawn,
+        "left_out": sum(each.item is not None for each in warned),
+        "warned": len(warned),
+        "warnings": [
+            {"place": each.place, "message": each.reason, "left_out": each.item is not None}
+            for each in warned[:MOST_WARNINGS]
+        ],
     }

@@ -218,3 +218,41 @@ def test_only_who_may_register_may_import(tmp_path: Path) -> None:
         headers = {"Authorization": f"Bearer {reader}"}
         refused = httpx.post(f"{address}/api/v1/imports/dbt", json=shop("a"), headers=headers)
         assert refused.status_code == 403
+
+
+def test_sql_is_imported_with_the_columns_it_derives(address: str, tmp_path: Path) -> None:
+    folder = tmp_path / "etl"
+    (folder / "daily").mkdir(parents=True)
+    (folder / "daily" / "orders.sql").write_text(
+        "create table orders as select id, total * 2 as twice from receipts where paid;\ncall refresh();\n"
+    )
+    (folder / "report.sql").write_text("insert into report (n) select twice from orders join lost using (id)")
+    (tmp_path / "tables.json").write_text(json.dumps({"lake.shop.receipts": ["id", "total", "paid"]}))
+    place = ["--database", "lake", "--default-schema", "shop", "--schema", tmp_path / "tables.json"]
+    command = ["import", "sql", folder, "--dialect", "postgres", "--namespace", "pg", "--origin", "sql:etl", *place]
+    ended = headwater(address, *command)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == "daily/orders.sql:2: left out: CALL is not followed\n"
+    assert ended.stdout.startswith("sql:etl holds 5 assets and ")
+    told = imported(address, *command[1:])
+    assert (told["changed"], told["left_out"], told["warned"]) == (False, 1, 1)
+    assert told["warnings"] == [
+        {"place": "daily/orders.sql:2", "message": "CALL is not followed", "left_out": True},
+    ]
+    asked: dict[str, str | int] = {"start": "column:pg/lake.shop.receipts#total", "atLeastRevision": told["revision"]}
+    reached = httpx.get(f"{address}/api/v1/lineage.json", params=asked).json()["columns"]["key"]
+    assert {"column:pg/lake.shop.orders#twice", "column:pg/lake.shop.report#n"} <= set(reached)
+    assert "column:pg/lake.shop.orders#id" not in reached
+    (folder / "report.sql").unlink()
+    assert imported(address, *command[1:])["withdrawn"] > 0
+
+
+def test_what_is_no_sql_document_is_refused(address: str, tmp_path: Path) -> None:
+    refused = posted(address, {"dialect": "klingon", "files": []}, "sql", namespace="w")
+    assert refused.status_code == 400
+    assert refused.json()["errors"][0]["message"].startswith("dialect: 'klingon' is none of ")
+    ended = headwater(address, "import", "sql", tmp_path, "--dialect", "duckdb", "--namespace", "w")
+    assert (ended.returncode, ended.stderr) == (2, f"there is no *.sql in {tmp_path}\n")
+    (tmp_path / "latin.sql").write_bytes(b"select 'caf\xe9'")
+    ended = headwater(address, "import", "sql", tmp_path, "--dialect", "duckdb", "--namespace", "w")
+    assert (ended.returncode, "latin.sql: it is not UTF-8" in ended.stderr) == (2, True)

@@ -75,6 +75,11 @@ Namespace = Annotated[Optional[str], typer.Option(help="The warehouse, as OpenLi
 ProjectOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="dbt: and the project")]  # fmt: skip  # noqa: UP045
 KubernetesNamespace = Annotated[Optional[str], typer.Option("--namespace", "-n", help="Of resources that name none.", show_default="default")]  # fmt: skip  # noqa: UP045
 ClusterOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="kserve: and the namespace")]  # fmt: skip  # noqa: UP045
+DatabaseNamespace = Annotated[Optional[str], typer.Option("--namespace", help="The database, as OpenLineage names it: postgres://host:5432.", show_default="bigquery for BigQuery")]  # fmt: skip  # noqa: UP045
+DefaultDatabase = Annotated[Optional[str], typer.Option("--database", help="The database of tables that name none.")]  # noqa: UP045
+DefaultSchema = Annotated[Optional[str], typer.Option(help="The schema of tables that name none.")]  # noqa: UP045
+KnownColumns = Annotated[Optional[Path], typer.Option("--schema", help='Columns of tables, as JSON: {"shop.orders": ["id", "total"]}.')]  # fmt: skip  # noqa: UP045
+SqlOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="sql: and the namespace")]  # fmt: skip  # noqa: UP045
 Timeout = Annotated[float, typer.Option(min=1, help="How many seconds an answer may take.")]
 
 MANIFEST = Path("headwater.yaml")
@@ -237,6 +242,26 @@ def kserve(
         _tell_import(done, output)
 
 
+@imports.command(epilog=IMPORT_EXIT_CODES)
+def sql(
+    files: Annotated[list[Path], typer.Argument(help="Files of SQL, and folders: all *.sql in them.")],
+    dialect: Annotated[str, typer.Option(help="Which SQL it is: postgres, snowflake, bigquery, spark, duckdb …")],
+    namespace: DatabaseNamespace = None,
+    database: DefaultDatabase = None,
+    default_schema: DefaultSchema = None,
+    schema: KnownColumns = None,
+    origin: SqlOrigin = None,
+    url: Url = None,
+    token: Token = None,
+    timeout: Timeout = 300,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Import which column comes from which: what the origin said before and does not say now is withdrawn."""
+    with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
+        document = documents.sql(files, dialect, database, default_schema, schema)
+        _tell_import(client.import_document("sql", document, origin, namespace), output)
+
+
 _RESOURCE = re.compile(r"^resources\[(\d+)\]")
 
 
@@ -265,6 +290,11 @@ def _tell_import(done: dict[str, Any], output: PlanOutput) -> None:
     if output is PlanOutput.JSON:
         _print_json({"version": 1, **done})
         return
+    for warning in done["warnings"]:
+        left_out = "left out: " if warning["left_out"] else ""
+        typer.echo(f"{warning['place']}: {left_out}{warning['message']}", err=True)
+    if done["warned"] > len(done["warnings"]):
+        typer.echo(f"and {done['warned'] - len(done['warnings']):,} warnings more", err=True)
     held = f"{done['origin']} holds {done['assets']:,} assets and {done['flows']:,} flows"
     what = _sums(done, "added", "changed", "withdrawn") if done["changed"] else "nothing changed"
     _console().print(f"{held}: {what}; revision {done['revision']}.", soft_wrap=True)

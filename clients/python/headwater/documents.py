@@ -34,6 +34,32 @@ def kserve(files: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
     return {"resources": resources}, places
 
 
+def sql(
+    files: Sequence[Path], dialect: str, database: str | None, schema: str | None, tables: Path | None
+) -> dict[str, Any]:
+    """Of files, and of all `*.sql` in folders, which are named by their paths within. `tables`: columns, as JSON.
+
+    Raises DocumentUnreadable.
+    """
+    read = []
+    for given in files:
+        for file in sorted(given.rglob("*.sql")) if given.is_dir() else [given]:
+            inside = file.relative_to(given) if given.is_dir() else file.name if file.is_absolute() else file
+            try:
+                read.append({"path": Path(inside).as_posix(), "text": file.read_bytes().decode("utf-8-sig")})
+            except OSError as error:
+                raise DocumentUnreadable(f"{file}: {error.strerror}") from error
+            except UnicodeDecodeError as error:
+                raise DocumentUnreadable(f"{file}: it is not UTF-8: {error.reason} at byte {error.start}") from error
+    if not read:
+        raise DocumentUnreadable(f"there is no *.sql in {', '.join(map(str, files))}")
+    document: dict[str, Any] = {"dialect": dialect, "files": read}
+    document |= {name: value for name, value in {"database": database, "schema": schema}.items() if value is not None}
+    if tables is not None:
+        document["tables"] = _json(tables)
+    return document
+
+
 def _json(file: Path) -> Any:
     try:
         return json.loads(file.read_bytes())
