@@ -228,8 +228,8 @@ def test_sql_is_imported_with_the_columns_it_derives(address: str, tmp_path: Pat
     )
     (folder / "report.sql").write_text("insert into report (n) select twice from orders join lost using (id)")
     (tmp_path / "tables.json").write_text(json.dumps({"lake.shop.receipts": ["id", "total", "paid"]}))
-    place = ["--database", "lake", "--default-schema", "shop", "--schema", tmp_path / "tables.json"]
-    command = ["import", "sql", folder, "--dialect", "postgres", "--namespace", "pg", "--origin", "sql:etl", *place]
+    place: list[str | Path] = ["--database", "lake", "--default-schema", "shop", "--schema", tmp_path / "tables.json"]
+    command: list[str | Path] = ["import", "sql", folder, "--dialect", "postgres", "--namespace", "pg", "--origin", "sql:etl", *place]
     ended = headwater(address, *command)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == "daily/orders.sql:2: left out: CALL is not followed\n"
