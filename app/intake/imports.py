@@ -17,6 +17,7 @@ from graph.changes import Receipt, Registration
 from graph.errors import GraphError, InvalidInput, quoted
 from graph.importers.dbt import read_dbt
 from graph.importers.kserve import read_kserve
+from graph.importers.sklearn import read_sklearn
 from graph.importers.sql.document import read_sql
 from graph.importers.told import Imported, Warned
 
@@ -32,7 +33,7 @@ MOST_WARNINGS = 1_000
 Reader = Callable[[object, str | None, str | None], Registration | Imported]
 """Of a document, an origin and a namespace, where the request names them. Raises InvalidInput."""
 
-FORMATS: dict[str, Reader] = {"dbt": read_dbt, "kserve": read_kserve, "sql": read_sql}
+FORMATS: dict[str, Reader] = {"dbt": read_dbt, "kserve": read_kserve, "sklearn": read_sklearn, "sql": read_sql}
 _PARAMETERS = ("origin", "namespace", "operation")
 
 

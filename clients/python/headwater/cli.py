@@ -80,6 +80,12 @@ DefaultDatabase = Annotated[Optional[str], typer.Option("--database", help="The 
 DefaultSchema = Annotated[Optional[str], typer.Option(help="The schema of tables that name none.")]  # noqa: UP045
 KnownColumns = Annotated[Optional[Path], typer.Option("--schema", help='Columns of tables, as JSON: {"shop.orders": ["id", "total"]}.')]  # fmt: skip  # noqa: UP045
 SqlOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="sql: and the namespace")]  # fmt: skip  # noqa: UP045
+ModelName = Annotated[Optional[str], typer.Option("--model", help="The model.", show_default="as the document says")]  # fmt: skip  # noqa: UP045
+ModelVersion = Annotated[Optional[str], typer.Option("--version", help="Its version.", show_default="as the document says")]  # fmt: skip  # noqa: UP045
+ModelNamespace = Annotated[Optional[str], typer.Option("--namespace", help="Of the model.", show_default="default")]  # fmt: skip  # noqa: UP045
+TrainingRun = Annotated[Optional[str], typer.Option("--run", help="The key of the training run.")]  # noqa: UP045
+TrainingData = Annotated[Optional[str], typer.Option("--source", help="The key of the dataset whose columns it was fitted on.")]  # fmt: skip  # noqa: UP045
+EstimatorOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="sklearn: and the version")]  # fmt: skip  # noqa: UP045
 Timeout = Annotated[float, typer.Option(min=1, help="How many seconds an answer may take.")]
 
 MANIFEST = Path("headwater.yaml")
@@ -260,6 +266,26 @@ def sql(
     with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
         document = documents.sql(files, dialect, database, default_schema, schema)
         _tell_import(client.import_document("sql", document, origin, namespace), output)
+
+
+@imports.command(epilog=IMPORT_EXIT_CODES)
+def sklearn(
+    file: Annotated[Path, typer.Argument(help="What sklearn_document made, in a file .json; or an estimator, .skops.")],
+    model: ModelName = None,
+    version: ModelVersion = None,
+    namespace: ModelNamespace = None,
+    run: TrainingRun = None,
+    source: TrainingData = None,
+    origin: EstimatorOrigin = None,
+    url: Url = None,
+    token: Token = None,
+    timeout: Timeout = 300,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Import which of its inputs a fitted estimator uses. Pickles are never loaded."""
+    with _telling(file), Client(url, token, timeout=timeout) as client:
+        document = documents.sklearn(file, model=model, version=version, run=run, source=source)
+        _tell_import(client.import_document("sklearn", document, origin, namespace), output)
 
 
 _RESOURCE = re.compile(r"^resources\[(\d+)\]")
