@@ -19,7 +19,7 @@ from graph.importers.dbt import read_dbt
 from graph.importers.kserve import read_kserve
 from graph.importers.sklearn import read_sklearn
 from graph.importers.sql.document import read_sql
-from graph.importers.told import Imported, Warned
+from graph.importers.told import Imported
 
 FOLDER = "/api/v1/imports/"
 JSON = "application/json"
@@ -63,41 +63,52 @@ class Imports:
                 id_ = None if operation is None else checked_operation_id(operation)
                 origin, namespace = given.get("origin"), given.get("namespace")
                 text = await request.body()
-                wanted, warned, digest = await headwater.in_long_thread(_read, reader, text, origin, namespace)
-                receipt = await headwater.register(wanted, id_, request.state.principal.name, digest)
+                read, digests = await headwater.in_long_thread(_read, reader, text, origin, namespace)
+                receipts = [
+                    await headwater.register(
+                        wanted,
+                        id_ if not number or id_ is None else f"{id_}#{number}",
+                        request.state.principal.name,
+                        digest,
+                    )
+                    for number, (wanted, digest) in enumerate(digests)
+                ]
             except GraphError as error:
                 return refused(error)
-        return JSONResponse(_told(wanted, receipt, warned))
+        return JSONResponse(_told(read, receipts))
 
 
 def _read(
     reader: Reader, text: bytes, origin: str | None, namespace: str | None
-) -> tuple[Registration, Sequence[Warned], str]:
-    """What the document says, what of it is left out, and what tells this request from others. Raises InvalidInput."""
+) -> tuple[Imported, list[tuple[Registration, str]]]:
+    """What the document says, each with what tells this request from others. Raises InvalidInput."""
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise InvalidInput(f"the body is not JSON in UTF-8: {error}") from error
-    read = reader(document, origin, namespace)
-    wanted, warned = read if isinstance(read, Imported) else (read, ())
-    clients_origin(wanted.origin)
-    return wanted, warned, wanted.digest()
+    given = reader(document, origin, namespace)
+    read = given if isinstance(given, Imported) else Imported(given)
+    wanted = (read.registration, *read.further)
+    for each in wanted:
+        clients_origin(each.origin)
+    return read, [(each, each.digest()) for each in wanted]
 
 
-def _told(wanted: Registration, receipt: Receipt, warned: Sequence[Warned]) -> dict[str, object]:
+def _told(read: Imported, receipts: Sequence[Receipt]) -> dict[str, object]:
     return {
-        "origin": wanted.origin,
-        "assets": len(wanted.assets),
-        "flows": len(wanted.flows),
-        "changed": receipt.changed,
-        "revision": receipt.revision,
-        "added": receipt.added,
-        "updated": receipt.updated,
-        "withdrawn": receipt.withdrawn,
-        "left_out": sum(each.item is not None for each in warned),
-        "warned": len(warned),
+        "origin": read.registration.origin,
+        "assets": len(read.registration.assets),
+        "flows": len(read.registration.flows),
+        "inferred": sum(len(each.flows) for each in read.further),
+        "changed": any(receipt.changed for receipt in receipts),
+        "revision": max(receipt.revision for receipt in receipts),
+        "added": sum(receipt.added for receipt in receipts),
+        "updated": sum(receipt.updated for receipt in receipts),
+        "withdrawn": sum(receipt.withdrawn for receipt in receipts),
+        "left_out": sum(each.item is not None for each in read.warned),
+        "warned": len(read.warned),
         "warnings": [
             {"place": each.place, "message": each.reason, "left_out": each.item is not None}
-            for each in warned[:MOST_WARNINGS]
+            for each in read.warned[:MOST_WARNINGS]
         ],
     }

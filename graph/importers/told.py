@@ -17,3 +17,5 @@ class Warned(NamedTuple):
 class Imported(NamedTuple):
     registration: Registration
     warned: tuple[Warned, ...] = ()
+    further: tuple[Registration, ...] = ()
+    """What is said beside it, by origins of their own."""

@@ -11,7 +11,6 @@
 A statement that cannot be read is left out; where columns cannot be told, tables are: both are warnings.
 """
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +21,7 @@ from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidInput, InvalidManifest, quoted
 from graph.importers.shapes import Anything, Field, Many, Mapped, Record, Text, near
+from graph.importers.sql.ordering import in_order
 from graph.importers.sql.queries import Budget
 from graph.importers.sql.relations import Leaf, Relation, stored
 from graph.importers.sql.statements import Script, definitions, passing_names, tables_made
@@ -152,7 +152,8 @@ class _Reading:
     def take(self, files: Sequence[tuple[str, str]]) -> None:
         budget = Budget()
         scripts = [(path, list(parsed(text, self._dialect))) for path, text in files]
-        for path, statements in _in_order(scripts, self._made_and_read):
+        for number in in_order(_needs(scripts, self._made_and_read)):
+            path, statements = scripts[number]
             place = Place(self._place.database, self._place.schema)
 
             def tell(statement: Statement, reason: str, is_left_out: bool, path: str = path) -> None:
@@ -272,10 +273,10 @@ class _Reading:
         return dataset if column is None else dataset.part_key(column)
 
 
-def _in_order(
+def _needs(
     scripts: Sequence[tuple[str, list[Statement]]], made_and_read: Callable[[Statement], tuple[set[str], set[str]]]
-) -> list[tuple[str, list[Statement]]]:
-    """Those that create a table before those that read it, as far as that goes; else as they stand."""
+) -> list[set[int]]:
+    """Of each file those that create what it reads."""
     makers: dict[str, list[int]] = {}
     reads: list[set[str]] = []
     for number, (_, statements) in enumerate(scripts):
@@ -283,32 +284,9 @@ def _in_order(
         for name in sorted({name for made, _ in both for name in made}):
             makers.setdefault(name, []).append(number)
         reads.append({name for _, read in both for name in read})
-    before = [
+    return [
         {maker for name in names for maker in makers.get(name, ())} - {number} for number, names in enumerate(reads)
     ]
-    after: list[list[int]] = [[] for _ in scripts]
-    for number, needed in enumerate(before):
-        for each in needed:
-            after[each].append(number)
-    ready = deque(number for number, needed in enumerate(before) if not needed)
-    order: list[int] = []
-    done: set[int] = set()
-    remaining = deque(range(len(scripts)))
-    while len(order) < len(scripts):
-        if not ready:  # they need one another
-            while remaining[0] in done:
-                remaining.popleft()
-            ready.append(remaining[0])
-        number = ready.popleft()
-        if number in done:
-            continue
-        done.add(number)
-        order.append(number)
-        for each in after[number]:
-            before[each].discard(number)
-            if not before[each]:
-                ready.append(each)
-    return [scripts[number] for number in order]
 
 
 def _known_tables(given: Json, problems: list[str]) -> dict[str, list[str]]:
