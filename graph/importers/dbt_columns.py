@@ -24,13 +24,11 @@ _DIALECTS = {
         name: name for name in ("athena", "bigquery", "clickhouse", "databricks", "duckdb", "fabric", "mysql", "oracle")
     },
     **{name: name for name in ("postgres", "redshift", "snowflake", "spark", "teradata", "trino")},
-
-        "dremio": "dremio",
-        "materialize": "materialize",
-        "sqlserver": "tsql",
-        "synapse": "tsql",
-        "starrocks": "starrocks"
-    ,
+    "dremio": "dremio",
+    "materialize": "materialize",
+    "sqlserver": "tsql",
+    "synapse": "tsql",
+    "starrocks": "starrocks",
 }
 """sqlglot's, by dbt's adapter."""
 

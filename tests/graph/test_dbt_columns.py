@@ -31,7 +31,10 @@ def derived(document: dict[str, Any], catalog: dict[str, Any] | None = None) -> 
     (said,) = read_dbt_project(given, namespace="w").further
     assert (said.origin, said.basis, said.complete) == ("dbt:shop#sql", Basis.INFERRED, True)
     return {
-        " > ".join(end.name.rpartition(".")[2] + (f".{end.part}" if end.part else "") for end in each.flow[:2] if end)
+        " > ".join(
+            end.name.rpartition(".")[2] + (f".{end.part}" if end.part else "")
+            for end in (each.flow.source, each.flow.target)
+        )
         for each in said.flows
     }
 

@@ -202,6 +202,31 @@ CASES = [
         "t.a > o.a",
     ),
     ("postgres", "create table h (like t); select 1", False, ""),
+    (
+        "postgres",
+        "create table o as select a, b from t union all select a, d from u order by 1 limit 2",
+        False,
+        "t.a > o.a; u.a > o.a; t.b > o.b; u.d > o.b; t.a > o; u.a > o",
+    ),
+    ("postgres", "with m as (delete from t returning *) insert into e (x) select a from m", False, ""),
+    (
+        "postgres",
+        "create table h (a int); alter table h add column b int; insert into e (x) select b from h",
+        False,
+        "h.b > e.x",
+    ),
+    (
+        "postgres",
+        "create table h (a int); alter table h add b int; create table o as select * from h",
+        False,
+        "h.a > o.a; h > o",
+    ),
+    (
+        "postgres",
+        "with c as (select a from t) insert into e (x) with d as (select a from c) select a from d",
+        False,
+        "t.a > e.x",
+    ),
     # Snowflake
     (
         "snowflake",

@@ -97,7 +97,9 @@ def query(draw: st.DrawFn, depth: int = 2, width: int | None = None) -> tuple[st
     form = draw(st.integers(0, 9 if depth else 6))
     if form == 9:
         operator = one_of(draw, "union all", "union", "except", "intersect")
-        return f"({query(draw, depth - 1, width)[0]}) {operator} ({query(draw, depth - 1, width)[0]})", width
+        places = ", ".join(str(number + 1) for number in range(width))
+        limit = f" order by {places} limit 2" if draw(st.booleans()) else ""
+        return f"({query(draw, depth - 1, width)[0]}) {operator} ({query(draw, depth - 1, width)[0]}){limit}", width
     if form == 8:
         inner, inner_width = query(draw, depth - 1)
         names = Columns(tuple(f"w.m{number}" for number in range(inner_width)))

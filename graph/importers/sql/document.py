@@ -18,6 +18,7 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialects
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 
+from graph.attributes import canonical
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidInput, InvalidManifest, quoted
 from graph.importers.shapes import Anything, Field, Many, Mapped, Record, Text, near
@@ -25,7 +26,7 @@ from graph.importers.sql.ordering import in_order
 from graph.importers.sql.queries import Budget
 from graph.importers.sql.relations import Leaf, Relation, stored
 from graph.importers.sql.statements import Script, definitions, passing_names, tables_made
-from graph.importers.sql.text import Statement, parsed
+from graph.importers.sql.text import NOT_READ, Statement, parsed
 from graph.importers.sql.writing import Place, Written
 from graph.importers.told import Imported, Warned
 from graph.keys import AssetKey, AssetKind
@@ -34,7 +35,7 @@ from graph.model import Basis, Flow, Json, checked_flow
 MOST_TEXT = 8 * 2**20
 """Characters of all files together: sqlglot reads some hundred thousand in a second."""
 MOST_OF_A_DEFINITION = 65_536
-"""Characters of SQL that are kept of one job; longer ones are left out."""
+"""Bytes of SQL, as JSON, that are kept of one job; longer ones are left out."""
 
 _FILE = Record(
     "file",
@@ -102,6 +103,11 @@ class Known:
         for start in range(len(folded)):
             self._by_name.setdefault(folded[start:], set()).add(name)
 
+    def reopen(self, name: str) -> None:
+        """There are columns that are not known."""
+        if name in self._columns:
+            self._columns[name] = (self._columns[name][0], False)
+
     def name(self, parts: tuple[str, ...]) -> str:
         """As it is known, if one alone is meant."""
         name = ".".join(parts)
@@ -161,7 +167,16 @@ class _Reading:
                 self._warned[warned] = None
 
             passing = passing_names(statements, lambda table: self._name(table, self._place))
-            script = Script(self._dialect, place, self._name, self._known.relation, tell, budget, passing=passing)
+            script = Script(
+                self._dialect,
+                place,
+                self._name,
+                self._known.relation,
+                tell,
+                budget,
+                self._known.reopen,
+                passing=passing,
+            )
             for statement in statements:
                 for written in script.run(statement):
                     self._write(path, statement, written)
@@ -213,7 +228,7 @@ class _Reading:
         tree = statement.tree
         try:
             if written.made is not None and written.target:
-                self._define(written, definitions(tree) if tree is not None else {})
+                self._define(written, self._types(tree))
             if isinstance(tree, exp.Create) and tree.expression is None and not tree.args.get("clone"):
                 return
             name = f"{path}:{written.target}" if written.target else path
@@ -226,8 +241,14 @@ class _Reading:
         job.texts[statement.text] = None
         definition = ";\n".join(job.texts)
         self._said[key] = {"file": path, "dialect": self._dialect}
-        if len(definition) <= MOST_OF_A_DEFINITION:
+        if len(canonical(definition)) <= MOST_OF_A_DEFINITION:
             self._said[key]["definition"] = definition
+
+    def _types(self, tree: exp.Expr | None) -> Mapping[str, tuple[str | None, bool]]:
+        try:
+            return {} if tree is None else definitions(tree, self._dialect)
+        except NOT_READ:
+            return {}
 
     def _define(self, written: Written, types: Mapping[str, tuple[str | None, bool]]) -> None:
         assert written.made is not None

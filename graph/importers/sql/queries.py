@@ -140,6 +140,8 @@ class Queries:
                     made = again
             elif isinstance(body, exp.Query | exp.Values):
                 ctes[name] = self.relation(body, Frame(ctes, outer.parent, outer.beside)).named(columns)
+            elif isinstance(body, exp.DML | exp.DDL):
+                raise Unsupported("a WITH that writes is not followed")
             else:
                 ctes[name] = opaque(self.leaves(body, Frame(ctes, outer.parent, outer.beside)), [cte.alias])
         return ctes
@@ -178,7 +180,7 @@ class Queries:
         if not modifiers:
             return made
         frame = Frame(ctes, outer.parent, outer.beside, [Source("", made)])
-        return made.with_rows(union(self.leaves(each, frame) for each in modifiers))
+        return made.with_rows(union(self.leaves(each, frame, _OUTPUT, made.items) for each in modifiers))
 
     def _values(self, node: exp.Values, outer: Frame) -> Relation:
         rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in node.expressions]
@@ -241,7 +243,9 @@ class Queries:
             using = [column.name for column in join.args.get("using") or ()]
             if join.method == "NATURAL":
                 if all(source.relation.is_closed for source in frame.sources):
-                    names = {item.name for source in right for item in source.relation.items if isinstance(item, Item)}
+                    names = {
+                        item.name: None for source in right for item in source.relation.items if isinstance(item, Item)
+                    }
                     using = [name for name in names if name and any(source.relation.find(name) for source in left)]
                 else:
                     self._tell("a NATURAL JOIN of tables whose columns are not known is by whole tables")

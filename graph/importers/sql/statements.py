@@ -147,6 +147,8 @@ class Script(Surroundings):
                         yield written
                 else:
                     self.tell(statement, "the new name of a table is not followed into what was said of the old", False)
+            elif isinstance(action, exp.ColumnDef | exp.Drop | exp.RenameColumn) and isinstance(tree.this, exp.Table):
+                self.altered(self.name_of(tree.this, self.place))
             elif isinstance(action, exp.SwapTable):
                 self.tell(statement, "SWAP is not followed", True)
 
@@ -192,7 +194,7 @@ def tables_made(statement: Statement) -> list[exp.Table]:
     return targets_of(statement.tree) if isinstance(statement.tree, exp.Create) else []
 
 
-def definitions(tree: exp.Expr) -> Mapping[str, tuple[str | None, bool]]:
+def definitions(tree: exp.Expr, dialect: str) -> Mapping[str, tuple[str | None, bool]]:
     """Of CREATE TABLE with columns: their types, and whether they may be null."""
     if not isinstance(tree, exp.Create) or not isinstance(tree.this, exp.Schema):
         return {}
@@ -203,5 +205,5 @@ def definitions(tree: exp.Expr) -> Mapping[str, tuple[str | None, bool]]:
             is_required = any(isinstance(kind, exp.PrimaryKeyColumnConstraint) for kind in kinds) or any(
                 isinstance(kind, exp.NotNullColumnConstraint) and not kind.args.get("allow_null") for kind in kinds
             )
-            found[each.name] = (each.kind.sql() if each.kind is not None else None, not is_required)
+            found[each.name] = (each.kind.sql(dialect=dialect) if each.kind is not None else None, not is_required)
     return found

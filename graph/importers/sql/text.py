@@ -51,7 +51,17 @@ def _before(text: str, dialect: Dialect, error: Exception) -> Iterator[Statement
 
 
 _ENDS = re.compile(r";[ \t]*\n")
-NOT_READ = (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, LookupError)
+NOT_READ = (
+    SqlglotError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    AssertionError,
+    ArithmeticError,
+)
+"""What sqlglot raises of what it does not understand; a RecursionError is a RuntimeError."""
 
 
 def _split(text: str, tokens: Sequence[Token], dialect: Dialect, line: int) -> Iterator[Statement]:

@@ -49,6 +49,8 @@ class Surroundings:
     known: Known
     tell: Tell
     budget: Budget
+    altered: Callable[[str], None]
+    """That a table has columns that are not known."""
     temporary: dict[str, Relation] = field(default_factory=dict)
     """Tables that are gone when the file ends."""
 
@@ -157,10 +159,7 @@ class Reading:
         if isinstance(clone, exp.Clone):
             made = self._table(clone.this)
         elif isinstance(query, exp.Query | exp.Values):
-            with_ = tree.args.get("with_")
-            if with_:
-                query.set("with_", with_)
-            made = self._queries.relation(query, Frame({}))
+            made = self._queries.relation(query, Frame(self._queries.ctes(tree, Frame({}))))
         elif isinstance(query, exp.Table):
             made = self._table(query)
         elif query is None:
@@ -175,7 +174,7 @@ class Reading:
         source = tree.args.get("source")
         if not isinstance(source, exp.Query):
             raise Unsupported("what is inserted is not followed")
-        made = self._queries.relation(source, Frame({}))
+        made = self._queries.relation(source, Frame(self._queries.ctes(tree, Frame({}))))
         frame = Frame({}, sources=[Source("", made)])
         conditions = [each.expression for each in tree.expressions if each.args.get("expression") is not None]
         rows = made.rows | self._queries.leaves(conditions, frame)  # of the others, too: ELSE, and FIRST
@@ -193,10 +192,7 @@ class Reading:
     def insert(self, tree: exp.Insert) -> Iterator[Written]:
         query = tree.expression
         if isinstance(query, exp.Query | exp.Values):
-            with_ = tree.args.get("with_")
-            if with_:
-                query.set("with_", with_)
-            made = self._queries.relation(query, Frame({}))
+            made = self._queries.relation(query, Frame(self._queries.ctes(tree, Frame({}))))
         elif isinstance(query, exp.Table):
             made = self._table(query)
         elif query is None or tree.args.get("default"):
@@ -223,6 +219,8 @@ class Reading:
             if not names and before.is_closed:
                 names = [item.name or "" for item in before.items if isinstance(item, Item)]
                 names = [name for name in names if name.casefold() not in fixed]
+                if len(names) != len(made.items):  # what is known of the table is not what it is
+                    names = []
             columns, whole = self._placed(names, made, target)
         conflict = tree.args.get("conflict")
         if isinstance(conflict, exp.OnConflict):
