@@ -377,7 +377,7 @@ class Queries:
             if isinstance(each, exp.Aliases):
                 items += [Item(alias.name, leaves) for alias in each.expressions]
                 continue
-            if not leaves and each.find(exp.AggFunc, exp.Window) is not None:
+            if not leaves and _holds(each, exp.AggFunc, exp.Window):
                 counting.add(len(items))
             items.append(Item(self._name(each), leaves))
             if isinstance(each, exp.Alias):
@@ -385,7 +385,7 @@ class Queries:
                 frame.aliases[name] = leaves
                 if any(not column.table and column.name.casefold() == name for column in _columns(each.this)):
                     frame.named_after_itself.add(name)
-                if each.find(exp.AggFunc) is not None and each.find(exp.Window) is None:
+                if _holds(each, exp.AggFunc) and not _holds(each, exp.Window):
                     frame.aggregates.add(name)
             self._spend(len(leaves))
         return items, counting
@@ -457,7 +457,7 @@ class Queries:
             return union(
                 items[number].leaves
                 for number, each in enumerate(node.expressions)
-                if number < len(items) and each.find(exp.AggFunc) is None
+                if number < len(items) and not _holds(each, exp.AggFunc)
             ) | (NOTHING if all(isinstance(each, Item) for each in items) else self._everything(frame))
         return self.leaves(list(group.iter_expressions()), frame, _GROUP, items)
 
@@ -618,6 +618,11 @@ def _placed(node: exp.Literal, items: Sequence[Item | Rest]) -> Leaves:
             union(each.coarse() if isinstance(each, Rest) else each.leaves for each in items) if place >= 0 else NOTHING
         )
     return items[place].leaves
+
+
+def _holds(node: exp.Expr, *kinds: type[exp.Expr]) -> bool:
+    """Itself, not in a subquery."""
+    return any(isinstance(each, kinds) for each in node.walk(prune=lambda each: isinstance(each, exp.Query)))
 
 
 def _alias(node: exp.Expr) -> str:
