@@ -393,6 +393,10 @@ def test_names_are_completed_and_spelled_as_they_are_known() -> None:
     assert derived(said) == {"Lake.Shop.Orders.Total > o.total"} or derived(said) == {
         "Lake.Shop.Orders.Total > o.Total"
     }
+    said = read("create table stage.orders as select a from orders; create table o as select a from orders")
+    assert derived(said) == {"orders.a > stage.orders.a", "orders.a > o.a"}
+    said = read('create table "Orders" as select a from t; create table o as select * from orders')
+    assert derived(said) == {"t.a > Orders.a"}
     said = read("use schema other; create table o as select a from t", dialect="snowflake", database="L")
     assert derived(said) == {"L.OTHER.T.A > L.OTHER.O.A"}
 

@@ -89,19 +89,17 @@ def read_sql(document: object, origin: str | None = None, namespace: str | None 
 class Known:
     """Tables whose columns are known, found by name."""
 
-    def __init__(self, dialect: str, tables: Mapping[str, Sequence[str]]) -> None:
-        self._dialect = dialect
-        self._columns: dict[str, tuple[list[str], bool]] = {}
-        self._by_name: dict[tuple[str, ...], set[str]] = {}
-        self._spelled: dict[str, str] = {}
-        for name, columns in tables.items():
-            self.add(name, tuple(name.split(".")), list(columns))
+    def __init__(self, tables: Mapping[str, Sequence[str]]) -> None:
+        self._columns = {name: (list(columns), True) for name, columns in tables.items()}
+        self._by_end: dict[tuple[str, ...], set[str]] = {}
+        for name in tables:
+            folded = tuple(name.casefold().split("."))
+            for start in range(len(folded)):
+                self._by_end.setdefault(folded[start:], set()).add(name)
 
-    def add(self, name: str, parts: tuple[str, ...], columns: list[str], is_complete: bool = True) -> None:
+    def define(self, name: str, columns: list[str], is_complete: bool) -> None:
+        """A table that the files create goes by its full name alone: where the others are looked for is not known."""
         self._columns[name] = (columns, is_complete)
-        folded = tuple(part.casefold() for part in parts)
-        for start in range(len(folded)):
-            self._by_name.setdefault(folded[start:], set()).add(name)
 
     def reopen(self, name: str) -> None:
         """There are columns that are not known."""
@@ -113,7 +111,7 @@ class Known:
         name = ".".join(parts)
         if name in self._columns:
             return name
-        found = self._by_name.get(tuple(part.casefold() for part in parts), set())
+        found = self._by_end.get(tuple(part.casefold() for part in parts), set())
         if len(found) > 1:  # some end so: it may be that very one
             found = {each for each in found if each.casefold() == name.casefold()}
         return min(found) if len(found) == 1 else name
@@ -150,7 +148,7 @@ class _Reading:
         self._namespace = namespace
         self._dialect = dialect
         self._place = place
-        self._known = Known(dialect, tables)
+        self._known = Known(tables)
         self._jobs: dict[str, _Job] = {}
         self._said: dict[AssetKey, dict[str, Json]] = {}
         self._warned: dict[Warned, None] = {}
@@ -263,7 +261,7 @@ class _Reading:
             if not may_be_null:
                 said["nullable"] = False
         is_complete = written.made.is_closed and len(names) == len(written.made.items)
-        self._known.add(written.target, tuple(written.target.split(".")), names, is_complete)
+        self._known.define(written.target, names, is_complete)
 
     def _flows(self, name: str, job: _Job) -> list[Flow]:
         key = AssetKey.of(AssetKind.JOB, self._origin, name)
