@@ -29,8 +29,8 @@ LATERAL_ALIASES = frozenset({"clickhouse", "databricks", "duckdb", "redshift", "
 ALIAS_RECURSES = frozenset({"fabric", "oracle", "tsql"})
 """Dialects where WITH needs no word RECURSIVE."""
 CAST_KEEPS_NAME = frozenset({"postgres", "redshift", "materialize", "risingwave", "mysql"})
-MOST_WORK, MOST_OF_ALL_WORK = 500_000, 20_000_000
-"""Columns of tables that are handled for one statement, for a document: some seconds, a minute or two."""
+MOST_WORK, MOST_OF_ALL_WORK = 500_000, 5_000_000
+"""Columns of tables that are handled for one statement, for a document: some seconds, a minute. A megabyte of SQL that people wrote takes some hundred thousand."""
 
 
 @dataclass
