@@ -12,8 +12,9 @@ from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 
 from graph.changes import AssetStatement, FlowStatement, Registration
 from graph.errors import InvalidInput
+from graph.importers.sql.frames import Budget, Frame, Unsupported
 from graph.importers.sql.ordering import in_order
-from graph.importers.sql.queries import Budget, Frame, Queries, Unsupported
+from graph.importers.sql.queries import Queries
 from graph.importers.sql.relations import Item, Leaves, Relation, stored
 from graph.importers.sql.text import NOT_READ, parsed
 from graph.keys import AssetKey

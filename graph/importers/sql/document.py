@@ -22,8 +22,8 @@ from graph.attributes import canonical
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidInput, InvalidManifest, quoted
 from graph.importers.shapes import Anything, Field, Many, Mapped, Record, Text, near
+from graph.importers.sql.frames import Budget
 from graph.importers.sql.ordering import in_order
-from graph.importers.sql.queries import Budget
 from graph.importers.sql.relations import Leaf, Relation, stored
 from graph.importers.sql.statements import Script, definitions, passing_names, tables_made
 from graph.importers.sql.text import NOT_READ, Statement, parsed

@@ -5,12 +5,12 @@ text, which may be exponentially long. Where columns are not known, what may be 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 
 from graph.errors import quoted
+from graph.importers.sql.frames import MOST_WORK, Budget, Frame, Source, Unsupported
 from graph.importers.sql.relations import (
     NOTHING,
     Found,
@@ -29,62 +29,8 @@ LATERAL_ALIASES = frozenset({"clickhouse", "databricks", "duckdb", "redshift", "
 ALIAS_RECURSES = frozenset({"fabric", "oracle", "tsql"})
 """Dialects where WITH needs no word RECURSIVE."""
 CAST_KEEPS_NAME = frozenset({"postgres", "redshift", "materialize", "risingwave", "mysql"})
-MOST_WORK, MOST_OF_ALL_WORK = 500_000, 5_000_000
-"""Columns of tables that are handled for one statement, for a document: some seconds, a minute. A megabyte of SQL that people wrote takes some hundred thousand."""
-
-
-@dataclass
-class Budget:
-    """Of a document."""
-
-    left: int = MOST_OF_ALL_WORK
-
-
-class Unsupported(Exception):
-    """What is known only at the grain of tables, and why."""
-
-
 Tables = Callable[[exp.Table], Relation]
 Tell = Callable[[str], None]
-
-
-@dataclass
-class Source:
-    alias: str
-    relation: Relation
-    is_visible: bool = True
-    """Not after ON: the right side of a semi-join."""
-
-
-@dataclass
-class Frame:
-    """Where a name is looked up: what stands in FROM, then what stands around it."""
-
-    ctes: Mapping[str, Relation]
-    parent: "Frame | None" = None
-    beside: "Frame | None" = None
-    """What stands before it in FROM, where the dialect lets it be seen: asked last."""
-    sources: list[Source] = field(default_factory=list)
-    merged: dict[str, Leaves] = field(default_factory=dict)
-    """Columns that USING makes one of several."""
-    aliases: dict[str, Leaves] = field(default_factory=dict)
-    named_after_itself: set[str] = field(default_factory=set)
-    """Aliases of what reads a column of the same name: so there is one."""
-    aggregates: set[str] = field(default_factory=set)
-    windows: dict[str, Leaves] = field(default_factory=dict)
-
-    def named(self, alias: str) -> Relation | None:
-        folded = alias.casefold()
-        found = [each.relation for each in self.sources if each.alias.casefold() == folded]
-        return found[0] if found else None
-
-    def lookup(self, name: str) -> tuple[Leaves | None, list[Found]]:
-        """What certainly is that column; what may be."""
-        if (merged := self.merged.get(name.casefold())) is not None:
-            return merged, []
-        found = [each for source in self.sources if source.is_visible and (each := source.relation.find(name))]
-        certain = [each.leaves for each in found if each.coarse is None]
-        return (union(certain), []) if certain else (None, found)
 
 
 class Queries:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 
-from graph.importers.sql.queries import Unsupported
+from graph.importers.sql.frames import Unsupported
 from graph.importers.sql.relations import NOTHING, Item, Leaf, Relation, Rest, opaque
 from graph.importers.sql.text import NOT_READ, Statement
 from graph.importers.sql.writing import Place, Reading, Surroundings, Written, created, targets_of

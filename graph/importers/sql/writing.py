@@ -7,7 +7,8 @@ from typing import NamedTuple
 from sqlglot import exp
 
 from graph.errors import quoted
-from graph.importers.sql.queries import Budget, Frame, Queries, Source, Unsupported
+from graph.importers.sql.frames import Budget, Frame, Source, Unsupported
+from graph.importers.sql.queries import Queries
 from graph.importers.sql.relations import NOTHING, Item, Leaf, Leaves, Relation, Rest, opaque, union
 from graph.importers.sql.text import Statement
 
