@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
+from app.service import Headwater
 from graph.keys import AssetKey
 from graph.sources import Rejected
 from graph.time import Instant
@@ -142,4 +143,8 @@ class Hearing(Protocol):
 
     def refused(self, items: Sequence[Rejected]) -> None:
         """They count as heard, too. Written within a second."""
+        ...
+
+    async def replaced(self, headwater: Headwater, source: str, items: Sequence[Rejected]) -> None:
+        """All that the source tells was told anew: of what was refused of it, these are left. Raises StoreUnavailable."""
         ...

@@ -63,7 +63,7 @@ class Rejected:
     """Of its source, target and bytes: an item refused again is the same one."""
     source: str
     target: str
-    """The path, with its query, to which it can be posted again as it is."""
+    """The path, with its query, to which it can be posted again as it is; empty: it is a part of what must be sent as a whole."""
     form: str
     """Its media type."""
     place: str

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "demo": {"demo", "headwater"},  # it uses the public API alone, as any client would
 }
 
-GRAPH_IS_OF = {"numpy", "numba", "scipy", "orjson", "neo4j"}
+GRAPH_IS_OF = {"numpy", "numba", "scipy", "orjson", "neo4j", "sqlglot"}
 """The libraries the domain may use: nothing of the web, and the database driver in its store alone."""
 
 CAPABILITIES = {"watching", "joining", "intake", "features", "serving", "predictions", "monitoring", "alerting"}

@@ -1,7 +1,7 @@
 """Documents of other systems, whole: `POST /api/v1/imports/{format}`. Each is all that its origin says."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlencode
 
 import orjson
@@ -13,7 +13,7 @@ from app.envelopes import checked_operation_id, clients_origin
 from app.events import Hearing
 from app.http.answers import refusal, refused
 from app.http.parameters import parameters
-from app.identity import Role
+from app.identity import Principal, Role
 from app.service import Headwater
 from graph.changes import Receipt, Registration
 from graph.errors import Conflict, GraphError, InvalidInput, NotFound, OlderDocument, quoted
@@ -21,6 +21,9 @@ from graph.importers.dbt import read_dbt
 from graph.importers.feast import read_feast
 from graph.importers.kserve import read_kserve
 from graph.importers.mlflow import read_mlflow
+from graph.importers.sklearn import read_sklearn
+from graph.importers.sql.document import read_sql
+from graph.importers.told import Imported, Warned
 from graph.model import Operation
 from graph.sources import Rejected
 from graph.time import Instant, moment
@@ -31,10 +34,20 @@ JSON = "application/json"
 MOST_AT_ONCE = 2
 """Documents that are read or committed: each is in memory as a whole, several times its length."""
 
-Reader = Callable[[object, str | None, str | None], Registration]
+MOST_WARNINGS = 1_000
+"""That are told of one document; the others are counted."""
+
+Reader = Callable[[object, str | None, str | None], Registration | Imported]
 """Of a document, an origin and a namespace, where the request names them. Raises InvalidInput."""
 
-FORMATS: dict[str, Reader] = {"dbt": read_dbt, "feast": read_feast, "kserve": read_kserve, "mlflow": read_mlflow}
+FORMATS: dict[str, Reader] = {
+    "dbt": read_dbt,
+    "feast": read_feast,
+    "kserve": read_kserve,
+    "mlflow": read_mlflow,
+    "sklearn": read_sklearn,
+    "sql": read_sql,
+}
 _PARAMETERS = ("origin", "namespace", "operation", "force")
 
 
@@ -51,7 +64,8 @@ class Imports:
         return [Route(FOLDER + "{format}", self._import, methods=["POST"])]
 
     async def _import(self, request: Request) -> Response:
-        request.state.principal.require(Role.CONTRIBUTOR)
+        principal: Principal = request.state.principal
+        principal.require(Role.CONTRIBUTOR)
         headwater: Headwater = request.state.headwater
         format_ = request.path_params["format"]
         reader = FORMATS.get(format_)
@@ -73,9 +87,12 @@ class Imports:
                 return refused(error)
             text = await request.body()
             try:
-                wanted, digest = await headwater.in_long_thread(_read, reader, text, origin, namespace)
-                operation_ = Operation(id_, digest, request.state.principal.name)
-                receipt = await self._commit(headwater, wanted, operation_, force)
+                read, digests = await headwater.in_long_thread(_read, reader, text, origin, namespace)
+                operations = [
+                    Operation(id_ if not number or id_ is None else f"{id_}#{number}", digest, principal.name)
+                    for number, digest in enumerate(digests)
+                ]
+                receipts = await self._commit(headwater, read, operations, force)
             except OlderDocument as error:  # nothing is wrong with it but that it comes late
                 return refused(error)
             except (InvalidInput, NotFound, Conflict) as error:
@@ -84,28 +101,35 @@ class Imports:
                 return refused(error)
             except GraphError as error:
                 return refused(error)
-        return JSONResponse(_told(wanted, receipt))
+        return JSONResponse(_told(read, receipts))
 
-    async def _commit(self, headwater: Headwater, wanted: Registration, operation: Operation, force: bool) -> Receipt:
+    async def _commit(
+        self, headwater: Headwater, read: Imported, operations: Sequence[Operation], force: bool
+    ) -> list[Receipt]:
         """Raises OlderDocument, and what `register` raises."""
-        origin, taken = wanted.origin, wanted.taken
+        origin, taken = read.registration.origin, read.registration.taken
         async with self._turns.setdefault(origin, asyncio.Lock()):
             last = self._last.get(origin)
-            if (
-                taken is not None and last is None
-            ):  # another process may have taken it, or this one before it was started
+            if taken is not None and last is None:  # it may have been taken by another process, or before a start
                 heard = await headwater.in_thread(headwater.store.heard, 0, origin)
                 last = max((each.newest for each in heard if each.newest is not None), default=taken)
             if taken is not None and last is not None and taken < last and not force:
-                done = await headwater.in_thread(headwater.store.receipt_of, operation)
+                done = await headwater.in_thread(headwater.store.receipt_of, operations[0])
                 if done is None:
                     raise OlderDocument(origin, _written(taken), _written(last))
-                return done
-            receipt = await headwater.register(wanted, operation.id, operation.actor, operation.digest)
+                return [done]
+            receipts = [
+                await headwater.register(wanted, operation.id, operation.actor, operation.digest)
+                for wanted, operation in zip((read.registration, *read.further), operations, strict=True)
+            ]
             if taken is not None:
                 self._last[origin] = max(taken, last or taken)
-        self._sources.heard(origin, 1, () if taken is None else (taken,))
-        return receipt
+            self._sources.heard(origin, 1, () if taken is None else (taken,))
+            left_out = [each for each in read.warned if each.item is not None]
+            await self._sources.replaced(
+                headwater, origin, [_left_out(origin, each, self._clock()) for each in left_out]
+            )
+        return receipts
 
 
 def _yes(text: str) -> bool:
@@ -113,6 +137,11 @@ def _yes(text: str) -> bool:
     if text not in ("true", "false"):
         raise InvalidInput(f"force is {quoted(text)}; it is true or false", text)
     return text == "true"
+
+
+def _left_out(origin: str, warned: Warned, now: Instant) -> Rejected:
+    """A part of a document whose other parts were taken."""
+    return Rejected.now(origin, "", "text/plain", warned.place, warned.reason, (warned.item or "").encode(), now)
 
 
 def _rejected(
@@ -124,31 +153,41 @@ def _rejected(
     return Rejected.now(format_ if origin is None else origin, target, JSON, "", reason, text, now)
 
 
-def _read(reader: Reader, text: bytes, origin: str | None, namespace: str | None) -> tuple[Registration, str]:
-    """What the document says, and what tells this request from others. Raises InvalidInput."""
+def _read(reader: Reader, text: bytes, origin: str | None, namespace: str | None) -> tuple[Imported, list[str]]:
+    """What the document says, each with what tells this request from others. Raises InvalidInput."""
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise InvalidInput(f"the body is not JSON in UTF-8: {error}") from error
-    wanted = reader(document, origin, namespace)
-    clients_origin(wanted.origin)
-    return wanted, wanted.digest()
+    given = reader(document, origin, namespace)
+    read = given if isinstance(given, Imported) else Imported(given)
+    wanted = (read.registration, *read.further)
+    for each in wanted:
+        clients_origin(each.origin)
+    return read, [each.digest() for each in wanted]
 
 
-def _told(wanted: Registration, receipt: Receipt) -> dict[str, object]:
+def _told(read: Imported, receipts: Sequence[Receipt]) -> dict[str, object]:
     return {
-        "origin": wanted.origin,
-        "taken": None if wanted.taken is None else _written(wanted.taken),
-        "assets": len(wanted.assets),
-        "flows": len(wanted.flows),
-        "changed": receipt.changed,
-        "revision": receipt.revision,
-        "added": receipt.added,
-        "updated": receipt.updated,
-        "withdrawn": receipt.withdrawn,
+        "origin": read.registration.origin,
+        "taken": _written(read.registration.taken),
+        "assets": len(read.registration.assets),
+        "flows": len(read.registration.flows),
+        "inferred": sum(len(each.flows) for each in read.further),
+        "changed": any(receipt.changed for receipt in receipts),
+        "revision": max(receipt.revision for receipt in receipts),
+        "added": sum(receipt.added for receipt in receipts),
+        "updated": sum(receipt.updated for receipt in receipts),
+        "withdrawn": sum(receipt.withdrawn for receipt in receipts),
+        "left_out": sum(each.item is not None for each in read.warned),
+        "warned": len(read.warned),
+        "warnings": [
+            {"place": each.place, "message": each.reason, "left_out": each.item is not None}
+            for each in read.warned[:MOST_WARNINGS]
+        ],
     }
 
 
-def _written(at: Instant) -> str | None:
-    told = moment(at)
+def _written(at: Instant | None) -> str | None:
+    told = None if at is None else moment(at)
     return None if told is None else told.isoformat().replace("+00:00", "Z")

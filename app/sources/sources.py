@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from enum import StrEnum
 from typing import NamedTuple
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from app.metrics import Metrics
 from app.service import Headwater
 from graph.errors import GraphError, NotReady, StoreUnavailable, quoted, shortened
 from graph.sources import Heard, Rejected, heard_now
+from graph.stores.contract import Store
 from graph.time import Instant
 from graph.usage import Day
 
@@ -29,6 +30,8 @@ ALIVE_SECONDS = 60.0
 """How often the service notes that it is there, to see what calls it."""
 MOST_WAITING = 20_000
 """Refused items that wait for the store; of more than these it is only counted that they were refused."""
+
+_AT_ONCE = 500
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +87,12 @@ class Sources:
         for each in items:
             self.heard(each.source, 1, rejected=1)
         self._rejected += items[: max(0, MOST_WAITING - len(self._rejected))]
+
+    async def replaced(self, headwater: Headwater, source: str, items: Sequence[Rejected]) -> None:
+        """All that the source tells was told anew: of what was refused of it, these are left. Raises StoreUnavailable."""
+        await self.settled(headwater)
+        await headwater.in_thread(_forget, headwater.store, source, {each.id for each in items})
+        self.refused(items)
 
     async def settled(self, headwater: Headwater) -> None:
         """Returns once all that was told so far is durable. Raises StoreUnavailable: it is tried again later."""
@@ -150,9 +159,12 @@ class Sources:
     async def _retaken(
         self, headwater: Headwater, principal: Principal, id_: str, item: Rejected | None, app: ASGIApp
     ) -> Retaken:
-        if item is None or item.body is None:
-            why = f"it was too large to be kept: {shortened(item.reason)}" if item else f"{quoted(id_)} is not kept"
-            return Retaken(id_, Again.UNKNOWN, why)
+        if item is None:
+            return Retaken(id_, Again.UNKNOWN, f"{quoted(id_)} is not kept")
+        if item.body is None:
+            return Retaken(id_, Again.UNKNOWN, "it was too large to be kept")
+        if not item.target:
+            return Retaken(id_, Again.REFUSED, "it is a part of a document: mend it there, and send all of that again")
         status, answer = await _posted(app, item, headwater, principal)
         if status == 503:
             return Retaken(id_, Again.LATER, shortened(answer.decode(errors="replace")))
@@ -177,6 +189,14 @@ class Sources:
             return refusal(404, f"no bytes are kept of a refused item {quoted(id_)}", "NOT_FOUND")
         headers = {"Content-Disposition": f'attachment; filename="{quote(id_)}"'}
         return Response(item.body, headers=headers, media_type=item.form)
+
+
+def _forget(store: Store, source: str, but: Set[str]) -> None:
+    """All items of a source that are kept, but some."""
+    before = None
+    while items := store.rejected(source, before, _AT_ONCE):
+        store.mended([item.id for item in items if item.id not in but])
+        before = items[-1].last, items[-1].id
 
 
 async def _posted(app: ASGIApp, item: Rejected, headwater: Headwater, principal: Principal) -> tuple[int, bytes]:

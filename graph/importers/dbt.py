@@ -7,7 +7,7 @@
 * Exposures are consumers; analyses and hooks are jobs, since they read and are not read.
 * Tests say nothing about where data flows, and are left out.
 
-Flows are those of `parent_map`.
+Flows are those of `parent_map`. Which column comes from which is read from the compiled SQL (see `dbt_columns`).
 """
 
 import re
@@ -18,7 +18,9 @@ from hashlib import md5
 from graph.attributes import checked_attributes
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidInput, InvalidManifest, quoted
+from graph.importers.dbt_columns import Compiled, columns_of
 from graph.importers.shapes import Anything, Field, Many, Mapped, Record, Text
+from graph.importers.told import Imported
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow, Json, checked_flow
 from graph.time import Instant, parse_instant
@@ -34,6 +36,11 @@ def read_dbt(document: object, origin: str | None = None, namespace: str | None 
 
     Raises InvalidManifest, which names every place that is wrong.
     """
+    return read_dbt_project(document, origin, namespace).registration
+
+
+def read_dbt_project(document: object, origin: str | None = None, namespace: str | None = None) -> Imported:
+    """And what its compiled SQL says of columns, under an origin of its own: it never narrows what dbt says."""
     problems: list[str] = []
     read = _DOCUMENT.read(document, "", problems)
     if problems:
@@ -62,7 +69,7 @@ def read_dbt(document: object, origin: str | None = None, namespace: str | None 
     taken = _generated_at(metadata, problems)
     if problems:
         raise InvalidManifest(problems)
-    return Registration(
+    project_says = Registration(
         origin=origin,
         basis=Basis.IMPORTED,
         assets=tuple(AssetStatement(key, attributes) for key, attributes in reading.said.items()),
@@ -70,6 +77,20 @@ def read_dbt(document: object, origin: str | None = None, namespace: str | None 
         complete=True,
         taken=taken,
     )
+    models = [
+        Compiled(
+            place=_text(node, "original_file_path") or unique_id,
+            sql=_text(node, "compiled_code") or _text(node, "compiled_sql"),
+            key=reading.keys[unique_id],
+            relation=(_text(node, "database"), _text(node, "schema"), _table(node)),
+            columns=[*_columns(node, columns := _record(_record(_record(catalog, section), unique_id), "columns"))],
+            is_catalogued=bool(columns),
+        )
+        for section in ("sources", "nodes")
+        for unique_id, node in sorted(_records(manifest, section))
+        if _text(node, "resource_type") in _RELATIONS and not _is_ephemeral(node) and unique_id in reading.keys
+    ]
+    return Imported(project_says, further=(columns_of(models, adapter, f"{origin}#sql"),))
 
 
 # What is read of a manifest and a catalog; what else they hold is let be
@@ -125,6 +146,8 @@ _NODE = Record(
         "original_file_path": Field(Text(), "Where it is written."),
         "raw_code": Field(Text(), "Its SQL or Python."),
         "raw_sql": Field(Text(), "Its SQL, until version 6."),
+        "compiled_code": Field(Text(), "Its SQL, as the warehouse gets it."),
+        "compiled_sql": Field(Text(), "The same, until version 6."),
     },
     is_open=True,
 )
@@ -255,8 +278,7 @@ class _Reading:
     def _key(self, unique_id: str, node: dict[str, Json]) -> AssetKey:
         kind = _text(node, "resource_type") or ""
         if kind in _RELATIONS:
-            table = _text(node, "alias") or _text(node, "identifier") or _text(node, "name")
-            name = ".".join(part for part in (_text(node, "database"), _text(node, "schema"), table) if part)
+            name = ".".join(part for part in (_text(node, "database"), _text(node, "schema"), _table(node)) if part)
             key = AssetKey.of(AssetKind.DATASET, self.namespace, name)
             # dbt lets an ephemeral model share the name of a table: it is none itself.
             if key not in self.said or not _is_ephemeral(node):
@@ -302,6 +324,10 @@ class _Reading:
         before = self.said.get(key, {})
         nodes = [*_texts(before.get("dbt_nodes")), *_texts(checked.get("dbt_nodes"))]
         self.said[key] = {**before, **checked, **({"dbt_nodes": [*nodes]} if nodes else {})}
+
+
+def _table(node: dict[str, Json]) -> str | None:
+    return _text(node, "alias") or _text(node, "identifier") or _text(node, "name")
 
 
 def _tables_first(named: tuple[str, dict[str, Json]]) -> tuple[bool, str]:

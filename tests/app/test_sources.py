@@ -342,7 +342,8 @@ async def test_an_older_document_does_not_roll_the_graph_back(http: httpx.AsyncC
     found = {each["name"]: each for each in (await ask(http, SOURCES))["sources"]["nodes"]}
     assert found["dbt:shop"]["latestEvent"] == "2026-11-24T06:00:00+00:00"
     forced = await post(older, force="true")
-    assert (forced.status_code, forced.json()["withdrawn"]) == (200, 1)
+    assert forced.status_code == 200, forced.text
+    assert forced.json()["withdrawn"] == 1
     again = await post(newer, operation="first")
     assert again.json()["revision"] == taken.json()["revision"], "an operation is answered once"
     assert (await post(older)).status_code == 409
@@ -358,3 +359,22 @@ async def test_a_service_that_was_started_anew_knows_what_was_imported_last(
     registry = {"lastUpdated": "2026-11-01T00:00:00Z", "project": "shop"}
     answer = await http.post("/api/v1/imports/feast", json={"registry": registry}, params={"origin": "feast:shop"})
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (409, "OlderDocument"), answer.text
+
+
+async def test_a_part_that_was_left_out_stands_until_the_document_is_sent_again(http: httpx.AsyncClient) -> None:  # noqa: F811
+    async def post(*statements: str) -> httpx.Response:
+        files = [{"path": "etl.sql", "text": ";\n".join(statements)}]
+        document = {"dialect": "postgres", "files": files}
+        return await http.post("/api/v1/imports/sql", json=document, params={"namespace": "postgres://shop:5432"})
+
+    good = "CREATE TABLE sums AS SELECT day, total FROM orders"
+    taken = await post(good, "INSERT INTO sums SELECT FROM WHERE (")
+    assert taken.status_code == 200, taken.text
+    assert taken.json()["left_out"] == 1
+    (item,) = (await ask(http, REJECTED))["rejectedItems"]["nodes"]
+    assert (item["source"], item["place"], item["target"]) == ("sql:postgres://shop:5432", "etl.sql:2", "")
+    assert item["excerpt"].strip() == "INSERT INTO sums SELECT FROM WHERE ("
+    (again,) = (await ask(http, RETAKE, ids=[item["id"]]))["retakeRejected"]
+    assert (again["outcome"], "send all of that again" in again["reason"]) == ("REFUSED", True)
+    assert (await post(good)).json()["left_out"] == 0
+    assert (await ask(http, REJECTED))["rejectedItems"]["nodes"] == []

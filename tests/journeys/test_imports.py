@@ -3,15 +3,24 @@
 import itertools
 import json
 import os
+import pickle
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+import skops.io
+from headwater import sklearn_document
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from app.identity import Kind, Role, create_token
+from tests.models import fitted
 from tests.real_manifests import real_manifests
 from tests.repository import HEADWATER
 from tests.service import running_service
@@ -279,3 +288,85 @@ def test_only_who_may_register_may_import(tmp_path: Path) -> None:
         headers = {"Authorization": f"Bearer {reader}"}
         refused = httpx.post(f"{address}/api/v1/imports/dbt", json=shop("a"), headers=headers)
         assert refused.status_code == 403
+
+
+def test_sql_is_imported_with_the_columns_it_derives(address: str, tmp_path: Path) -> None:
+    folder = tmp_path / "etl"
+    (folder / "daily").mkdir(parents=True)
+    (folder / "daily" / "orders.sql").write_text(
+        "create table orders as select id, total * 2 as twice from receipts where paid;\ncall refresh();\n"
+    )
+    (folder / "report.sql").write_text("insert into report (n) select twice from orders join lost using (id)")
+    (tmp_path / "tables.json").write_text(json.dumps({"lake.shop.receipts": ["id", "total", "paid"]}))
+    place: list[str | Path] = ["--database", "lake", "--default-schema", "shop", "--schema", tmp_path / "tables.json"]
+    command: list[str | Path] = [
+        "import",
+        "sql",
+        folder,
+        "--dialect",
+        "postgres",
+        "--namespace",
+        "pg",
+        "--origin",
+        "sql:etl",
+        *place,
+    ]
+    ended = headwater(address, *command)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == "daily/orders.sql:2: left out: CALL is not followed\n"
+    assert ended.stdout.startswith("sql:etl holds 5 assets and ")
+    told = imported(address, *command[1:])
+    assert (told["changed"], told["left_out"], told["warned"]) == (False, 1, 1)
+    assert told["warnings"] == [
+        {"place": "daily/orders.sql:2", "message": "CALL is not followed", "left_out": True},
+    ]
+    asked: dict[str, str | int] = {"start": "column:pg/lake.shop.receipts#total", "atLeastRevision": told["revision"]}
+    reached = httpx.get(f"{address}/api/v1/lineage.json", params=asked).json()["columns"]["key"]
+    assert {"column:pg/lake.shop.orders#twice", "column:pg/lake.shop.report#n"} <= set(reached)
+    assert "column:pg/lake.shop.orders#id" not in reached
+    (folder / "report.sql").unlink()
+    assert imported(address, *command[1:])["withdrawn"] > 0
+
+
+def test_what_is_no_sql_document_is_refused(address: str, tmp_path: Path) -> None:
+    refused = posted(address, {"dialect": "klingon", "files": []}, "sql", namespace="w")
+    assert refused.status_code == 400
+    assert refused.json()["errors"][0]["message"].startswith("dialect: 'klingon' is none of ")
+    ended = headwater(address, "import", "sql", tmp_path, "--dialect", "duckdb", "--namespace", "w")
+    assert (ended.returncode, ended.stderr) == (2, f"there is no *.sql in {tmp_path}\n")
+    (tmp_path / "latin.sql").write_bytes(b"select 'caf\xe9'")
+    ended = headwater(address, "import", "sql", tmp_path, "--dialect", "duckdb", "--namespace", "w")
+    assert (ended.returncode, "latin.sql: it is not UTF-8" in ended.stderr) == (2, True)
+
+
+def test_an_estimator_tells_which_columns_it_uses_and_is_never_unpickled(address: str, tmp_path: Path) -> None:
+    data = np.random.default_rng(0).normal(size=(50, 3))
+    chosen = ColumnTransformer([("some", StandardScaler(), [0, 2])])
+    (tmp_path / "model.skops").write_bytes(fitted(make_pipeline(chosen, LinearRegression()), data, data[:, 0]))
+    run, source = "run:jobs/train#0190c1a2-0000-7000-8000-000000000001", "dataset:w/made"
+    command: list[str | Path] = ["sklearn", tmp_path / "model.skops", "--model", "made", "--version", "1"]
+    told = imported(address, *command, "--run", run, "--source", source)
+    assert (told["origin"], told["assets"], told["flows"]) == ("sklearn:default/made#1", 1, 3)
+    inputs = upstream_columns(address, "model_version:default/made#1", told["revision"])
+    assert inputs == ["column:w/made#x0", "column:w/made#x2"]
+
+    document = sklearn_document(LinearRegression().fit(data, data[:, 0]), "made", "2", run=run, source=source)
+    (tmp_path / "made.json").write_text(json.dumps(document))
+    assert imported(address, "sklearn", tmp_path / "made.json")["flows"] == 4
+    refused = posted(address, document | {"pickle": "gASV"}, "sklearn")
+    assert (refused.status_code, "pickle: unknown field" in refused.text) == (400, True)
+
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(LinearRegression()))
+    ended = headwater(address, "import", "sklearn", tmp_path / "model.pkl", "--model", "made", "--version", "1")
+    assert (ended.returncode, "neither JSON nor a skops file" in ended.stderr) == (2, True)
+    (tmp_path / "strange.skops").write_bytes(skops.io.dumps(FunctionTransformer(os.getcwd).fit(data)))
+    ended = headwater(address, "import", "sklearn", tmp_path / "strange.skops", "--model", "made", "--version", "1")
+    assert (ended.returncode, "could do harm" in ended.stderr) == (2, True)
+    ended = headwater(address, "import", "sklearn", tmp_path / "model.skops")
+    assert (ended.returncode, "give --model and --version" in ended.stderr) == (2, True)
+
+
+def upstream_columns(address: str, asset: str, revision: int) -> list[str]:
+    asked: dict[str, str | int] = {"start": asset, "direction": "UPSTREAM", "atLeastRevision": revision}
+    told = httpx.get(f"{address}/api/v1/lineage.json", params=asked).json()
+    return sorted(key for key in told["columns"]["key"] if key.startswith("column:"))

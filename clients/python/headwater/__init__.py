@@ -9,6 +9,7 @@ from headwater.errors import (
     Refused,
     Unreachable,
 )
+from headwater.estimators import sklearn_document
 from headwater.features import FeatureResult
 from headwater.profiles import profile
 
@@ -22,4 +23,5 @@ __all__ = [
     "Refused",
     "Unreachable",
     "profile",
+    "sklearn_document",
 ]

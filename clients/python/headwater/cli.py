@@ -84,6 +84,17 @@ Project = Annotated[Optional[str], typer.Option(help="Which of the registry's.",
 RegistryOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="mlflow: and the host")]  # fmt: skip  # noqa: UP045
 RegistryNamespace = Annotated[Optional[str], typer.Option("--namespace", help="Of models and experiments.", show_default="default")]  # fmt: skip  # noqa: UP045
 Force = Annotated[bool, typer.Option("--force", help="Even if a later state of it was imported before.")]
+DatabaseNamespace = Annotated[Optional[str], typer.Option("--namespace", help="The database, as OpenLineage names it: postgres://host:5432.", show_default="bigquery for BigQuery")]  # fmt: skip  # noqa: UP045
+DefaultDatabase = Annotated[Optional[str], typer.Option("--database", help="The database of tables that name none.")]  # noqa: UP045
+DefaultSchema = Annotated[Optional[str], typer.Option(help="The schema of tables that name none.")]  # noqa: UP045
+KnownColumns = Annotated[Optional[Path], typer.Option("--schema", help='Columns of tables, as JSON: {"shop.orders": ["id", "total"]}.')]  # fmt: skip  # noqa: UP045
+SqlOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="sql: and the namespace")]  # fmt: skip  # noqa: UP045
+ModelName = Annotated[Optional[str], typer.Option("--model", help="The model.", show_default="as the document says")]  # fmt: skip  # noqa: UP045
+ModelVersion = Annotated[Optional[str], typer.Option("--version", help="Its version.", show_default="as the document says")]  # fmt: skip  # noqa: UP045
+ModelNamespace = Annotated[Optional[str], typer.Option("--namespace", help="Of the model.", show_default="default")]  # fmt: skip  # noqa: UP045
+TrainingRun = Annotated[Optional[str], typer.Option("--run", help="The key of the training run.")]  # noqa: UP045
+TrainingData = Annotated[Optional[str], typer.Option("--source", help="The key of the dataset whose columns it was fitted on.")]  # fmt: skip  # noqa: UP045
+EstimatorOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="sklearn: and the version")]  # fmt: skip  # noqa: UP045
 Timeout = Annotated[float, typer.Option(min=1, help="How many seconds an answer may take.")]
 
 MANIFEST = Path("headwater.yaml")
@@ -347,6 +358,46 @@ def mlflow_(
         )
 
 
+@imports.command(epilog=IMPORT_EXIT_CODES)
+def sql(
+    files: Annotated[list[Path], typer.Argument(help="Files of SQL, and folders: all *.sql in them.")],
+    dialect: Annotated[str, typer.Option(help="Which SQL it is: postgres, snowflake, bigquery, spark, duckdb …")],
+    namespace: DatabaseNamespace = None,
+    database: DefaultDatabase = None,
+    default_schema: DefaultSchema = None,
+    schema: KnownColumns = None,
+    origin: SqlOrigin = None,
+    url: Url = None,
+    token: Token = None,
+    timeout: Timeout = 300,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Import which column comes from which: what the origin said before and does not say now is withdrawn."""
+    with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
+        document = documents.sql(files, dialect, database, default_schema, schema)
+        _tell_import(client.import_document("sql", document, origin, namespace), output)
+
+
+@imports.command(epilog=IMPORT_EXIT_CODES)
+def sklearn(
+    file: Annotated[Path, typer.Argument(help="What sklearn_document made, in a file .json; or an estimator, .skops.")],
+    model: ModelName = None,
+    version: ModelVersion = None,
+    namespace: ModelNamespace = None,
+    run: TrainingRun = None,
+    source: TrainingData = None,
+    origin: EstimatorOrigin = None,
+    url: Url = None,
+    token: Token = None,
+    timeout: Timeout = 300,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+) -> None:
+    """Import which of its inputs a fitted estimator uses. Pickles are never loaded."""
+    with _telling(file), Client(url, token, timeout=timeout) as client:
+        document = documents.sklearn(file, model=model, version=version, run=run, source=source)
+        _tell_import(client.import_document("sklearn", document, origin, namespace), output)
+
+
 _RESOURCE = re.compile(r"^resources\[(\d+)\]")
 
 
@@ -387,6 +438,11 @@ def _tell_import(done: dict[str, Any], output: PlanOutput) -> None:
     if output is PlanOutput.JSON:
         print_json({"version": 1, **done})
         return
+    for warning in done["warnings"]:
+        left_out = "left out: " if warning["left_out"] else ""
+        typer.echo(f"{warning['place']}: {left_out}{warning['message']}", err=True)
+    if done["warned"] > len(done["warnings"]):
+        typer.echo(f"and {done['warned'] - len(done['warnings']):,} warnings more", err=True)
     held = f"{done['origin']} holds {done['assets']:,} assets and {done['flows']:,} flows"
     what = _sums(done, "added", "changed", "withdrawn") if done["changed"] else "nothing changed"
     console().print(f"{held}: {what}; revision {done['revision']}.", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""SQL: which column is computed from which, read from the text."""
