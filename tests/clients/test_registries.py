@@ -313,6 +313,11 @@ def test_a_repository_says_where_its_registry_is(tmp_path: Path, monkeypatch: py
         feast.document(tmp_path, None)
 
 
+def test_a_registry_elsewhere_is_feasts_to_read() -> None:
+    with pytest.raises(DocumentUnreadable, match=r"registry-dump \| headwater import feast -"):
+        feast.document(Path("s3://bucket/registry.db"), None)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
