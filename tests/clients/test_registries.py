@@ -40,6 +40,10 @@ class FakeMlflow:
         self.seen: list[Request] = []
         self.answers: list[Response] = []
         """To be given first, whatever is asked."""
+        self.instead: tuple[str, Any] = ("", None)
+        """A path, and what is said there instead."""
+        self.is_away = False
+        """From when runs are asked for."""
         self.versions = [
             {"name": "m", "version": str(n), "run_id": "", "source": f"models:/m-{n}"} for n in range(1, 6)
         ]
@@ -52,6 +56,10 @@ class FakeMlflow:
         if self.answers:
             return self.answers.pop(0)
         path, asked = request.url.path, request.query_params
+        if self.instead[0] and path.endswith(self.instead[0]):
+            return JSONResponse(self.instead[1])
+        if self.is_away and path.endswith("/runs/get"):
+            return PlainTextResponse("", 503)
         if path.endswith("/registered-models/search"):
             return JSONResponse({"registered_models": [{"name": "m"}]})
         if path.endswith("/model-versions/search"):
@@ -179,6 +187,34 @@ def test_what_goes_wrong_is_told(server: tuple[FakeMlflow, str]) -> None:
         fetched("./mlruns")
 
 
+def test_when_the_server_goes_away_it_is_not_asked_for_all_the_rest(server: tuple[FakeMlflow, str]) -> None:
+    fake, address = server
+    fake.versions = [{"name": "m", "version": str(n), "run_id": f"{n:032x}", "source": "s3://b/m"} for n in range(300)]
+    fake.is_away = True
+    with pytest.raises(Unreachable):
+        fetched(address)
+    assert sum(request.url.path.endswith("/runs/get") for request in fake.seen) < 200
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("model-versions/search", {"model_versions": 3}),
+        ("model-versions/search", {"model_versions": [3]}),
+        ("runs/get", {"run": 3}),
+        ("runs/get", {"run": {"info": 3}}),
+        ("runs/get", {}),
+        ("experiments/get", {"experiment": []}),
+        ("logged-models/m-1", {"model": None}),
+    ],
+)
+def test_what_answers_otherwise_is_no_mlflow(server: tuple[FakeMlflow, str], path: str, answer: Any) -> None:
+    fake, address = server
+    fake.instead = (path, answer)
+    with pytest.raises(DocumentUnreadable, match="does not answer as MLflow does"):
+        fetched(address)
+
+
 # Feast
 
 
@@ -275,6 +311,11 @@ def test_a_repository_says_where_its_registry_is(tmp_path: Path, monkeypatch: py
     store.write_text("{")
     with pytest.raises(DocumentUnreadable, match=r"feature_store\.yaml: "):
         feast.document(tmp_path, None)
+
+
+def test_a_registry_elsewhere_is_feasts_to_read() -> None:
+    with pytest.raises(DocumentUnreadable, match=r"registry-dump \| headwater import feast -"):
+        feast.document(Path("s3://bucket/registry.db"), None)
 
 
 @pytest.mark.parametrize(

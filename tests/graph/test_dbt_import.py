@@ -275,7 +275,9 @@ def test_a_manifest_tells_when_it_was_made() -> None:
     made = manifest()
     assert read(made).taken is None
     made["metadata"]["generated_at"] = "2026-11-24T10:00:00.5Z"
-    assert read(made).taken == parse_instant("2026-11-24T10:00:00.5Z")
+    said = read(made)
+    assert said.taken == parse_instant("2026-11-24T10:00:00.5Z")
+    assert said.digest() == read(manifest()).digest(), "it is the same request, whenever it was made"
     made["metadata"]["generated_at"] = "today"
     (told,) = problems({"manifest": made})
     assert told.startswith("manifest.metadata.generated_at: ")

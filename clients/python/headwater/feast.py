@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,10 @@ def document(target: Path, project: str | None) -> Json:
     """
     if target.is_dir():
         return _repository(target, project)
+    if re.match(r"[a-z0-9]+:/", str(target)):
+        raise DocumentUnreadable(
+            f"{target} is no file here; what reaches such a registry is Feast: feast registry-dump | headwater import feast -"
+        )
     registry = _registry(_read(target), str(target))
     return {"registry": registry, **({"project": project} if project else {})}
 

@@ -83,33 +83,22 @@ class _Server:
         # A page may repeat what the one before had: meanwhile something was deleted before it.
         models = list({each.get("name"): each for each in models}.values())
         versions = list({(each.get("name"), each.get("version")): each for each in versions}.values())
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-
-            def each_of(what: str, ids: Iterable[str], get: Callable[[str], Json | None]) -> list[Json]:
-                wanted = list(dict.fromkeys(ids))
-                found = []
-                for number, one in enumerate(pool.map(get, wanted), 1):
-                    if one is not None:
-                        found.append(one)
-                    if number % 100 == 0 or number == len(wanted):
-                        tell(f"{number:,} of {len(wanted):,} {what}")
-                return found
-
-            tell(f"{len(models):,} models, {len(versions):,} versions")
-            logged = each_of("logged models", filter(None, map(_model_id, versions)), self._logged_model)
-            by_model = {each["info"]["model_id"]: each["info"].get("source_run_id") for each in logged}
-            ids = (each.get("run_id") or by_model.get(_model_id(each)) for each in versions)
-            runs = each_of("runs", filter(None, ids), self._run)
-            experiments = each_of(
-                "experiments", (str(run["info"].get("experiment_id")) for run in runs), self._experiment
-            )
-            for done, (version, signature) in enumerate(
-                zip(versions, pool.map(self._signature, versions), strict=True), 1
-            ):
-                if signature is not None:
-                    version["signature"] = signature
-                if done % 100 == 0 or done == len(versions):
-                    tell(f"{done:,} of {len(versions):,} signatures")
+        tell(f"{len(models):,} models, {len(versions):,} versions")
+        pool = ThreadPoolExecutor(AT_ONCE)
+        try:
+            logged = _each("logged models", pool, self._logged_model, filter(None, map(_model_id, versions)), tell)
+            infos = [each.get("info", {}) for each in logged]
+            by_model = {each.get("model_id"): each.get("source_run_id") for each in infos}
+            made_by = (each.get("run_id") or by_model.get(_model_id(each)) for each in versions)
+            runs = _each("runs", pool, self._run, filter(None, made_by), tell)
+            named = (str(run.get("info", {}).get("experiment_id")) for run in runs)
+            experiments = _each("experiments", pool, self._experiment, named, tell)
+            signatures = zip(versions, pool.map(self._signature, versions), strict=True)
+            for done, (version, signature) in enumerate(signatures, 1):
+                version.update({"signature": signature} if signature else {})
+                _tell_some(done, len(versions), "signatures", tell)
+        finally:
+            pool.shutdown(cancel_futures=True)  # one failed: the others are of no use
         return {
             "server": self.name,
             **({"fetched": date} if date else {}),
@@ -124,8 +113,10 @@ class _Server:
         run = self._one("runs/get", "run", run_id=run_id)
         if run is None:
             return None
-        tags = {tag.get("key"): tag.get("value", "") for tag in run.get("data", {}).get("tags", ())}
-        if tags.get("feast.feature_refs", "").endswith(CUT):
+        data = run.get("data")
+        tags = data.get("tags") if isinstance(data, dict) else None
+        named = (tag for tag in tags or () if isinstance(tag, dict) and tag.get("key") == "feast.feature_refs")
+        if any(str(tag.get("value")).endswith(CUT) for tag in named):
             answer = self._get("/get-artifact", {"run_id": run_id, "path": "feast_features.json"})
             features = _loaded(answer.content) if answer.is_success else None
             if isinstance(features, list):
@@ -156,7 +147,10 @@ class _Server:
         while True:
             given = {**parameters, "max_results": most, **({"page_token": token} if token else {})}
             page = self._checked(self._get(f"{API}/{path}", given))
-            yield from page.get(name, ())
+            items = page.get(name, [])
+            if not isinstance(items, list) or not all(isinstance(each, dict) for each in items):
+                raise self._no_mlflow(path)
+            yield from items
             token = page.get("next_page_token")
             if not token:
                 return
@@ -166,7 +160,9 @@ class _Server:
         answer = self._get(f"{API}/{path}", parameters)
         if answer.status_code == 404:
             return None
-        found: Json = self._checked(answer)[name]
+        found = self._checked(answer).get(name)
+        if not isinstance(found, dict) or not isinstance(found.get("info", {}), dict):
+            raise self._no_mlflow(path)
         return found
 
     def _get(self, path: str, parameters: Mapping[str, Any], attempts: int = ATTEMPTS) -> httpx.Response:
@@ -188,6 +184,9 @@ class _Server:
                 failure = f"MLflow at {self.name} answers {answer.status_code}: {_message(answer)}"
         raise Unreachable(failure)
 
+    def _no_mlflow(self, path: str) -> DocumentUnreadable:
+        return DocumentUnreadable(f"{self.name} does not answer as MLflow does when asked for {path}")
+
     def _checked(self, answer: httpx.Response) -> Json:
         if answer.status_code in {401, 403}:
             raise AccessRefused(
@@ -197,10 +196,28 @@ class _Server:
             )
         found = _loaded(answer.content)
         if not isinstance(found, dict) or (answer.status_code == 404 and "error_code" not in found):
-            raise DocumentUnreadable(f"{self.name}{answer.url.path} does not answer as MLflow does")
+            raise self._no_mlflow(answer.url.path)
         if answer.is_error:
             raise Refused(f"MLflow at {self.name} refuses: {_message(answer)}", str(answer.status_code))
         return found
+
+
+def _each(
+    what: str, pool: ThreadPoolExecutor, get: Callable[[str], Json | None], ids: Iterable[str], tell: Tell
+) -> list[Json]:
+    """Those that are there, each once."""
+    wanted = list(dict.fromkeys(ids))
+    found = []
+    for number, one in enumerate(pool.map(get, wanted), 1):
+        if one is not None:
+            found.append(one)
+        _tell_some(number, len(wanted), what, tell)
+    return found
+
+
+def _tell_some(number: int, total: int, what: str, tell: Tell) -> None:
+    if number % 100 == 0 or number == total:
+        tell(f"{number:,} of {total:,} {what}")
 
 
 def _model_id(version: Json) -> str | None:
