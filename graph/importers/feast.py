@@ -6,7 +6,8 @@
   service depends on it, and on nothing that it left out.
 * A source is the dataset where it lies, named as OpenLineage would: a file, a topic, a table. Tables are of the namespace
   `namespace`, the warehouse, which Feast's registry does not hold. What has no place of its own (pushes, requests, queries) is a
-  dataset of the project. Feast's own OpenLineage events name all of them in the project's namespace: `same_as` says so.
+  dataset of the project. Feast's own OpenLineage events name all of them in the project's namespace: those names are `same_as` the
+  places.
 * A feature is computed from the column of its name, or the one mapped to it. Join keys and timestamps decide about all rows: they
   flow to the view. Where code or an aggregation stands between, all of the source flows to the view, and no column is known.
 * A feature on demand is computed from all that its view takes.
@@ -461,8 +462,8 @@ class _Reading:
         checked: dict[str, Json] = {**checked_attributes(attributes, key)}
         before = self.said.setdefault(key, {})
         before |= {name: value for name, value in checked.items() if value is not None}
-        if also not in {None, key}:
-            before["same_as"] = [*sorted({*texts(before.get("same_as")), str(also)})]
+        if also is not None and also != key:  # what is named is what is shown: where it lies, as all others call it
+            self.said.setdefault(also, {})["same_as"] = [str(key)]
 
     def _flow(self, source: AssetKey, target: AssetKey) -> None:
         self.flows[checked_flow(source, target)] = None
