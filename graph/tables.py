@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from graph import kernels
 from graph.attributes import owner_names
-from graph.keys import AssetKey, AssetKind
+from graph.keys import PART_OF, AssetKey, AssetKind
 from graph.model import Attributes
 from graph.ordering import Ranks
 from graph.ports import FAILS_WHOLE, TWO_PORTED, Port, Step
@@ -425,7 +425,7 @@ class Tables:
             number = self._add_asset(key)
             container = int(self.assets["container"][number])
             if container in self.joined:
-                self._join_part(container, key.path)
+                self._join_part(container, self._part_name(number))
         return number
 
     def _add_asset(self, key: AssetKey) -> int:
@@ -498,14 +498,14 @@ class Tables:
         row = self._join((namer, named), namer, times)
         for asset in (namer, named):
             self.joined.setdefault(asset, []).append(row)
-        paths = {AssetKey.parse(self.keys[part]).path for asset in (namer, named) for part in self.parts(asset)}
-        for path in sorted(paths):
-            keys = [AssetKey.parse(self.keys[asset]).part_key(*path) for asset in (namer, named)]
-            if all(str(key) in self.numbers for key in keys):
-                self._join((self.numbers[str(key)] for key in keys), namer, times)
+        names = {self._part_name(part) for asset in (namer, named) for part in self.parts(asset)}
+        for name in sorted(names):
+            texts = [self._part_text(asset, name) for asset in (namer, named)]
+            numbers = [self.numbers.get(text) for text in texts]
+            if None not in numbers:
+                self._join([number for number in numbers if number], namer, times)
             else:
-                for key in keys:
-                    self.number(key)
+                self.number(AssetKey.parse(texts[numbers.index(None)]))
 
     def joins_by(self, namer: int) -> list[tuple[int, Interval]]:
         """What is said of it now that it is the same as, and when."""
@@ -536,23 +536,33 @@ class Tables:
                     self.joined.setdefault(end, []).append(row)
         self._joins_changed = True
 
-    def _join_part(self, container: int, path: tuple[str, ...]) -> None:
+    def _join_part(self, container: int, name: str) -> None:
         """A part is new, whose container is the same as others."""
         waiting, done = [container], set[int]()
         rows, asset = self.rows, self.vertices["asset"]
         while waiting:
-            one = waiting.pop()
-            for row in self.joined[one]:
+            for row in self.joined[waiting.pop()]:
                 if row in done:
                     continue
-                ends = [int(asset[rows[end][row]]) for end in ("source", "target")]
-                keys = [AssetKey.parse(self.keys[end]).part_key(*path) for end in ends]
-                missing = [place for place, key in enumerate(keys) if str(key) not in self.numbers]
-                for place in missing:
-                    self._add_asset(keys[place])
-                    waiting.append(ends[place])
                 done.add(row)
-                self._join((self.numbers[str(key)] for key in keys), ends[0], rows.times[row].tolist())
+                ends = [int(asset[rows[end][row]]) for end in ("source", "target")]
+                parts = []
+                for end in ends:
+                    text = self._part_text(end, name)
+                    if text not in self.numbers:
+                        self._add_asset(AssetKey.parse(text))
+                        waiting.append(end)
+                    parts.append(self.numbers[text])
+                self._join(parts, ends[0], rows.times[row].tolist())
+
+    def _part_name(self, part: int) -> str:
+        """As its key writes it."""
+        return self.keys[part].partition("#")[2]
+
+    def _part_text(self, container: int, name: str) -> str:
+        """The key of the part of that name."""
+        kind, _, rest = self.keys[container].partition(":")
+        return f"{PART_OF[AssetKind(kind)].value}:{rest}#{name}"
 
     def _join(self, ends: Iterable[int], via: int, times: Iterable[int]) -> int:
         """The row from `whole` to `whole`."""
