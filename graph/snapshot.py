@@ -19,9 +19,10 @@ import numpy as np
 import orjson
 
 from graph import kernels
+from graph.columns import AnyArray, Columns, Entries, Grouping, Names
 from graph.index import LineageIndex
 from graph.stores.contract import Store
-from graph.tables import AnyArray, Columns, Entries, Grouping, Names, Tables
+from graph.tables import Tables
 from graph.time import FOREVER, Interval
 from graph.topology import Label
 
