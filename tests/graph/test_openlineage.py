@@ -2,7 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ from hypothesis import strategies as some
 
 from graph.attributes import canonical
 from graph.errors import InvalidInput
-from graph.folding import fold
-from graph.importers.openlineage.events import read_event
-from graph.importers.openlineage.fold import folded
+from graph.folding import Folding
+from graph.importers.openlineage.events import Event, read_event
+from graph.importers.openlineage.fold import Fold, folded
 from graph.keys import AssetKey
 from graph.model import Assertion, Basis, Flow, Subject
 from graph.stores.contract import KeptEvent
 from graph.stores.sqlite import SqliteStore
 from graph.time import FOREVER
+from tests.graph import openlineage_oracle as oracle
 from tests.openlineage import (
     HOUR,
     ORIGIN,
@@ -41,7 +43,7 @@ WRITTEN = flow("job:etl/load", "dataset:wh/totals")
 ORDERS, TOTALS = dataset("orders"), dataset("totals")
 
 
-def said(*events: Any) -> dict[Subject, tuple[Assertion, ...]]:
+def said(*events: Any) -> Mapping[Subject, tuple[Assertion, ...]]:
     return folded(map(read_event, events))
 
 
@@ -55,7 +57,7 @@ def hours(spans: Iterable[Assertion]) -> list[tuple[int, int | None]]:
     ]
 
 
-def flows(of: dict[Subject, Any]) -> set[Flow]:
+def flows(of: Mapping[Subject, Any]) -> set[Flow]:
     return {subject for subject in of if isinstance(subject, Flow)}
 
 
@@ -337,6 +339,11 @@ def datasets(draw: some.DrawFn) -> dict[str, Any]:
         facets["columnLineage"] = column_lineage(x=draw(sources), rows=draw(sources))
     if draw(some.integers(0, 5)) == 0:
         facets["lifecycleStateChange"] = {"lifecycleStateChange": "DROP"}
+    elif draw(some.integers(0, 5)) == 0:
+        previous = {"namespace": "wh", "name": draw(NAMES)}
+        facets["lifecycleStateChange"] = {"lifecycleStateChange": "RENAME", "previousIdentifier": previous}
+    if draw(some.integers(0, 3)) == 0:
+        facets["version"] = {"datasetVersion": draw(some.sampled_from("12"))}
     if draw(some.integers(0, 3)) == 0:
         facets["documentation"] = {"description": draw(some.sampled_from("pq"))}
     name = draw(NAMES)
@@ -352,7 +359,38 @@ def events(draw: some.DrawFn) -> dict[str, Any]:
     if draw(some.integers(0, 6)) == 0:
         return job_event(hour, inputs=sides[0], outputs=sides[1])
     state = draw(some.sampled_from(["START", "RUNNING", "COMPLETE", "FAIL", None]))
-    return run_event(state, hour, run=draw(some.integers(1, 4)), inputs=sides[0], outputs=sides[1])
+    facets: dict[str, Any] = {}
+    if draw(some.integers(0, 4)) == 0:
+        integration = "MLFLOW" if draw(some.integers(0, 5)) == 0 else "SPARK"
+        facets["jobType"] = {
+            "integration": integration,
+            "processingType": draw(some.sampled_from(["BATCH", "STREAMING"])),
+        }
+    if draw(some.integers(0, 3)) == 0:
+        facets["sql"] = {"query": draw(some.sampled_from(["SELECT 1", "SELECT 2"]))}
+    return run_event(state, hour, run=draw(some.integers(1, 4)), inputs=sides[0], outputs=sides[1], **facets)
+
+
+@some.composite
+def dataset_events(draw: some.DrawFn) -> dict[str, Any]:
+    return dataset_event(draw(some.integers(0, 5)), {**draw(datasets()), "name": "orders"})
+
+
+@given(
+    some.lists(events(), min_size=1, max_size=12) | some.lists(dataset_events(), min_size=1, max_size=6), some.data()
+)
+def test_events_added_bit_by_bit_say_what_all_of_them_say(sent: list[dict[str, Any]], data: Any) -> None:
+    """Late, repeated, in whatever portions: after each, as an oracle has it that looks at all events anew."""
+    order = data.draw(some.permutations([*sent, *data.draw(some.lists(some.sampled_from(sent), max_size=3))]))
+    read = [read_event(event) for event in order]
+    fold, believed, start = Fold(), dict[Subject, tuple[Assertion, ...]](), 0
+    while start < len(read):
+        end = start + data.draw(some.integers(1, len(read)))
+        changed, touched = fold.add(read[start:end])
+        assert changed.keys() <= touched
+        believed = {subject: spans for subject, spans in (believed | {**changed}).items() if spans}
+        assert _bytes(believed) == _bytes(fold.says()) == _bytes(oracle.folded(read[:end]))
+        start = end
 
 
 @given(some.lists(events(), min_size=1, max_size=8), some.randoms())
@@ -371,27 +409,54 @@ def test_what_is_said_is_disjoint_in_order_and_joined(sent: list[dict[str, Any]]
         assert all(each.subject == subject and each.valid.start < each.valid.end for each in spans)
 
 
-@settings(max_examples=10)
-@given(some.lists(events(), min_size=1, max_size=6), some.data())
-def test_the_graph_follows_from_the_set_whatever_came_when(sent: list[dict[str, Any]], data: Any) -> None:
-    """Folded after every event, or once after all: what is believed is the same, to the byte."""
-    believed = []
-    for order in (sent, data.draw(some.permutations(sent))):
-        with tempfile.TemporaryDirectory() as folder:
-            store = SqliteStore(Path(folder) / "lineage.db")
-            for number, event in enumerate(order):
-                store.keep([kept(event)])
-                if order is not sent or number == len(order) - 1:
-                    fold(store, [ORIGIN], instant(1000), "tests")
-            believed.append(_bytes(store.believed_by(ORIGIN)))
-            assert store.check() == []
-            store.close()
-    assert believed[0] == believed[1]
+class Overtaken(SqliteStore):
+    """Between what somebody plans and commits, another may have done all of its work."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def commit(self, *arguments: Any) -> Any:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return super().commit(*arguments)
+
+
+@settings(max_examples=40)
+@given(some.lists(events(), min_size=1, max_size=8), some.data())
+def test_the_graph_follows_from_the_set_whoever_kept_and_folded_what_when(sent: list[Any], data: Any) -> None:
+    """Two processes that overtake each other, forget what they knew, and start again: what is believed is the same."""
+    with tempfile.TemporaryDirectory() as folder, closing(Overtaken(Path(folder) / "lineage.db")) as store:
+        foldings = [Folding("one"), Folding("two")]
+        arrived: list[list[Event] | None] = [[], []]
+
+        def work(who: int) -> None:
+            events, arrived[who] = arrived[who], []
+            foldings[who].fold(store, {ORIGIN: events}, instant(1000), "tests")
+
+        for event in data.draw(some.permutations([*sent, *sent[:2]])):
+            who = data.draw(some.integers(0, 1))
+            store.keep([kept(event)], foldings[who].keeper, 1)
+            waiting = arrived[who]
+            if waiting is not None:
+                waiting.append(read_event(event))
+            does = data.draw(some.integers(0, 5))
+            if does == 0:
+                foldings[who], arrived[who] = Folding(f"{foldings[who].keeper}'"), None
+            elif does < 3:
+                if does == 1:
+                    other = 1 - who
+                    store.meanwhile = lambda other=other: work(other)
+                work(who)
+        work(0)
+        work(1)
+        assert _bytes(store.believed_by(ORIGIN)) == _bytes(oracle.folded([*map(read_event, sent)]))
+        assert store.unfolded() == []
+        assert store.check() == []
 
 
 def kept(event: dict[str, Any]) -> KeptEvent:
     read = read_event(event)
-    return KeptEvent(read.digest, read.origin, orjson.dumps(event))
+    return KeptEvent(read.digest, read.origin, orjson.dumps(event), read.at)
 
 
 def _bytes(of: Any) -> bytes:

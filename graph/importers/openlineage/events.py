@@ -25,6 +25,10 @@ from graph.time import Instant, instant, moment
 
 _DEEPEST = 32
 """Levels of nested fields in a schema."""
+THERE, COLUMNS = "", "#"
+"""No attribute has such a name."""
+_REGISTRIES = {"MLFLOW"}
+"""`integration` of the facet `jobType`."""
 _VERSION = re.compile(r"v?\d+(\.\d+)+[^/]*")
 
 
@@ -68,6 +72,13 @@ class Dataset:
     derived: tuple[Derivation, ...] = ()
     is_dropped: bool = False
     renamed_from: AssetKey | None = None
+    says: Mapping[str, Any] = field(init=False)
+    """All of it that holds until something else is said: attributes by their names, COLUMNS, and whether it is THERE."""
+
+    def __post_init__(self) -> None:
+        columns = {} if self.is_dropped else self.columns
+        says = {THERE: None if self.is_dropped else True, **self.attributes}
+        object.__setattr__(self, "says", says if columns is None else {**says, COLUMNS: columns})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,8 @@ class Event:
     inputs: tuple[Dataset, ...] = ()
     outputs: tuple[Dataset, ...] = ()
     """Of a dataset event, the one dataset."""
+    from_registry: bool = False
+    """A registry of models tells of it: it trains."""
 
 
 def read_event(document: object, digest: str | None = None) -> Event:
@@ -166,7 +179,9 @@ def _job_event(
             inputs += [Dataset(each.source) for each in _explicit({"inputs": entry.get("inputs")}, key, place)]
     attributes = _checked(dict(_job_attributes(facets)), key, "job.facets")
     origin = origin_of(producer, key)
-    return Event(about, at, digest, origin, key, run, state, attributes, tuple(inputs), tuple(outputs))
+    integration = _optional_text(facets.get("jobType", {}), "integration", "job.facets.jobType")
+    registered = integration is not None and integration.upper() in _REGISTRIES
+    return Event(about, at, digest, origin, key, run, state, attributes, tuple(inputs), tuple(outputs), registered)
 
 
 def _job_attributes(facets: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Json]]:
