@@ -58,6 +58,8 @@ class OpenLineage:
         self._waiting: dict[str, list[Event] | None] = {}
         """Events to fold, by origin; None: whatever the store has of it."""
         self._folding: dict[str, list[Event] | None] = {}
+        self._count = 0
+        """Of both; see `waiting`."""
         self._at_once = _AT_ONCE
         self._gathered = _Gathered()
         self._writing = asyncio.Lock()
@@ -112,6 +114,7 @@ class OpenLineage:
             raise
         finally:
             self._folding = {}
+            self._recount()
 
     def _one_by_one(self) -> bool:
         """Some origin is to blame, and holds up no other. Alone, it is left: its events are kept, and folded when another
@@ -138,9 +141,11 @@ class OpenLineage:
     @property
     def waiting(self) -> int:
         """Events that are durable, and of which the graph does not say yet what follows; of an origin to be read, one."""
-        return sum(
-            1 if events is None else len(events) for events in (*self._waiting.values(), *self._folding.values())
-        )
+        return self._count
+
+    def _recount(self) -> None:
+        lists = (*self._waiting.values(), *self._folding.values())
+        self._count = sum(1 if events is None else len(events) for events in lists)
 
     # Taking
 
@@ -208,6 +213,7 @@ class OpenLineage:
                 waiting = self._waiting.setdefault(kept.origin, [])
                 if waiting is not None:
                     waiting.append(event)
+            self._count += len(gathered.events)
             self._kept.set()
 
 
