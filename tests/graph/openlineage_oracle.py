@@ -120,6 +120,8 @@ class _Said:
                 for each in written.derived:
                     for flow, transformations in self._derived(written, each, job, events):
                         flows[flow] = tuple(sorted({*flows.get(flow, ()), *transformations}))
+            for other in event.others:
+                flows.setdefault(other, ())
         return flows
 
     def _derived(
@@ -156,7 +158,7 @@ class _Said:
                 for source in self._read(read, events):
                     # Which version was tuned further is not known: the model is then an input of the job.
                     flows.add(Flow(source, job if source.kind is AssetKind.MODEL else run))
-        for flow in flows:
+        for flow in flows.union(*(event.others for event in events)):
             self._add(flow, since, Basis.OBSERVED)
 
     def _read(self, dataset: AssetKey, events: Collection[Event]) -> list[AssetKey]:
@@ -194,7 +196,7 @@ class _Said:
                 self._add(subject, valid, basis)
         replaced = mentions[0][0].about is About.DATASET
         names = {name for _, each in mentions for name in each.attributes} if replaced else set()
-        self._claims(subject, [(event, {**dict.fromkeys(names), **each.attributes}) for event, each in mentions])
+        self._claims(subject, [(event, {**dict.fromkeys(names), **_of(subject, each)}) for event, each in mentions])
         if key not in self._models:
             self._columns(key, mentions, basis)
 
@@ -264,8 +266,15 @@ def _view_flows(event: Event) -> Flows:
             if source != target:
                 flow = checked_flow(source, target)
                 flows[flow] = tuple(sorted({*flows.get(flow, ()), *each.transformations}))
-    return flows
+    return {**flows, **dict.fromkeys(event.others, ())}
 
 
 def _model(dataset: AssetKey) -> AssetKey:
     return AssetKey.of(AssetKind.MODEL, dataset.namespace, dataset.name)
+
+
+def _of(subject: AssetKey, dataset: Dataset) -> Attributes:
+    same = dataset.attributes.get("same_as")
+    if subject.kind is not AssetKind.MODEL or not isinstance(same, list):
+        return dataset.attributes
+    return {**dataset.attributes, "same_as": [str(_model(AssetKey.parse(str(each)))) for each in same]}

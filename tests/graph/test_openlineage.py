@@ -143,6 +143,46 @@ def test_the_explicit_lineage_facet_is_read_too() -> None:
     )
 
 
+def test_the_explicit_lineage_facet_speaks_of_other_jobs_too() -> None:
+    orders = {**dataset("orders"), "type": "DATASET"}
+    other = {"type": "JOB", "namespace": "etl", "name": "other"}
+    entries = [{**other, "inputs": [orders, {"type": "JOB"}]}, {"type": "JOB", "namespace": "etl", "name": "load"}]
+    written = dataset("totals", lineage={"inputs": [other]})
+    found = said(run_event("COMPLETE", 1, outputs=[written], lineage={"entries": entries}))
+    assert flows(found) == {
+        WRITTEN,
+        flow("dataset:wh/orders", "job:etl/other"),
+        flow("job:etl/other", "dataset:wh/totals"),
+    }
+
+
+def test_what_a_streaming_run_passed_on_before_it_failed_has_passed() -> None:
+    kind = {"jobType": {"processingType": "STREAMING", "integration": "FLINK"}}
+    before = run_event("COMPLETE", 1, inputs=[dataset("other")], outputs=[TOTALS])
+    streams = [
+        run_event(state, hour, run=2, inputs=[ORDERS], outputs=[TOTALS], **kind)
+        for hour, state in enumerate(["START", "RUNNING", "FAIL"], 3)
+    ]
+    assert hours(said(before, *streams)[READ]) == [(3, None)]
+    assert hours(said(before, streams[0], streams[2])[flow("dataset:wh/other", "job:etl/load")]) == [(1, None)]
+
+
+def test_a_job_of_a_registry_trains_and_names_its_parent() -> None:
+    event = run_event("COMPLETE", 1, inputs=[ORDERS], jobType={"integration": "MLFLOW", "processingType": "BATCH"})
+    event["run"]["facets"] = {"parent": {"job": {"namespace": "airflow", "name": "nightly"}, "run": {}}}
+    found = said(event)
+    assert flows(found) == {flow("dataset:wh/orders", f"run:etl/load#{run_id(1)}")}
+    assert found[key("job:etl/load")][0].attributes["parent"] == "job:airflow/nightly"
+
+
+def test_what_is_too_large_to_show_is_left_out_and_the_lineage_is_not() -> None:
+    found = said(
+        run_event("COMPLETE", 1, inputs=[ORDERS], sql={"query": "x" * 300_000}, documentation={"description": "d"})
+    )
+    assert found[key("job:etl/load")][0].attributes == {"description": "d", "left_out": ["definition"]}
+    assert READ in found
+
+
 def test_columns_come_and_go_with_the_schema() -> None:
     def schema(*fields: dict[str, Any]) -> dict[str, Any]:
         return dataset("orders", schema={"fields": [*fields]})
@@ -179,7 +219,7 @@ def test_facets_become_attributes_until_they_say_otherwise() -> None:
         run_event("COMPLETE", 2, inputs=[dataset("orders", documentation={"_deleted": True})]),
     )
     (first, second) = found[key("dataset:wh/orders")]
-    rest = {"owners": [{"name": "team:shop"}], "symlinks": [link]}
+    rest = {"owners": [{"name": "team:shop"}], "same_as": ["dataset:hive/default.orders"]}
     assert (first.attributes, second.attributes) == ({"description": "all of them", **rest}, rest)
     assert found[key("job:etl/load")][0].attributes == {"definition": "SELECT 1"}
 
@@ -315,13 +355,68 @@ JSON = some.recursive(
 )
 
 
-@given(some.sampled_from(["run", "job", "inputs", "outputs", "eventType", "dataset", "producer"]), JSON)
-def test_a_hostile_event_is_read_or_refused(field: str, value: Any) -> None:
+RICH: dict[str, Any] = run_event(
+    "COMPLETE",
+    1,
+    inputs=[
+        dataset(
+            "orders", schema={"fields": [{"name": "a", "fields": [{"name": "b"}]}]}, version={"datasetVersion": "1"}
+        )
+    ],
+    outputs=[
+        dataset(
+            "totals",
+            columnLineage=column_lineage(x=[("orders", "a", "DIRECT")], rows=[("orders", "c", "INDIRECT")]),
+            symlinks={"identifiers": [{"namespace": "hive", "name": "t", "type": "TABLE"}]},
+            ownership={"owners": [{"name": "team"}]},
+            lifecycleStateChange={
+                "lifecycleStateChange": "RENAME",
+                "previousIdentifier": {"namespace": "wh", "name": "old"},
+            },
+            datasetType={"datasetType": "MODEL"},
+        )
+    ],
+    jobType={"processingType": "BATCH", "integration": "SPARK", "jobType": "JOB"},
+    sql={"query": "SELECT 1"},
+    lineage={
+        "entries": [
+            {"type": "JOB", "namespace": "n", "name": "o", "inputs": [{"namespace": "n", "name": "i", "field": "f"}]}
+        ]
+    },
+)
+RICH["run"]["facets"] = {"parent": {"job": {"namespace": "n", "name": "p"}}}
+
+
+def places(of: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = of.items() if isinstance(of, dict) else enumerate(of) if isinstance(of, list) else ()
+    return [path, *(place for step, value in inner for place in places(value, (*path, step)))]
+
+
+@settings(max_examples=300)
+@given(some.sampled_from(places(RICH)), JSON | some.floats() | some.text(), some.booleans())
+def test_a_hostile_event_is_read_or_refused(path: tuple[Any, ...], value: Any, gone: bool) -> None:
+    event: Any = orjson.loads(orjson.dumps({"event": RICH}))
+    within = event
+    for step in ("event", *path[:-1]) if path else ():
+        within = within[step]
+    if gone and isinstance(within, dict):
+        within.pop(path[-1] if path else "event")
+    else:
+        within[path[-1] if path else "event"] = value
     try:
-        found = folded([read_event(run_event("COMPLETE", 1) | {field: value})])
+        found = folded([read_event(event.get("event"))])
     except InvalidInput:
         return
     assert all(spans for spans in found.values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "10000-01-01T00:00:00Z", "2026-02-30T00:00:00Z", "🕐"],
+)
+def test_times_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="eventTime"):
+        read_event({**run_event("COMPLETE", 1), "eventTime": text})
 
 
 NAMES = some.sampled_from(["orders", "totals", "fraud"])
@@ -342,6 +437,11 @@ def datasets(draw: some.DrawFn) -> dict[str, Any]:
     elif draw(some.integers(0, 5)) == 0:
         previous = {"namespace": "wh", "name": draw(NAMES)}
         facets["lifecycleStateChange"] = {"lifecycleStateChange": "RENAME", "previousIdentifier": previous}
+    if draw(some.integers(0, 5)) == 0:
+        facets["symlinks"] = {"identifiers": [{"namespace": "hive", "name": draw(NAMES)}]}
+    if draw(some.integers(0, 5)) == 0:
+        other = {"namespace": "etl", "name": draw(some.sampled_from(["load", "other"])), "type": "JOB"}
+        facets["lineage"] = {"inputs": [other]}
     if draw(some.integers(0, 3)) == 0:
         facets["version"] = {"datasetVersion": draw(some.sampled_from("12"))}
     if draw(some.integers(0, 3)) == 0:
@@ -366,6 +466,9 @@ def events(draw: some.DrawFn) -> dict[str, Any]:
             "integration": integration,
             "processingType": draw(some.sampled_from(["BATCH", "STREAMING"])),
         }
+    if draw(some.integers(0, 5)) == 0:
+        entry = {"type": "JOB", "namespace": "etl", "name": draw(some.sampled_from(["load", "other"]))}
+        facets["lineage"] = {"entries": [{**entry, "inputs": [{**dataset(draw(NAMES)), "type": "DATASET"}]}]}
     if draw(some.integers(0, 3)) == 0:
         facets["sql"] = {"query": draw(some.sampled_from(["SELECT 1", "SELECT 2"]))}
     return run_event(state, hour, run=draw(some.integers(1, 4)), inputs=sides[0], outputs=sides[1], **facets)

@@ -271,7 +271,10 @@ class Fold:
         elif subject.kind is not AssetKind.MODEL_VERSION:
             for valid, _ in mentions.timeline.holding(THERE):
                 yield Holding(valid, mentions.basis, {})
-            yield from _claims(mentions.timeline)
+            for held in _claims(mentions.timeline):
+                yield (
+                    held if subject.kind is AssetKind.DATASET else held._replace(attributes=_of_model(held.attributes))
+                )
 
     def _given(self, subject: Subject) -> Iterator[Holding]:
         """Said by runs and definitions. Many may say the same: it is joined first."""
@@ -304,6 +307,8 @@ class Fold:
         for written, each in facts.derived:
             for flow, transformations in self._derived(written, each, facts):
                 flows.setdefault(flow, set()).update(transformations)
+        for other in facts.others:
+            flows.setdefault(other, set())
         return {flow: tuple(sorted(transformations)) for flow, transformations in flows.items()}
 
     def _derived(self, written: AssetKey, each: Derivation, facts: "_Facts") -> Iterator[tuple[Flow, tuple[str, ...]]]:
@@ -321,7 +326,7 @@ class Fold:
 
     def _training(self, run: "_Run") -> Collection[Subject]:
         key, facts = self._subject.part_key(run.id), run.facts
-        made: dict[Subject, None] = {key: None}
+        made: dict[Subject, None] = {key: None, **dict.fromkeys(facts.others)}
         for read in (*facts.inputs, *(each.source for _, each in facts.derived)):
             for source in self._as_read(read, facts):
                 # Which version was tuned further is not known: the model is then an input of the job.
@@ -350,6 +355,7 @@ class _Facts:
         self.inputs: dict[AssetKey, dict[str, None]] = {}
         self.outputs: dict[AssetKey, dict[str, None]] = {}
         self.derived: dict[tuple[AssetKey, Derivation], None] = {}
+        self.others: dict[Flow, None] = {}
 
     def add(self, event: Event, models: Collection[AssetKey]) -> bool:
         """Whether that is more than before, as far as flows follow from it."""
@@ -367,6 +373,9 @@ class _Facts:
                 if (written.key, derivation) not in self.derived:
                     self.derived[written.key, derivation] = None
                     more = True
+        if not self.others.keys() >= {*event.others}:
+            self.others |= dict.fromkeys(event.others)
+            more = True
         return more
 
 
@@ -375,7 +384,7 @@ class _Run:
         self.id = id_
         self.start: Instant = FOREVER
         self.facts = _Facts()
-        self._last: tuple[tuple[Dataset, ...], tuple[Dataset, ...]] = (), ()
+        self._last: tuple[tuple[Dataset, ...], tuple[Dataset, ...], tuple[Flow, ...]] = (), (), ()
         self._end: tuple[Instant, str, State] | None = None
         self._runs = False
         self._streams = False
@@ -394,8 +403,8 @@ class _Run:
         self._runs = self._runs or event.state is State.RUNNING
         self._streams = self._streams or str(event.attributes.get("processing_type")).upper() == _STREAMING
         more = False
-        if (event.inputs, event.outputs) != self._last:  # events of one run repeat themselves
-            self._last = event.inputs, event.outputs
+        if (event.inputs, event.outputs, event.others) != self._last:  # events of one run repeat themselves
+            self._last = event.inputs, event.outputs, event.others
             more = self.facts.add(event, models)
         return self.counts is not counted or (self.counts and (more or self.start != start))
 
@@ -481,8 +490,16 @@ def _view_flows(event: Event) -> Flows:
             if source != target:
                 flow = checked_flow(source, target)
                 flows[flow] = tuple(sorted({*flows.get(flow, ()), *each.transformations}))
-    return flows
+    return {**flows, **dict.fromkeys(event.others, ())}
 
 
 def _model(dataset: AssetKey) -> AssetKey:
     return AssetKey(AssetKind.MODEL, dataset.namespace, dataset.name)
+
+
+def _of_model(attributes: Attributes) -> Attributes:
+    """What is the same as a dataset that is a model is a model too."""
+    same = attributes.get("same_as")
+    if not isinstance(same, list):
+        return attributes
+    return {"same_as": [str(_model(AssetKey.parse(str(each)))) for each in same]}
