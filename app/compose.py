@@ -92,6 +92,8 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         features.look_up,
         features.entities,
     )
+    openlineage = OpenLineage(clock, settings.event_days, settings.stale_days)
+    metrics.events_waiting.set_function(lambda: openlineage.waiting)
     alerting = Alerting(outbox_of(settings, metrics))
     monitoring = Monitoring(
         Results(data / "monitoring"),
@@ -108,7 +110,7 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         Traces(watch, clock),
         BulkIntake(clock),
         Imports(),
-        OpenLineage(clock),
+        openlineage,
         artifacts,
         features,
         predictions,

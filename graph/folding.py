@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping
 
 import orjson
 
+from graph.attributes import canonical
 from graph.changes import Restatement
-from graph.importers.openlineage.events import Event, read_event
+from graph.importers.openlineage.events import Event, read_event, reduced
 from graph.importers.openlineage.fold import Fold
 from graph.model import Assertion, Operation, Subject
 from graph.plan import restate
@@ -75,6 +76,9 @@ class Folding:
             )
             if wanted.says:
                 revision = max(revision, restate(store, wanted, Operation(None, "", actor), now).revision)
+            heard = self._heard_of(done)
+            if heard:
+                store.hear(heard)
             others = store.folded(done, self.keeper)
             says, done, partly = {}, {}, set()
             for origin, count in others.items():
@@ -89,6 +93,9 @@ class Folding:
         self._forget_some(arrived.keys())
         return revision
 
+    def _heard_of(self, origins: Collection[str]) -> dict[tuple[Subject, str], Instant]:
+        return {(flow, origin): at for origin in origins for flow, at in self._folds[origin].take_heard().items()}
+
     def _forget_some(self, but: Collection[str]) -> None:
         many = sum(map(len, self._folds.values()))
         for origin in [*self._folds]:
@@ -97,6 +104,16 @@ class Folding:
             if origin not in but:
                 many -= len(self._folds[origin])
                 self.forget(origin)
+
+
+def reduce(store: Store, before: Instant, now: Instant) -> int:
+    """Of events that were kept before an instant, only that stays from which the graph follows; how many those were."""
+    many = 0
+    while page := store.whole_events(before, _PAGE):
+        many += store.reduce_events(
+            [each._replace(body=canonical(reduced(orjson.loads(each.body)))) for each in page], before, now
+        )
+    return many
 
 
 def _read_all(store: Store, origin: str) -> Fold:

@@ -7,7 +7,9 @@ What came for whatever jobs meanwhile is folded together, in one commit.
 import asyncio
 import hashlib
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Self, TypeAlias
@@ -23,11 +25,12 @@ from app.identity import Role
 from app.service import Headwater
 from graph.attributes import canonical
 from graph.errors import GraphError, InvalidInput, StoreUnavailable, shortened
-from graph.folding import Folding
+from graph.folding import Folding, reduce
 from graph.importers.openlineage.events import Event, read_event, refuse_ahead
 from graph.keys import AssetKey
 from graph.stores.contract import KeptEvent, Store
 from graph.time import FOREVER, Instant, parse_instant
+from graph.usage import MICROSECONDS_PER_DAY
 
 PATHS = ("/api/v1/lineage", "/lineage")
 EVENTS = "/api/v1/lineage/events"
@@ -43,6 +46,8 @@ _SMALL = 16_384
 _GATHER = 0.1
 """Seconds between two folds, for more to come along."""
 _PAGE = 500
+_REDUCE = 3600.0
+"""Seconds between two looks for events that have become old."""
 _PAUSE = 1.0
 """Seconds until a store that was away is asked again."""
 
@@ -52,8 +57,10 @@ log = structlog.get_logger()
 
 
 class OpenLineage:
-    def __init__(self, clock: Callable[[], Instant]) -> None:
+    def __init__(self, clock: Callable[[], Instant], event_days: float = 400, stale_days: float = 30) -> None:
         self._clock = clock
+        self._whole, self._silent = (int(days * MICROSECONDS_PER_DAY) for days in (event_days, stale_days))
+        self._reduced = -_REDUCE
         self._fold = Folding(secrets.token_hex(8))
         self._waiting: dict[str, list[Event] | None] = {}
         """Events to fold, by origin; None: whatever the store has of it."""
@@ -81,11 +88,31 @@ class OpenLineage:
         while True:
             while self._waiting:
                 await self._fold_some(headwater)
+                await self._reduce(headwater)
                 if len(self._waiting) < _AT_ONCE:
                     await asyncio.sleep(_GATHER)
+            await self._reduce(headwater)
             self._idle.set()
             self._kept.clear()
-            await self._kept.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._kept.wait(), _REDUCE)
+
+    async def _reduce(self, headwater: Headwater) -> None:
+        if time.monotonic() - self._reduced < _REDUCE:
+            return
+        now = self._clock()
+        try:
+            many = await headwater.in_long_thread(reduce, headwater.store, now - self._whole, now)
+        except StoreUnavailable as error:
+            log.warning("old events of OpenLineage were not reduced; trying again in an hour", reason=str(error))
+        else:
+            if many:
+                log.info("old events of OpenLineage were reduced to what the graph follows from", events=many)
+        self._reduced = time.monotonic()
+
+    def is_stale(self, heard: Instant, at: Instant) -> bool:
+        """Whether a lane that was last heard at one instant is stale at another."""
+        return heard + self._silent < at
 
     async def settled(self) -> None:
         """Returns once nothing waits to be folded."""

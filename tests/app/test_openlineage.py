@@ -220,3 +220,26 @@ async def test_events_of_one_job_that_come_at_once_are_all_told(
     said = store.believed_by(ORIGIN)
     assert all(flow(f"dataset:wh/t{number}", "job:etl/load") in said for number in range(40))
     assert store.unfolded() == []
+
+
+async def test_what_is_asked_for_can_be_selected(http: httpx.AsyncClient) -> None:
+    for hour in range(3):
+        await http.post("/lineage", json=run_event("COMPLETE", hour, inputs=[ORDERS]))
+    await http.post("/lineage", json={**run_event("COMPLETE", 1), "job": {"namespace": "etl", "name": "other"}})
+
+    async def found(**given: str) -> int:
+        return len((await http.get("/api/v1/lineage/events", params=given)).text.splitlines())
+
+    assert await found() == 4
+    assert await found(about="job:etl/load") == 3
+    assert await found(about="job:etl/load", since="2026-01-01T01:00:00Z", until="2026-01-01T02:00:00Z") == 1
+    assert (await http.get("/api/v1/lineage/events", params={"since": "long ago"})).status_code == 400
+    assert (await http.get("/api/v1/lineage/events", params={"about": "load"})).status_code == 400
+
+
+async def test_events_that_wait_are_counted(http: httpx.AsyncClient, room: OpenLineage) -> None:
+    assert room.waiting == 0
+    await http.post("/lineage/batch", json=[run_event("COMPLETE", hour) for hour in range(5)])
+    assert room.waiting == 5
+    await room.settled()
+    assert room.waiting == 0

@@ -15,8 +15,8 @@ from hypothesis import strategies as some
 
 from graph.attributes import canonical
 from graph.errors import InvalidInput
-from graph.folding import Folding
-from graph.importers.openlineage.events import Event, read_event
+from graph.folding import Folding, reduce
+from graph.importers.openlineage.events import Event, read_event, reduced
 from graph.importers.openlineage.fold import Fold, folded
 from graph.keys import AssetKey
 from graph.model import Assertion, Basis, Flow, Subject
@@ -410,6 +410,50 @@ def test_a_hostile_event_is_read_or_refused(path: tuple[Any, ...], value: Any, g
     assert all(spans for spans in found.values())
 
 
+def test_a_reduced_event_says_the_same() -> None:
+    event = orjson.loads(orjson.dumps(RICH))
+    event["inputs"][0] |= {"inputFacets": {"dataQualityMetrics": {"rowCount": 1}}}
+    event["run"]["facets"]["spark_logicalPlan"] = {"plan": ["much"] * 100}
+    kept = reduced(event)
+    assert read_event(kept, "digest") == read_event(event, "digest")
+    assert b"much" not in orjson.dumps(kept)
+    assert b"rowCount" not in orjson.dumps(kept)
+    assert reduced(kept) == kept
+
+
+def test_old_events_are_reduced_and_late_ones_still_find_what_they_need(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / "lineage.db")) as store:
+        sent = [
+            run_event("COMPLETE", 1, inputs=[ORDERS], outputs=[TOTALS], mine={"much": 1}),
+            run_event("COMPLETE", 5, run=2, inputs=[dataset("other")], outputs=[TOTALS]),
+            run_event("COMPLETE", 3, run=3, inputs=[dataset("late")], outputs=[TOTALS]),
+        ]
+        store.keep([kept(event) for event in sent[:2]], "one", 10)
+        Folding("one").fold(store, {ORIGIN: None}, 20, "tests")
+        head = store.head()
+        assert (reduce(store, 10, 30), reduce(store, 11, 30), reduce(store, 11, 30)) == (0, 2, 0)
+        assert store.head() == head
+        assert all(b"much" not in each.body for each in store.kept(ORIGIN))
+        store.keep([kept(sent[2])], "one", 40)
+        Folding("one").fold(store, {ORIGIN: None}, 50, "tests")
+        assert _bytes(store.believed_by(ORIGIN)) == _bytes(said(*sent))
+
+
+def test_a_lane_is_heard_of_while_its_runs_are() -> None:
+    fold = Fold()
+    first = [run_event("COMPLETE", hour, run=hour, inputs=[ORDERS], outputs=[TOTALS]) for hour in (1, 2, 4)]
+    other = run_event("COMPLETE", 9, run=9, inputs=[ORDERS], outputs=[dataset("more")])
+    failed = run_event("FAIL", 12, run=12, inputs=[ORDERS], outputs=[TOTALS])
+    fold.add(map(read_event, first))
+    assert fold.take_heard() == {READ: instant(4), WRITTEN: instant(4)}
+    assert fold.take_heard() == {}
+    fold.add([read_event(other), read_event(failed)])
+    assert fold.take_heard() == {READ: instant(9), flow("job:etl/load", "dataset:wh/more"): instant(9)}
+    soon = {**first[2], "eventTime": "2026-01-01T04:30:00Z"}
+    fold.add([read_event(soon)])
+    assert fold.take_heard() == {}
+
+
 @pytest.mark.parametrize(
     "text",
     ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "10000-01-01T00:00:00Z", "2026-02-30T00:00:00Z", "🕐"],
@@ -510,6 +554,11 @@ def test_what_is_said_is_disjoint_in_order_and_joined(sent: list[dict[str, Any]]
             assert one.valid.end <= other.valid.start
             assert one.valid.end < other.valid.start or (one.basis, one.attributes) != (other.basis, other.attributes)
         assert all(each.subject == subject and each.valid.start < each.valid.end for each in spans)
+
+
+@given(events() | dataset_events())
+def test_whatever_is_reduced_says_the_same(event: dict[str, Any]) -> None:
+    assert read_event(reduced(event), "digest") == read_event(event, "digest")
 
 
 class Overtaken(SqliteStore):

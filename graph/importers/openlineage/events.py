@@ -127,6 +127,24 @@ def read_event(document: object, digest: str | None = None) -> Event:
     return _job_event(About.JOB, event, at, digest, producer)
 
 
+def reduced(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an event that was read, what was: read again, with the digest it had, it says the same."""
+    kept = {name: event[name] for name in ("eventTime", "eventType", "producer", "schemaURL") if name in event}
+    for name in ("run", "job", "dataset"):
+        if event.get(name) is not None:
+            kept[name] = _reduced(event[name])
+    for name in ("inputs", "outputs"):
+        if event.get(name) is not None:
+            kept[name] = [_reduced(each) for each in event[name]]
+    return kept
+
+
+def _reduced(of: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: of[name] for name in ("runId", "namespace", "name") if name in of}
+    facets = {name: facet for name, facet in (of.get("facets") or {}).items() if name in _READ}
+    return {**kept, "facets": facets} if facets else kept
+
+
 def refuse_ahead(event: Event, now: Instant) -> None:
     """Raises InvalidTime. What is kept already is not judged again: the clock may have been set back."""
     if event.at > now + AHEAD:

@@ -26,6 +26,7 @@ from graph.time import FOREVER, Instant, Interval, union
 
 _ENDS = {State.COMPLETE, State.FAIL, State.ABORT}
 _STREAMING = "STREAMING"
+_HOUR = 3_600_000_000
 _OF_MODELS = {AssetKind.MODEL, AssetKind.MODEL_VERSION}
 Flows = Mapping[Flow, tuple[str, ...]]
 """With their transformations."""
@@ -59,6 +60,7 @@ class Fold:
         self._lanes: dict[Collection[AssetKey], _Lane] = {}
         self._defined = _Lane(Basis.IMPORTED)
         self._definitions: list[tuple[Event, Said[Flow, tuple[str, ...]]]] = []
+        self._heard: dict[Flow, Instant] = {}
         self._givers: dict[Flow | AssetKey, dict[_Lane | _Run, None]] = {}
         """By whom a flow is said, and what training made."""
 
@@ -71,6 +73,14 @@ class Fold:
     def said(self, subject: Subject) -> tuple[Assertion, ...]:
         return self._said.get(subject, ())
 
+    def take_heard(self) -> Mapping[Flow, Instant]:
+        """When runs were last heard of that say these flows, where that has moved since it was asked for, by an hour or more.
+
+        A lane that has fallen silent for long is stale: what it said holds, and nobody repeats it.
+        """
+        heard, self._heard = self._heard, {}
+        return heard
+
     def add(self, events: Iterable[Event]) -> tuple[Saying, set[Subject]]:
         """What is said otherwise than before (nothing: no longer), and all that the new ones among the events bear on."""
         new = {event.digest: event for event in events if event.digest not in self.digests}
@@ -82,6 +92,7 @@ class Fold:
         runs: dict[str, None] = {}
         mentioned: dict[AssetKey, None] = {}
         lanes: dict[_Lane, None] = {}
+        active: dict[_Run, None] = {}
         for event in new.values():
             self._job(event, touched)
             self._mention(event, mentioned, touched)
@@ -94,6 +105,7 @@ class Fold:
                     run = self._runs[event.run] = _Run(event.run)
                 if run.add(event, self._models):
                     runs[event.run] = None
+                active[run] = None
         trains = self._trains or self._is_training(new.values(), turned)
         if turned:
             runs |= {id_: None for id_, run in self._runs.items() if not turned.isdisjoint(run.named())}
@@ -108,6 +120,10 @@ class Fold:
         covered: set[Subject] = set()
         for lane in lanes:
             self._settle_lane(lane, touched, covered)
+        for run in (*active, *(self._runs[id_] for id_ in runs)):
+            if run.lane is not None and run.lane.hears(run.last, run.lane in lanes):
+                for flow in run.lane.flows.open():
+                    self._heard[flow] = max(run.lane.heard, self._heard.get(flow, run.lane.heard))
         changed = {}
         for subject in touched:
             spans = self._spans(subject)
@@ -383,6 +399,7 @@ class _Run:
     def __init__(self, id_: str) -> None:
         self.id = id_
         self.start: Instant = FOREVER
+        self.last: Instant = -FOREVER
         self.facts = _Facts()
         self._last: tuple[tuple[Dataset, ...], tuple[Dataset, ...], tuple[Flow, ...]] = (), (), ()
         self._end: tuple[Instant, str, State] | None = None
@@ -396,7 +413,7 @@ class _Run:
     def add(self, event: Event, models: Collection[AssetKey]) -> bool:
         """Whether what it says, or whether it counts, may now be otherwise."""
         counted, start = self.counts, self.start
-        self.start = min(start, event.at)
+        self.start, self.last = min(start, event.at), max(self.last, event.at)
         if event.state in _ENDS:
             end = event.at, event.digest, event.state
             self._end = end if self._end is None else max(self._end, end)
@@ -410,6 +427,7 @@ class _Run:
 
     @property
     def counts(self) -> bool:
+        """Whether it completed, or runs and has not ended."""
         if self._end is None:
             return self._runs
         return self._end[2] is State.COMPLETE or (self._runs and self._streams)
@@ -425,6 +443,17 @@ class _Lane:
     basis: Basis
     flows: Timeline[Flow, tuple[str, ...]] = field(default_factory=lambda: Timeline(True))
     _last: Flows = field(default_factory=dict)
+
+    heard: Instant = -FOREVER
+    _told: Instant = -FOREVER
+
+    def hears(self, at: Instant, says_more: bool) -> bool:
+        """Whether that is to be told."""
+        self.heard = max(self.heard, at)
+        if not says_more and self.heard < self._told + _HOUR:
+            return False
+        self._told = self.heard
+        return True
 
     def same(self, flows: Flows) -> Flows:
         """The one object for what is said again and again."""

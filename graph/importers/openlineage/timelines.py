@@ -64,6 +64,10 @@ class Timeline(Generic[Name, Value]):
         place = bisect_left(turns, at, key=_instant)
         return turns[place - 1][1] if place else None
 
+    def open(self) -> Iterable[Name]:
+        """What holds now, of what is whole."""
+        return self._open
+
     def names(self) -> Iterable[Name]:
         """Whatever a value was said of."""
         return self._turns.keys()
