@@ -118,10 +118,12 @@ def reduce(store: Store, before: Instant, now: Instant) -> int:
 
 def _read_all(store: Store, origin: str) -> Fold:
     fold, after = Fold(), None
-    while page := store.kept(origin, after=after, limit=_PAGE):
+    while True:
+        page = store.kept(origin, after=after, limit=_PAGE)
         fold.add(_read(page))
+        if len(page) < _PAGE:
+            return fold
         after = page[-1].at, page[-1].digest
-    return fold
 
 
 def _read(kept: Collection[KeptEvent]) -> list[Event]:

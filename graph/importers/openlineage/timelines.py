@@ -162,7 +162,10 @@ class Holding(NamedTuple):
 def assertions(subject: Subject, origin: str, holdings: Iterable[Holding]) -> tuple[Assertion, ...]:
     """What they say together: the strongest basis, lists united. In order, equal neighbours joined."""
     found: list[Assertion] = []
-    for valid, active in _swept(holdings):
+    each_of = list(holdings)
+    if len(each_of) == 1 and each_of[0].basis is not None:
+        return (Assertion(subject, origin, each_of[0].basis, each_of[0].valid, _united([each_of[0].attributes])),)
+    for valid, active in _swept(each_of):
         bases = [each.basis for each in active if each.basis is not None]
         if not bases:
             continue
@@ -179,10 +182,9 @@ def stronger(basis: Basis, than: Basis) -> bool:
     return _STRENGTH[basis] < _STRENGTH[than]
 
 
-def _swept(holdings: Iterable[Holding]) -> Iterator[tuple[Interval, Sequence[Holding]]]:
+def _swept(each_of: Sequence[Holding]) -> Iterator[tuple[Interval, Sequence[Holding]]]:
     """Each stretch of time in which the same ones hold."""
     turns: dict[Instant, list[tuple[int, bool]]] = {}
-    each_of = list(holdings)
     for number, each in enumerate(each_of):
         turns.setdefault(each.valid.start, []).append((number, True))
         turns.setdefault(each.valid.end, []).append((number, False))
