@@ -2,6 +2,7 @@
 
 import math
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -32,7 +33,7 @@ def canonical(value: object, plain: Callable[[object], object] | None = None) ->
     try:
         return orjson.dumps(value, plain, orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidAttribute(f"{shortened(repr(value))} is not JSON: {error}", repr(value)) from error
+        raise InvalidAttribute(f"{reprlib.repr(value)} is not JSON: {error}", reprlib.repr(value)) from error
 
 
 def checked_attributes(attributes: Attributes, of: object) -> dict[str, Json]:

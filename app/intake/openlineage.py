@@ -6,13 +6,14 @@ What came for whatever jobs meanwhile is folded together, in one commit.
 
 import asyncio
 import hashlib
+import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 import orjson
 import structlog
@@ -86,16 +87,17 @@ class OpenLineage:
                 self._waiting.setdefault(origin, None)
             self._found_left_over = True
         while True:
+            self._kept.clear()  # what comes from here on is seen below, or ends the wait
             while self._waiting:
                 await self._fold_some(headwater)
                 await self._reduce(headwater)
                 if len(self._waiting) < _AT_ONCE:
                     await asyncio.sleep(_GATHER)
             await self._reduce(headwater)
-            self._idle.set()
-            self._kept.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._kept.wait(), _REDUCE)
+            if not self._waiting:
+                self._idle.set()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._kept.wait(), _REDUCE)
 
     async def _reduce(self, headwater: Headwater) -> None:
         if time.monotonic() - self._reduced < _REDUCE:
@@ -297,17 +299,33 @@ def _read_one(body: bytes, now: Instant) -> _Taken:
     return _kept(_parsed(body), now)
 
 
-def _read_batch(body: bytes, now: Instant) -> tuple[list[_Taken], dict[int, str]]:
-    """The events, and what is wrong with others by their place."""
+class _Refused(NamedTuple):
+    place: int
+    """In the batch."""
+    reason: str
+    body: bytes
+    """As it can be read again; empty for what is nested too deep to be written."""
+
+
+def _written(document: object) -> bytes:
+    try:
+        return json.dumps(document).encode()
+    except RecursionError:
+        return b""
+
+
+def _read_batch(body: bytes, now: Instant) -> tuple[list[_Taken], list[_Refused]]:
+    """The events, and those that are wrong."""
     documents = _parsed(body)
     if not isinstance(documents, list):
         raise InvalidInput("the body is not a list of events", "")
-    events, wrong = [], {}
+    events: list[_Taken] = []
+    wrong: list[_Refused] = []
     for place, document in enumerate(documents):
         try:
             events.append(_kept(document, now))
         except InvalidInput as error:
-            wrong[place] = str(error)
+            wrong.append(_Refused(place, str(error), _written(document)))
     return events, wrong
 
 
@@ -325,7 +343,7 @@ def _kept(document: object, now: Instant) -> _Taken:
     return KeptEvent(event.digest, event.origin, body, event.at), event
 
 
-def _summary(kept: int, wrong: Mapping[int, str]) -> dict[str, object]:
+def _summary(kept: int, wrong: Sequence[_Refused]) -> dict[str, object]:
     """As the specification has it."""
     return {
         "status": "partial_success" if wrong else "success",
@@ -336,7 +354,5 @@ def _summary(kept: int, wrong: Mapping[int, str]) -> dict[str, object]:
             "retriable": 0,
             "non_retriable": len(wrong),
         },
-        "failed_events": [
-            {"index": place, "reason": reason, "retriable": False} for place, reason in sorted(wrong.items())
-        ],
+        "failed_events": [{"index": each.place, "reason": each.reason, "retriable": False} for each in wrong],
     }

@@ -158,6 +158,59 @@ async def test_what_is_wrong_is_told(http: httpx.AsyncClient, store: Store, body
     assert store.unfolded() == []
 
 
+NESTED = {"a": 1}
+for _ in range(400):
+    NESTED = {"a": NESTED}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"a": NaN}', "not JSON"),
+        (b'{"a": 1e400}', "not JSON"),
+        (b'{"a": "\xff"}', "not JSON"),
+        (b'{"a": "\\ud800"}', "not JSON"),
+        (b"[" * 5_000, "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b"", "not JSON"),
+        (b'"' + b"x" * 100_000 + b'"', "not an object"),
+        (json.dumps(run_event("COMPLETE", 1, mine=NESTED)).encode(), "is not JSON: Recursion limit"),
+        (
+            json.dumps({**run_event("COMPLETE", 1), "job": {"namespace": "etl", "name": "a\u202e\x07"}}).encode(),
+            "control",
+        ),
+    ],
+    ids=range(10),
+)
+async def test_hostile_bodies_are_refused_with_a_clear_answer(
+    http: httpx.AsyncClient, store: Store, body: bytes, message: str
+) -> None:
+    answer = await http.post("/lineage", content=body)
+    assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert message in error["message"]
+    assert len(error["message"]) < 1_000
+    assert store.unfolded() == []
+
+
+async def test_a_hostile_event_in_a_batch_leaves_the_others_alone(http: httpx.AsyncClient, store: Store) -> None:
+    right = run_event("COMPLETE", 1, inputs=[ORDERS])
+    deep = run_event("COMPLETE", 2, mine=NESTED)
+    ahead = {**right, "eventTime": "2999-01-01T00:00:00Z"}
+    body = json.dumps([deep, right, None, {}, ahead, [right]])[:-1] + ',{"a":' + "[" * 1_020 + "]" * 1_020 + "}]"
+    answer = await http.post("/lineage/batch", content=body)
+    assert [each["index"] for each in answer.json()["failed_events"]] == [0, 2, 3, 4, 5, 6]
+    assert len(store.kept(ORIGIN)) == 1
+
+
+async def test_a_name_that_occurs_twice_counts_as_it_stands_last(http: httpx.AsyncClient, store: Store) -> None:
+    body = json.dumps(run_event("COMPLETE", 1)).replace(
+        '"eventType": "COMPLETE"', '"eventType": 7, "eventType": "FAIL"'
+    )
+    assert (await http.post("/lineage", content=body)).status_code == 201
+    assert b'"FAIL"' in store.kept(ORIGIN)[0].body
+
+
 async def test_what_cannot_be_kept_is_to_be_sent_again(http: httpx.AsyncClient, store: Store) -> None:
     store.away = True
     answer = await http.post("/lineage", json=run_event("COMPLETE", 1))

@@ -87,7 +87,7 @@ def _rate(address: str, store: Path, bodies: list[bytes]) -> float:
     with sqlite3.connect(store) as db:
         (before,) = db.execute("SELECT count(*) FROM event").fetchone()
         sender.start()
-        first = before
+        first: int = before
         while first == before:  # it has to start
             time.sleep(0.001)
             (first,) = db.execute("SELECT count(*) FROM event").fetchone()
@@ -98,7 +98,7 @@ def _rate(address: str, store: Path, bodies: list[bytes]) -> float:
             time.sleep(0.01)
         taken = time.perf_counter() - begin
         assert db.execute("SELECT count(*) FROM event").fetchone()[0] == before + events
-    return (before + events - first) / taken
+    return float(before + events - first) / taken
 
 
 def _send(address: str, bodies: list[bytes]) -> None:

@@ -6,6 +6,7 @@ Facets that are not named here are left alone: the event is kept as it came. Pro
 
 import hashlib
 import re
+import reprlib
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -487,4 +488,5 @@ def _checked(attributes: dict[str, Json], of: AssetKey, place: str) -> Attribute
 
 
 def _shown(given: object) -> str:
-    return "missing" if given is None else shortened(repr(given), 80)
+    """However large, or deeply nested."""
+    return "missing" if given is None else shortened(repr(given) if isinstance(given, str) else reprlib.repr(given), 80)
