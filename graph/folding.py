@@ -29,7 +29,7 @@ class Folding:
     more, and then compares all that those bear on with what is stored: so the last one to commit has seen all.
     """
 
-    def __init__(self, keeper: str, most: int = 300_000) -> None:
+    def __init__(self, keeper: str, most: int = 200_000) -> None:
         self.keeper = keeper
         self._most = most
         """Events of which it is remembered what was made of them; beyond that, origins that were silent longest are forgotten."""

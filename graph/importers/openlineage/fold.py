@@ -234,8 +234,7 @@ class Fold:
         lane = self._lanes.get(outputs)
         if lane is None:
             lane = self._lanes[outputs] = _Lane(Basis.OBSERVED)
-        run.lane, run.said = lane, Said(run.start, run.id, lane.same(self._job_flows(run.facts)))
-        lane.flows.put(run.said)
+        run.lane, run.said = lane, lane.flows.put(Said(run.start, run.id, self._job_flows(run.facts)))
         lanes[lane] = None
 
     def _settle_lane(self, lane: "_Lane", touched: set[Subject], covered: set[Subject]) -> None:
@@ -367,6 +366,8 @@ class Fold:
 class _Facts:
     """What events name, united. Versions are those that are told, of models as of what may turn out to be one."""
 
+    __slots__ = ("derived", "inputs", "others", "outputs")
+
     def __init__(self) -> None:
         self.inputs: dict[AssetKey, dict[str, None]] = {}
         self.outputs: dict[AssetKey, dict[str, None]] = {}
@@ -396,6 +397,8 @@ class _Facts:
 
 
 class _Run:
+    __slots__ = ("_end", "_last", "_runs", "_streams", "facts", "id", "lane", "last", "said", "start", "trained")
+
     def __init__(self, id_: str) -> None:
         self.id = id_
         self.start: Instant = FOREVER
@@ -423,6 +426,8 @@ class _Run:
         if (event.inputs, event.outputs, event.others) != self._last:  # events of one run repeat themselves
             self._last = event.inputs, event.outputs, event.others
             more = self.facts.add(event, models)
+        if self._end is not None:
+            self._last = (), (), ()  # there may be thousands that have ended
         return self.counts is not counted or (self.counts and (more or self.start != start))
 
     @property
@@ -442,7 +447,6 @@ class _Lane:
 
     basis: Basis
     flows: Timeline[Flow, tuple[str, ...]] = field(default_factory=lambda: Timeline(True))
-    _last: Flows = field(default_factory=dict)
 
     heard: Instant = -FOREVER
     _told: Instant = -FOREVER
@@ -454,12 +458,6 @@ class _Lane:
             return False
         self._told = self.heard
         return True
-
-    def same(self, flows: Flows) -> Flows:
-        """The one object for what is said again and again."""
-        if flows != self._last:
-            self._last = flows
-        return self._last
 
 
 class _Mentions:

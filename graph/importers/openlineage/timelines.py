@@ -35,16 +35,27 @@ class Timeline(Generic[Name, Value]):
         """Of each name, when its value became another."""
         self._open: set[Name] = set()
         """Names that have a value now. Only kept of what is whole."""
+        self._recent: list[Mapping[Name, Value | None]] = []
         self._last_turn: Instant | None = None
         self._unsettled: Instant | None = None
 
-    def put(self, said: Said[Name, Value]) -> None:
-        """Once of each instant and rank."""
+    def put(self, said: Said[Name, Value]) -> Said[Name, Value]:
+        """Once of each instant and rank. Answers what is kept of it, for `take`."""
+        said = said._replace(values=self._same(said.values))
         if not self._said or self._said[-1][:2] < said[:2]:
             self._said.append(said)
         else:
             self._said.insert(self._place(said), said)
         self._unsettle(said.at)
+        return said
+
+    def _same(self, values: Mapping[Name, Value | None]) -> Mapping[Name, Value | None]:
+        """The one object for what is said again and again: a large schema, in events that differ elsewhere."""
+        for known in self._recent:
+            if known is values or known == values:
+                return known
+        self._recent = [values, *self._recent[:3]]
+        return values
 
     def take(self, said: Said[Name, Value]) -> None:
         """Undoes `put`."""
