@@ -96,6 +96,8 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         features.look_up,
         features.entities,
     )
+    openlineage = OpenLineage(clock, sources, settings.event_days, settings.stale_days)
+    metrics.events_waiting.set_function(lambda: openlineage.waiting)
     alerting = Alerting(outbox_of(settings, metrics))
     monitoring = Monitoring(
         Results(data / "monitoring"),
@@ -115,7 +117,7 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         Traces(watch, clock),
         BulkIntake(clock, sources),
         Imports(sources, clock),
-        OpenLineage(clock),
+        openlineage,
         artifacts,
         features,
         predictions,

@@ -29,6 +29,7 @@ from app.http.streams import Streams
 from app.identity import AccessRefused, Tokens
 from app.intake.bulk import PATH as BULK
 from app.intake.imports import FOLDER as IMPORTS
+from app.intake.openlineage import PATHS as LINEAGE
 from app.metrics import Metrics
 from app.rooms import Rooms
 from app.serving.artifacts import FOLDER as ARTIFACTS
@@ -76,6 +77,7 @@ def create_app(
                 SOURCES: settings.max_artifact_bytes,
                 BULK: settings.max_bulk_bytes,
                 IMPORTS: settings.max_import_bytes,
+                **dict.fromkeys(LINEAGE, settings.max_import_bytes),
             },
         ),
         Middleware(Streams, stopping),

@@ -83,6 +83,9 @@ class Metrics:
         self.messages_waiting = Gauge(
             "headwater_messages_waiting", "Messages neither delivered nor given up.", registry=registry
         )
+        self.events_waiting = Gauge(
+            "headwater_events_waiting", "Events of OpenLineage that wait to be folded.", registry=registry
+        )
         self.work_seconds = Histogram(
             "headwater_work_seconds",
             "Time of a piece of work off the event loop, its wait for a thread included: walks, reads of the store.",

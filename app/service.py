@@ -21,7 +21,8 @@ import structlog
 
 from graph.changes import Changes, Receipt, Registration
 from graph.errors import RevisionUnavailable
-from graph.folding import fold
+from graph.folding import Folding
+from graph.importers.openlineage.events import Event
 from graph.index import LineageIndex
 from graph.keys import AssetKey, AssetKind
 from graph.model import Operation, StoredAssertion, Subject
@@ -200,13 +201,13 @@ class Headwater:
             await self.follow(receipt.revision)
         return receipt
 
-    async def keep(self, events: Sequence[KeptEvent]) -> None:
+    async def keep(self, events: Sequence[KeptEvent], keeper: str) -> None:
         """Durable once this returns."""
-        await self._run(self._writing, self.store.keep, events)
+        await self._run(self._writing, self.store.keep, events, keeper, self.clock())
 
-    async def fold(self, origins: Collection[str], actor: str) -> None:
-        """The index has what follows from the events of `origins` when this returns. Raises what `graph.folding.fold` raises."""
-        revision = await self._run(self._writing, fold, self.store, origins, self.clock(), actor)
+    async def fold(self, folding: Folding, arrived: Mapping[str, Collection[Event] | None], actor: str) -> None:
+        """The index has what follows from events that were kept when this returns. Raises what `Folding.fold` raises."""
+        revision = await self._run(self._writing, folding.fold, self.store, arrived, self.clock(), actor)
         if self.ready and revision > self.index.revision:
             await self.follow(revision)
 

@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_048_576, gt=0)
     follow_seconds: float = Field(1, gt=0)
     operation_days: float = Field(30, gt=0)
+    event_days: float = Field(400, gt=0)
+    stale_days: float = Field(30, gt=0)
     data: Path | None = None
     max_artifact_bytes: int = Field(1_073_741_824, gt=0)
     max_bulk_bytes: int = Field(8_589_934_592, gt=0)

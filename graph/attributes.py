@@ -2,8 +2,10 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 import orjson
 
@@ -11,7 +13,7 @@ from graph.errors import InvalidAttribute, InvalidKey, quoted, shortened
 from graph.keys import AssetKey, AssetKind
 from graph.model import SHOWN_FIRST, Assertion, Attributes, Basis, Flow, Json
 from graph.profile import ProfileInvalid, read_profile
-from graph.time import Instant
+from graph.time import Instant, Interval, union
 
 SET_VALUED = frozenset({"owners", "tags", "same_as"})
 """Shown as the union over the origins of the strongest basis present; `same_as` over all: each is an assertion of its own."""
@@ -34,7 +36,7 @@ def canonical(value: object, plain: Callable[[object], object] | None = None) ->
     try:
         return orjson.dumps(value, plain, orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidAttribute(f"{shortened(repr(value))} is not JSON: {error}", repr(value)) from error
+        raise InvalidAttribute(f"{reprlib.repr(value)} is not JSON: {error}", reprlib.repr(value)) from error
 
 
 def checked_attributes(attributes: Attributes, of: object) -> dict[str, Json]:
@@ -104,13 +106,105 @@ def shown_attributes(assertions: Iterable[Assertion], at: Instant) -> dict[str, 
     return {name: _chosen(name, sorted(claims[name], key=_precedence)) for name in sorted(claims)}
 
 
+def shown_pieces(said: Sequence[Assertion]) -> list[tuple[Interval, dict[str, Json]]]:
+    """The values alone of `shown_attributes`, for all of valid time in which something holds; neighbours differ.
+
+    Thousands of origins may speak of one table: it costs no more than what they say is long.
+    """
+    there = union([each.valid for each in said])
+    turns: dict[Instant, list[tuple[str, Json]]] = {}
+    for name, claims in _claims_by_name([each for each in said if each.attributes]).items():
+        for at, value in (_union_turns if name in SET_VALUED else _value_turns)(claims):
+            turns.setdefault(at, []).append((name, value))
+    for start, end in there:
+        turns.setdefault(start, [])
+        turns.setdefault(end, [])
+    found: list[tuple[Interval, dict[str, Json]]] = []
+    shown: dict[str, Json] = {}
+    ordered, here = sorted(turns), 0
+    for place, at in enumerate(ordered[:-1]):
+        for name, value in turns[at]:
+            if value is None:
+                del shown[name]
+            else:
+                shown[name] = value
+        while there[here].end <= at:
+            here += 1
+        if there[here].start <= at:
+            piece = Interval(at, ordered[place + 1])
+            if found and found[-1][0].end == at and found[-1][1] == shown:
+                found[-1] = Interval(found[-1][0].start, piece.end), found[-1][1]
+            else:
+                found.append((piece, dict(sorted(shown.items()))))
+    return found
+
+
+def _claims_by_name(said: Iterable[Assertion]) -> dict[str, list[tuple[Interval, Claim]]]:
+    claims: dict[str, list[tuple[Interval, Claim]]] = {}
+    for spans in _grouped(said):
+        before: Assertion | None = None
+        since: dict[str, Instant] = {}
+        for span in spans:
+            follows = before is not None and before.valid.end == span.valid.start
+            goes_on: dict[str, Instant] = {}
+            for name, value in span.attributes.items():
+                same = follows and before is not None and before.attributes.get(name) == value
+                goes_on[name] = since[name] if same else span.valid.start
+                claim = Claim(value, span.origin, span.basis, goes_on[name])
+                claims.setdefault(name, []).append((span.valid, claim))
+            before, since = span, goes_on
+    return claims
+
+
+def _value_turns(claims: Sequence[tuple[Interval, Claim]]) -> Iterator[tuple[Instant, Json]]:
+    """When another value is shown; None: none is."""
+    ordered = sorted(claims, key=lambda each: each[0].start)
+    ends = sorted({end for claim in claims for end in claim[0]})
+    best: list[tuple[tuple[int, int, str], Instant, int]] = []
+    next_, shown = 0, None
+    for at in ends:
+        while next_ < len(ordered) and ordered[next_][0].start == at:
+            heappush(best, (_precedence(ordered[next_][1]), ordered[next_][0].end, next_))
+            next_ += 1
+        while best and best[0][1] <= at:
+            heappop(best)
+        value = ordered[best[0][2]][1].value if best else None
+        if value is not shown:
+            yield at, value
+            shown = value
+
+
+def _union_turns(claims: Sequence[tuple[Interval, Claim]]) -> Iterator[tuple[Instant, Json]]:
+    """The same for sets: united over the strongest basis."""
+    turns: dict[Instant, list[tuple[int, Claim]]] = {}
+    for valid, claim in claims:
+        turns.setdefault(valid.start, []).append((1, claim))
+        turns.setdefault(valid.end, []).append((-1, claim))
+    held: dict[Basis, dict[bytes, tuple[int, Json]]] = {basis: {} for basis in SHOWN_FIRST}
+    """Of each basis its different sets, and how many say so."""
+    shown: Json = None
+    for at in sorted(turns):
+        for more, claim in turns[at]:
+            sets, text = held[claim.basis], canonical(claim.value)
+            many = sets.get(text, (0, None))[0] + more
+            if many:
+                sets[text] = many, claim.value
+            else:
+                del sets[text]
+        strongest = next((sets for sets in held.values() if sets), None)
+        value: Json = None if strongest is None else _union([value for _, value in strongest.values()])
+        if value != shown:
+            yield at, value
+            shown = value
+
+
 def shown_values(assertions: Sequence[Assertion], at: Instant) -> dict[str, Json] | None:
     """The values alone of `shown_attributes`; None where nothing holds at `at`."""
     holding = [each for each in assertions if each.valid.holds_at(at)]
     if not holding:
         return None
     if len(holding) > 1:
-        return values(shown_attributes(assertions, at))
+        return values(shown_attributes([each for each in assertions if each.attributes], at))
     said = holding[0].attributes
     return {name: _union([value]) if name in SET_VALUED else value for name, value in said.items()}
 

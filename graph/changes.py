@@ -1,7 +1,7 @@
 """What somebody wants recorded (`Registration`) and what must change for that to hold (`Changes`), both as data."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
@@ -77,13 +77,15 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Restatement:
-    """All that some origins say, with all the times of it: whatever else they said so far was never so.
+    """What some origins say, with all the times of it: whatever else they said so far of the same was never so.
 
-    `says`, by origin: the assertions of each subject are of that origin, disjoint and in order, equal neighbours joined. Flows
-    may end at assets nobody registered.
+    `says`, by origin: the assertions of each subject are of that origin, disjoint and in order, equal neighbours joined; none:
+    it is not said. Flows may end at assets nobody registered. Subjects that are not named were never so either, unless the
+    origin is one of `partly`: then nothing is said of them here.
     """
 
     says: Mapping[str, Mapping[Subject, tuple[Assertion, ...]]]
+    partly: Collection[str] = ()
 
 
 class Verb(StrEnum):

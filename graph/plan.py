@@ -136,18 +136,23 @@ class RegistrationPlan:
 class RestatementPlan:
     """A `graph.stores.contract.Plan`: each origin says exactly what is wanted."""
 
-    subjects: Collection[Subject] = ()
-    """What others say of the same is not asked for."""
-
     def __init__(self, wanted: Restatement) -> None:
         self._wanted = wanted
         for origin in wanted.says:
             checked_origin(origin)
+        self.subjects: Collection[Subject] = {
+            subject for origin in wanted.partly for subject in wanted.says.get(origin, ())
+        }
+        """What origins say that are told all of is read by origin, whatever others say of the same."""
 
     def changes(self, known: GraphReader) -> Changes:
         changes = []
+        believed = known.believed(self.subjects) if self.subjects else {}
         for origin, says in self._wanted.says.items():
-            said = known.believed_by(origin)
+            if origin in self._wanted.partly:
+                said = {subject: _own(believed.get(subject, ()), origin) for subject in says}
+            else:
+                said = {**known.believed_by(origin)}
             for subject in {**said, **says}:
                 before, after = said.get(subject, ()), says.get(subject, ())
                 if before != after:

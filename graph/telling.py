@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from graph.attributes import JOINABLE, shown_attributes, values
+from graph.attributes import JOINABLE, shown_pieces
 from graph.keys import AssetKey, AssetKind
 from graph.model import FLOWS, REFINES_FIRST, Assertion, Attributes, Flow, StoredAssertion, Timing
 from graph.ports import Step, Told
 from graph.stores.contract import Revision
 from graph.tables import LabelRow, Tables
-from graph.time import FOREVER, Interval, pieces
-from graph.topology import ALIAS_CODE, ALWAYS, KIND_CODE, KINDS, Bools, Ints
+from graph.time import FOREVER, Interval
+from graph.topology import ALIAS_CODE, KIND_CODE, KINDS, Bools, Ints
 
 _MANY = 8
 """Assertions from which telling them one by one costs more than numpy does."""
@@ -69,14 +69,10 @@ _LINKED = {AssetKind.MODEL_VERSION, AssetKind.DEPLOYMENT}
 
 
 def shown_of(said: Sequence[Assertion]) -> list[tuple[Interval, Attributes]]:
-    """What is shown of an asset, piece by piece of valid time."""
+    """What is shown of an asset, piece by piece of valid time; neighbours differ."""
     if len(said) == 1:  # nobody disagrees
         return [(said[0].valid, said[0].attributes)]
-    return [
-        (piece, values(shown_attributes(said, piece.start)))
-        for piece in pieces(ALWAYS, ([assertion.valid] for assertion in said))
-        if any(assertion.valid.holds_at(piece.start) for assertion in said)
-    ]
+    return [*shown_pieces(said)]
 
 
 def label_rows(tables: Tables, shown: Sequence[tuple[Interval, Attributes]]) -> list[LabelRow]:

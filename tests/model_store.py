@@ -1,7 +1,7 @@
 """A store so simple that it is right by inspection: lists, searched from end to end. The other stores are held to it."""
 
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,16 @@ from graph.messages import Delivery, Message
 from graph.model import REFINES_FIRST, Assertion, Flow, Known, Operation, StoredAssertion, Subject
 from graph.plan import receipt
 from graph.sources import MOST_REJECTED, Heard, Rejected, Unmended
-from graph.stores.contract import AssertionColumns, AssetColumns, KeptEvent, Listener, Plan, Revision, SearchHit
+from graph.stores.contract import (
+    AssertionColumns,
+    AssetColumns,
+    EventPlace,
+    KeptEvent,
+    Listener,
+    Plan,
+    Revision,
+    SearchHit,
+)
 from graph.stores.words import search_text, words
 from graph.time import FOREVER, Instant
 from graph.usage import KEPT_DAYS, Day, Usage, day_of
@@ -32,6 +41,9 @@ class ModelStore:
         self.counters: dict[str, int] = {}
         self.messages: dict[str, _Kept] = {}
         self.events: dict[str, KeptEvent] = {}
+        self.keepers: dict[str, str] = {}
+        self.whole: dict[str, Instant] = {}
+        self.last_heard: dict[tuple[Subject, str], Instant] = {}
         self.waiting: set[str] = set()
         self.told: dict[tuple[str, Day], Heard] = {}
         self.refused: dict[str, Rejected] = {}
@@ -219,21 +231,43 @@ class ModelStore:
     def undelivered(self) -> int:
         return sum(each.due is not None for each in self.messages.values())
 
-    def keep(self, events: Collection[KeptEvent]) -> int:
+    def keep(self, events: Collection[KeptEvent], keeper: str, now: Instant) -> int:
         with self.lock:
             new = {each.digest: each for each in events if each.digest not in self.events}
             self.events |= new
             self.waiting |= new.keys()
+            self.keepers |= dict.fromkeys(new, keeper)
+            self.whole |= dict.fromkeys(new, now)
             return len(new)
 
-    def kept(self, origins: Collection[str]) -> list[KeptEvent]:
+    def kept(
+        self,
+        origin: str,
+        since: Instant = -FOREVER,
+        until: Instant = FOREVER,
+        after: EventPlace | None = None,
+        limit: int = 1000,
+    ) -> list[KeptEvent]:
         with self.lock:
-            return sorted(each for each in self.events.values() if each.origin in origins)
+            found = sorted((each.at, each.digest) for each in self.events.values() if each.origin == origin)
+            places = [place for place in found if since <= place[0] < until and (after is None or place > after)]
+            return [self.events[digest] for _, digest in places[:limit]]
 
-    def folded(self, events: Collection[KeptEvent]) -> set[str]:
+    def event_origins(self, after: str = "", limit: int = 1000) -> list[str]:
+        return sorted({each.origin for each in self.events.values() if each.origin > after})[:limit]
+
+    def folded(self, events: Mapping[str, Collection[str]], keeper: str) -> Mapping[str, int]:
         with self.lock:
-            self.waiting -= {each.digest for each in events}
-            return {each.origin for each in self.kept({each.origin for each in events}) if each not in events}
+            self.waiting -= {digest for digests in events.values() for digest in digests}
+            return {origin: len(self.kept_by_others(origin, keeper)) for origin in events}
+
+    def kept_by_others(self, origin: str, keeper: str) -> list[str]:
+        with self.lock:
+            of = [each.digest for each in self.events.values() if each.origin == origin]
+            return sorted(digest for digest in of if self.keepers[digest] != keeper)
+
+    def kept_as(self, digests: Collection[str]) -> list[KeptEvent]:
+        return [self.events[digest] for digest in sorted({*digests} & self.events.keys())]
 
     def unfolded(self, limit: int = 1000) -> list[str]:
         return sorted({self.events[digest].origin for digest in self.waiting})[:limit]
@@ -288,6 +322,21 @@ class ModelStore:
             for source in sorted({each.source for each in self.refused.values()})
         }
         return {source: Unmended(len(lasts), max(lasts)) for source, lasts in kept.items()}
+
+    def whole_events(self, before: Instant, limit: int = 1000) -> list[KeptEvent]:
+        old = sorted((at, digest) for digest, at in self.whole.items() if at < before and digest not in self.waiting)
+        return [self.events[digest] for _, digest in old[:limit]]
+
+    def reduce_events(self, events: Sequence[KeptEvent], before: Instant, now: Instant) -> int:
+        reduced = [each for each in events if self.whole.pop(each.digest, None) is not None]
+        self.events |= {each.digest: self.events[each.digest]._replace(body=each.body) for each in reduced}
+        return len(reduced)
+
+    def mark_said(self, at: Mapping[tuple[Subject, str], Instant]) -> None:
+        self.last_heard |= {place: max(instant, self.last_heard.get(place, instant)) for place, instant in at.items()}
+
+    def last_said(self, subjects: Collection[Subject]) -> Mapping[tuple[Subject, str], Instant]:
+        return {place: at for place, at in self.last_heard.items() if place[0] in subjects}
 
     def check(self) -> list[str]:
         return []

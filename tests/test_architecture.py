@@ -76,6 +76,7 @@ def test_the_graph_knows_neither_web_nor_environment_nor_clock() -> None:
         "operator",
         "bisect",
         "heapq",
+        "reprlib",
         "mmap",
         "struct",
         "zlib",

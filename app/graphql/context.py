@@ -14,7 +14,8 @@ from app.rooms import Rooms
 from app.service import Headwater
 from graph.attributes import Shown, shown_attributes, shown_together
 from graph.keys import AssetKey
-from graph.model import Flow, StoredAssertion
+from graph.model import Flow, StoredAssertion, Subject
+from graph.time import Instant
 from graph.topology import Moment
 from graph.usage import Usage, day_of
 
@@ -43,6 +44,8 @@ class Context:
     records: DataLoader[tuple[AssetKey, Moment], Record] = field(init=False)
     versions: DataLoader[AssetKey, int | None] = field(init=False)
     evidence: DataLoader[tuple[Flow, int], tuple[StoredAssertion, ...]] = field(init=False)
+    heard: DataLoader[tuple[Subject, str], Instant | None] = field(init=False)
+    """When an origin was last heard to say something of a subject."""
     usages: DataLoader[AssetKey, list[Usage]] = field(init=False)
     """Calls of each asset and by it, of the days that answers tell of."""
 
@@ -54,6 +57,7 @@ class Context:
         self.records = DataLoader(self._load_records, max_batch_size=1000)
         self.versions = DataLoader(self._load_versions, max_batch_size=1000)
         self.evidence = DataLoader(self._load_evidence, max_batch_size=1000)
+        self.heard = DataLoader(self._load_heard, max_batch_size=1000)
         self.usages = DataLoader(self._load_usages, max_batch_size=1000, cache=False)  # counts move under subscriptions
 
         self.alerts = DataLoader(self._load_alerts, max_batch_size=1000, cache=False)  # they move as well
@@ -94,6 +98,10 @@ class Context:
                 shown = told[0] if len(told) == 1 else shown_together(told)
                 found[key, moment] = Record(tuple(row for each in said for row in each), shown, stub)
         return [found[each] for each in wanted]
+
+    async def _load_heard(self, wanted: Sequence[tuple[Subject, str]]) -> list[Instant | None]:
+        found = await self.headwater.in_thread(self.headwater.store.last_said, {subject for subject, _ in wanted})
+        return [found.get(each) for each in wanted]
 
     async def _load_evidence(self, wanted: Sequence[tuple[Flow, int]]) -> list[tuple[StoredAssertion, ...]]:
         """What is believed of each flow at each revision."""

@@ -625,6 +625,24 @@ class AssertionNode:
         description="The revision from which it no longer was; null: it still is."
     )
     attributes: JSON
+    about: strawberry.Private[Subject]
+
+    @strawberry.field(
+        description="When a run was last heard of that says so, to the hour; null where that is not followed."
+    )
+    async def last_heard(self, info: Info) -> datetime | None:
+        heard = await info.context.heard.load((self.about, self.origin))
+        return None if heard is None else moment(heard)
+
+    @strawberry.field(
+        description="It still holds, though no run that could say so has been heard of for long"
+        " (`HEADWATER_STALE_DAYS`). False where that is not followed."
+    )
+    async def stale(self, info: Info) -> bool:
+        heard = await info.context.heard.load((self.about, self.origin))
+        if heard is None or self.valid_until is not None or self.known_until is not None:
+            return False
+        return info.context.rooms.openlineage.is_stale(heard, info.context.headwater.clock())
 
 
 @strawberry.type(name="Flow", description="Data or behaviour passes from source to target.")
@@ -759,6 +777,7 @@ def assertion_node(stored: StoredAssertion) -> AssertionNode:
         known_from=stored.known.first,
         known_until=None if stored.known.last == FOREVER else stored.known.last,
         attributes=cast("JSON", dict(stored.assertion.attributes)),
+        about=subject,
     )
 
 

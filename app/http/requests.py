@@ -15,6 +15,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked for every few seconds: logged at level debug."""
+_BUSY = frozenset({"/api/v1/lineage", "/lineage"})
+"""Asked for thousands of times in one: so is what goes well."""
 
 log = structlog.get_logger("app.requests")
 
@@ -76,7 +78,8 @@ class Requests:
             self._metrics.requests.labels(method, route, str(status) if status else "none").inc()
             if not streams:
                 self._metrics.request_seconds.labels(method, route).observe(seconds)
-            write = log.debug if scope["path"] in _QUIET else log.info
+            quiet = scope["path"] in _QUIET or (scope["path"] in _BUSY and 0 < status < 400)
+            write = log.debug if quiet else log.info
             write(
                 "request" if status else "request left without an answer",
                 method=scope["method"],

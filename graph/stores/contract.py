@@ -16,7 +16,7 @@ from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery
 from graph.model import Assertion, Operation, StoredAssertion, Subject
 from graph.sources import Heard, Rejected, Unmended
-from graph.time import Instant
+from graph.time import FOREVER, Instant
 from graph.usage import Usage
 
 Numbers: TypeAlias = NDArray[np.integer]
@@ -134,6 +134,12 @@ class KeptEvent(NamedTuple):
     origin: str
     body: bytes
     """JSON."""
+    at: Instant = 0
+    """When it happened, as it tells."""
+
+
+EventPlace: TypeAlias = tuple[Instant, str]
+"""`at` and `digest` of an event: events of one origin are in this order."""
 
 
 class Store(GraphReader, Protocol):
@@ -271,23 +277,64 @@ class Store(GraphReader, Protocol):
 
     # Events: what valid time is computed from, beside the facts that follow (`graph.folding`)
 
-    def keep(self, events: Collection[KeptEvent]) -> int:
-        """Durable once this returns; how many are new. One whose digest is kept already has no effect."""
+    def keep(self, events: Collection[KeptEvent], keeper: str, now: Instant) -> int:
+        """Durable once this returns; how many are new. One whose digest is kept already has no effect.
+
+        `keeper` names the process that will see to it that they are folded.
+        """
         ...
 
-    def kept(self, origins: Collection[str]) -> list[KeptEvent]:
-        """All events of `origins`, in the order of their digests."""
+    def kept(
+        self,
+        origin: str,
+        since: Instant = -FOREVER,
+        until: Instant = FOREVER,
+        after: EventPlace | None = None,
+        limit: int = 1000,
+    ) -> list[KeptEvent]:
+        """The events of `origin` that happened in [since, until), in their order, those at or before `after` left out."""
         ...
 
-    def folded(self, events: Collection[KeptEvent]) -> set[str]:
-        """The graph says what follows from these; of which of their origins there are others.
+    def event_origins(self, after: str = "", limit: int = 1000) -> list[str]:
+        """Origins of which there are events, in the order of their text; `after` and those before it are left out."""
+        ...
+
+    def folded(self, events: Mapping[str, Collection[str]], keeper: str) -> Mapping[str, int]:
+        """The graph says what follows from these digests, by origin; of each origin, how many others than `keeper` kept.
 
         Repeated, or for events that were not kept: no effect.
         """
         ...
 
+    def kept_by_others(self, origin: str, keeper: str) -> list[str]:
+        """The digests of the events of `origin` that others than `keeper` kept, in order."""
+        ...
+
+    def kept_as(self, digests: Collection[str]) -> list[KeptEvent]:
+        """The events with these digests, in the order of those. Unknown: absent."""
+        ...
+
     def unfolded(self, limit: int = 1000) -> list[str]:
-        """Origins with events of which that is not so yet, at most `limit`, in the order of their text."""
+        """Origins with events of which the graph does not say yet what follows, at most `limit`, in the order of their text."""
+        ...
+
+    def whole_events(self, before: Instant, limit: int = 1000) -> list[KeptEvent]:
+        """Events that were kept before an instant, are folded, and were never reduced; longest kept first."""
+        ...
+
+    def reduce_events(self, events: Sequence[KeptEvent], before: Instant, now: Instant) -> int:
+        """Their bodies take the place of those that were kept; how many. What is reduced is not reduced again.
+
+        That is recorded as a purge, as of `now`, of what is older than `before`.
+        """
+        ...
+
+    def mark_said(self, at: Mapping[tuple[Subject, str], Instant]) -> None:
+        """Origins were heard to say these at those instants; the latest counts. A measure: outside revisions."""
+        ...
+
+    def last_said(self, subjects: Collection[Subject]) -> Mapping[tuple[Subject, str], Instant]:
+        """When each origin was last heard to say something of `subjects`; never: absent."""
         ...
 
     # Sources: who told what and when, and what of it was refused, outside revisions (`graph.sources`)

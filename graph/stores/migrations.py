@@ -35,10 +35,10 @@ def pending(known: Sequence[Migration], applied: Mapping[int, str]) -> list[Migr
 
     Raises StoreIncompatible when the store is newer than `known`, or a step was changed after it had been taken.
     """
-    newer = max(applied, default=0)
-    if newer > len(known):
+    newer, last = max(applied, default=0), max((step.number for step in known), default=0)
+    if newer > last:
         raise StoreIncompatible(
-            f"the store's schema is at step {newer}, this program knows only {len(known)}: run the newer program"
+            f"the store's schema is at step {newer}, this program knows only {last}: run the newer program"
         )
     for step in known:
         if step.number in applied and applied[step.number] != step.checksum:

@@ -25,7 +25,7 @@ from graph.messages import Delivery
 from graph.model import Assertion, Flow, Operation, StoredAssertion, Subject
 from graph.sources import Heard, Rejected, Unmended
 from graph.stores import neo4j_events, neo4j_messages, neo4j_sources, neo4j_usage
-from graph.stores.contract import KeptEvent, Listener, Plan, Revision, SearchHit
+from graph.stores.contract import EventPlace, KeptEvent, Listener, Plan, Revision, SearchHit
 from graph.stores.group import GroupCommit
 from graph.stores.neo4j_check import check
 from graph.stores.neo4j_commit import LOCK, SETTLE_CHUNK, Commit, apply, settle, warm_up
@@ -160,19 +160,28 @@ class Neo4jStore:
     def postponed(self, message: str, until: Instant | None, reason: str) -> None:
         self._write_locked(lambda run: neo4j_messages.postponed(run, message, until, reason))
 
-    def keep(self, events: Collection[KeptEvent]) -> int:
-        return self._writes.submit(lambda run: neo4j_events.keep(run, events))
+    def keep(self, events: Collection[KeptEvent], keeper: str, now: Instant) -> int:
+        return self._writes.submit(lambda run: neo4j_events.keep(run, events, keeper, now))
 
-    def folded(self, events: Collection[KeptEvent]) -> set[str]:
-        more: set[str] = set()
+    def folded(self, events: Mapping[str, Collection[str]], keeper: str) -> Mapping[str, int]:
+        others: dict[str, int] = {}
 
         def write(run: Run) -> int:
-            more.clear()
-            more.update(neo4j_events.folded(run, events))
+            others.update(neo4j_events.folded(run, events, keeper))
             return len(events)
 
         self._writes.submit(write)
-        return more
+        return others
+
+    def reduce_events(self, events: Sequence[KeptEvent], before: Instant, now: Instant) -> int:
+        return self._writes.submit(lambda run: neo4j_events.reduce(run, events, before, now))
+
+    def mark_said(self, at: Mapping[tuple[Subject, str], Instant]) -> None:
+        def write(run: Run) -> int:
+            neo4j_events.hear(run, at)
+            return len(at)
+
+        self._writes.submit(write)
 
     def hear(self, heard: Collection[Heard], counter: str, sequence: int) -> bool:
         def write(run: Run) -> bool:
@@ -310,8 +319,24 @@ class Neo4jStore:
     def undelivered(self) -> int:
         return self._db.read(neo4j_messages.undelivered)
 
-    def kept(self, origins: Collection[str]) -> list[KeptEvent]:
-        return self._db.read(lambda run: neo4j_events.kept(run, origins))
+    def kept(
+        self,
+        origin: str,
+        since: Instant = -FOREVER,
+        until: Instant = FOREVER,
+        after: EventPlace | None = None,
+        limit: int = 1000,
+    ) -> list[KeptEvent]:
+        return self._db.read(lambda run: neo4j_events.kept(run, origin, since, until, after, limit))
+
+    def event_origins(self, after: str = "", limit: int = 1000) -> list[str]:
+        return self._db.read(lambda run: neo4j_events.origins(run, after, limit))
+
+    def kept_by_others(self, origin: str, keeper: str) -> list[str]:
+        return self._db.read(lambda run: neo4j_events.others(run, origin, keeper))
+
+    def kept_as(self, digests: Collection[str]) -> list[KeptEvent]:
+        return self._db.read(lambda run: neo4j_events.with_digests(run, digests))
 
     def unfolded(self, limit: int = 1000) -> list[str]:
         return self._db.read(lambda run: neo4j_events.unfolded(run, limit))
@@ -329,6 +354,12 @@ class Neo4jStore:
 
     def unmended(self) -> Mapping[str, Unmended]:
         return self._db.read(neo4j_sources.unmended)
+
+    def whole_events(self, before: Instant, limit: int = 1000) -> list[KeptEvent]:
+        return self._db.read(lambda run: neo4j_events.whole(run, before, limit))
+
+    def last_said(self, subjects: Collection[Subject]) -> Mapping[tuple[Subject, str], Instant]:
+        return self._db.read(lambda run: neo4j_events.heard(run, subjects))
 
     @contextmanager
     def export(self) -> Iterator[Neo4jExport]:

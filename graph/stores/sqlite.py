@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,9 +16,9 @@ from graph.messages import Delivery, Message
 from graph.model import Assertion, Operation, StoredAssertion, Subject
 from graph.plan import AHEAD
 from graph.sources import Heard, Rejected, Unmended
+from graph.stores import sqlite_events, sqlite_sources
 from graph.stores import sqlite_reading as reading
-from graph.stores import sqlite_sources
-from graph.stores.contract import KeptEvent, Listener, Plan, Revision, SearchHit
+from graph.stores.contract import EventPlace, KeptEvent, Listener, Plan, Revision, SearchHit
 from graph.stores.group import GroupCommit
 from graph.stores.migrations import migrations_in, pending
 from graph.stores.recent import RecentRevisions
@@ -43,8 +42,6 @@ _ADD_USAGE = """
         first = min(coalesce(first, excluded.first), coalesce(excluded.first, first)),
         last = max(coalesce(last, excluded.last), coalesce(excluded.last, last))
 """
-_KEEP = "INSERT INTO event (digest, origin, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-_FOLDED = "UPDATE event SET folded = 1 WHERE digest = ? AND folded = 0"
 _MOVE_COUNTER = """
     INSERT INTO counter VALUES (?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET sequence = excluded.sequence, day = max(day, excluded.day)
@@ -149,22 +146,28 @@ class SqliteStore:
                 [until, reason, message],
             )
 
-    def keep(self, events: Collection[KeptEvent]) -> int:
-        return self._writes.submit(lambda db: db.executemany(_KEEP, events).rowcount)
+    def keep(self, events: Collection[KeptEvent], keeper: str, now: Instant) -> int:
+        return self._writes.submit(lambda db: sqlite_events.keep(db, events, keeper, now))
 
-    def folded(self, events: Collection[KeptEvent]) -> set[str]:
-        told = {each.digest: each.origin for each in events}
-        more: set[str] = set()
+    def folded(self, events: Mapping[str, Collection[str]], keeper: str) -> Mapping[str, int]:
+        others: dict[str, int] = {}
 
         def write(db: sqlite3.Connection) -> int:
-            db.executemany(_FOLDED, [(digest,) for digest in told])
-            for origin, known in Counter(told.values()).items():
-                if db.execute("SELECT count(*) FROM event WHERE origin = ?", [origin]).fetchone()[0] > known:
-                    more.add(origin)
-            return len(told)
+            others.update(sqlite_events.folded(db, events, keeper))
+            return len(events)
 
         self._writes.submit(write)
-        return more
+        return others
+
+    def reduce_events(self, events: Sequence[KeptEvent], before: Instant, now: Instant) -> int:
+        return self._writes.submit(lambda db: sqlite_events.reduce(db, events, before, now))
+
+    def mark_said(self, at: Mapping[tuple[Subject, str], Instant]) -> None:
+        def write(db: sqlite3.Connection) -> int:
+            sqlite_events.hear(db, at)
+            return len(at)
+
+        self._writes.submit(write)
 
     def hear(self, heard: Collection[Heard], counter: str, sequence: int) -> bool:
         with self._commits.exclusively(), self._writing() as db:
@@ -328,17 +331,40 @@ class SqliteStore:
         with self._reading() as db:
             return int(db.execute("SELECT count(*) FROM message WHERE due_at IS NOT NULL").fetchone()[0])
 
-    def kept(self, origins: Collection[str]) -> list[KeptEvent]:
-        query = (
-            "SELECT digest, origin, body FROM event WHERE origin IN (SELECT value FROM json_each(?)) ORDER BY digest"
-        )
+    def kept(
+        self,
+        origin: str,
+        since: Instant = -FOREVER,
+        until: Instant = FOREVER,
+        after: EventPlace | None = None,
+        limit: int = 1000,
+    ) -> list[KeptEvent]:
         with self._reading() as db:
-            return [KeptEvent(*row) for row in db.execute(query, [orjson.dumps([*origins]).decode()])]
+            return sqlite_events.kept(db, origin, since, until, after, limit)
+
+    def event_origins(self, after: str = "", limit: int = 1000) -> list[str]:
+        with self._reading() as db:
+            return sqlite_events.origins(db, after, limit)
+
+    def kept_by_others(self, origin: str, keeper: str) -> list[str]:
+        with self._reading() as db:
+            return sqlite_events.others(db, origin, keeper)
+
+    def kept_as(self, digests: Collection[str]) -> list[KeptEvent]:
+        with self._reading() as db:
+            return sqlite_events.with_digests(db, digests)
 
     def unfolded(self, limit: int = 1000) -> list[str]:
-        query = "SELECT DISTINCT origin FROM event WHERE folded = 0 ORDER BY origin LIMIT ?"
         with self._reading() as db:
-            return [origin for (origin,) in db.execute(query, [limit])]
+            return sqlite_events.unfolded(db, limit)
+
+    def whole_events(self, before: Instant, limit: int = 1000) -> list[KeptEvent]:
+        with self._reading() as db:
+            return sqlite_events.whole(db, before, limit)
+
+    def last_said(self, subjects: Collection[Subject]) -> Mapping[tuple[Subject, str], Instant]:
+        with self._reading() as db:
+            return sqlite_events.heard(db, subjects)
 
     def heard(self, since_day: Day = 0, source: str | None = None) -> list[Heard]:
         with self._reading() as db:

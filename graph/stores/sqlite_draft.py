@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
 
 import orjson
 
@@ -119,26 +120,33 @@ class Draft:
         closed: list[StoredAssertion] = []
         said: dict[AssetKey, tuple[Assertion, ...]] = {}
         known = Known(revision)
-        for change, closes, opens in moves:
-            subject = change.subject
-            rows = self._said[subject]
-            if closes:
-                gone = [row for row in rows if row.assertion.origin == change.origin and row.assertion in closes]
-                closed += [StoredAssertion(row.number, row.assertion, Known(row.known.first, revision)) for row in gone]
-                rows = tuple([row for row in rows if row not in gone])
+        for subject, of_subject in groupby(moves, lambda move: move[0].subject):
             asset, flow = self._subject_numbers(subject)
-            origin = self._origin(change.origin)
-            for span, text in opens:
-                self._last_assertion += 1
-                row = StoredAssertion(self._last_assertion, span, known)
-                self._opened[row.number] = asset, flow, origin, text, row
-                opened.append(row)
-                rows = (*rows, row)
-            self._said[subject] = rows = rows if len(rows) < 2 else tuple(sorted(rows, key=reading.in_order))
+            rows: dict[str, list[StoredAssertion]] = {}  # thousands of origins may speak of one
+            for row in self._said[subject]:
+                rows.setdefault(row.assertion.origin, []).append(row)
+            for change, closes, opens in of_subject:
+                own = rows.get(change.origin, [])
+                if closes:
+                    gone = [row for row in own if row.assertion in closes]
+                    closed += [
+                        StoredAssertion(row.number, row.assertion, Known(row.known.first, revision)) for row in gone
+                    ]
+                    own = [row for row in own if row not in gone]
+                origin = self._origin(change.origin)
+                for span, text in opens:
+                    self._last_assertion += 1
+                    row = StoredAssertion(self._last_assertion, span, known)
+                    self._opened[row.number] = asset, flow, origin, text, row
+                    opened.append(row)
+                    own.append(row)
+                own.sort(key=reading.in_order)
+                rows[change.origin] = own
+            self._said[subject] = told = tuple([row for origin in sorted(rows) for row in rows[origin]])
             if isinstance(subject, AssetKey):
                 self._versions[subject] = revision
                 self._told[subject] = now
-                said[subject] = tuple([row.assertion for row in rows])
+                said[subject] = tuple([row.assertion for row in told])
         closed.sort(key=lambda row: row.number)
         for row in closed:
             self._close(row)
@@ -197,6 +205,8 @@ class Draft:
         }
 
     def believed_by(self, origin: str) -> Mapping[Subject, tuple[Assertion, ...]]:
+        if origin not in self.made_origins and self._numbers.of_origin(self._db, origin) is None:
+            return {}
         self.write()
         found = reading.believed_by(self._db, origin)
         return {subject: tuple(row.assertion for row in rows) for subject, rows in found.items()}

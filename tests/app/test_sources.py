@@ -378,3 +378,31 @@ async def test_a_part_that_was_left_out_stands_until_the_document_is_sent_again(
     assert (again["outcome"], "send all of that again" in again["reason"]) == ("REFUSED", True)
     assert (await post(good)).json()["left_out"] == 0
     assert (await ask(http, REJECTED))["rejectedItems"]["nodes"] == []
+
+
+def event(**wrong: object) -> dict[str, object]:
+    at = {"eventTime": "2026-11-24T06:00:00Z", "eventType": "COMPLETE", "producer": "https://airflow.example/1.2.0"}
+    run = {"runId": "11111111-2222-3333-4444-555555555555"}
+    return at | {"run": run, "job": {"namespace": "nightly", "name": "report"}} | wrong
+
+
+async def test_events_are_heard_and_wrong_ones_kept_one_by_one(http: httpx.AsyncClient) -> None:  # noqa: F811
+    airflow = "openlineage:https://airflow.example"
+    batch = [event(), event(job={"namespace": "nightly"}), event(producer=7)]
+    answer = await http.post("/api/v1/lineage/batch", json=batch)
+    assert answer.json()["summary"]["failed"] == 2
+    alone = await http.post("/api/v1/lineage", content=b'{"eventTime": ')
+    assert alone.status_code == 400
+    found = {each["name"]: each for each in (await ask(http, SOURCES))["sources"]["nodes"]}
+    assert (found[airflow]["latestEvent"], found[airflow]["rejected"]) == ("2026-11-24T06:00:00+00:00", 1)
+    assert found[airflow]["days"][0]["items"] == 2
+    assert (found["openlineage"]["days"][0]["items"], found["openlineage"]["rejected"]) == (2, 2)
+    kept = (await ask(http, REJECTED))["rejectedItems"]["nodes"]
+    assert {(each["source"], each["place"]) for each in kept} == {
+        (airflow, "[1]"),
+        ("openlineage", "[2]"),
+        ("openlineage", ""),
+    }
+    retaken = (await ask(http, RETAKE, ids=[each["id"] for each in kept]))["retakeRejected"]
+    assert {each["outcome"] for each in retaken} == {"REFUSED"}
+    assert {each["times"] for each in (await ask(http, REJECTED))["rejectedItems"]["nodes"]} == {2}

@@ -6,6 +6,7 @@ Facets that are not named here are left alone: the event is kept as it came. Pro
 
 import hashlib
 import re
+import reprlib
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,12 +20,18 @@ from graph.attributes import canonical, checked_attributes
 from graph.changes import MAX_ORIGIN_BYTES
 from graph.errors import InvalidAttribute, InvalidInput, InvalidKey, InvalidTime, quoted, shortened
 from graph.keys import AssetKey, AssetKind
-from graph.model import Attributes, Json
+from graph.model import Attributes, Flow, Json
 from graph.plan import AHEAD
 from graph.time import Instant, instant, moment
 
+_MOST_BYTES = 250_000
+"""Of the attributes of one asset: a little less than what may be."""
 _DEEPEST = 32
 """Levels of nested fields in a schema."""
+THERE, COLUMNS = "", "#"
+"""No attribute has such a name."""
+_REGISTRIES = {"MLFLOW"}
+"""`integration` of the facet `jobType`."""
 _VERSION = re.compile(r"v?\d+(\.\d+)+[^/]*")
 
 
@@ -68,6 +75,15 @@ class Dataset:
     derived: tuple[Derivation, ...] = ()
     is_dropped: bool = False
     renamed_from: AssetKey | None = None
+    written_by: tuple[AssetKey, ...] = ()
+    """Jobs of which the facet `lineage` says so, whichever job the event is about."""
+    says: Mapping[str, Any] = field(init=False)
+    """All of it that holds until something else is said: attributes by their names, COLUMNS, and whether it is THERE."""
+
+    def __post_init__(self) -> None:
+        columns = {} if self.is_dropped else self.columns
+        says = {THERE: None if self.is_dropped else True, **self.attributes}
+        object.__setattr__(self, "says", says if columns is None else {**says, COLUMNS: columns})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +102,10 @@ class Event:
     inputs: tuple[Dataset, ...] = ()
     outputs: tuple[Dataset, ...] = ()
     """Of a dataset event, the one dataset."""
+    from_registry: bool = False
+    """A registry of models tells of it: it trains."""
+    others: tuple[Flow, ...] = ()
+    """What the facet `lineage` says of other jobs."""
 
 
 def read_event(document: object, digest: str | None = None) -> Event:
@@ -100,10 +120,30 @@ def read_event(document: object, digest: str | None = None) -> Event:
         return _run_event(event, at, digest, producer)
     if event.get("dataset") is not None and event.get("job") is None:
         dataset = _dataset(_object(event["dataset"], "dataset"), "dataset")
-        return Event(About.DATASET, at, digest, origin_of(producer, dataset.key), dataset.key, outputs=(dataset,))
+        origin = origin_of(producer, dataset.key)
+        others = tuple(Flow(job, dataset.key) for job in dataset.written_by)
+        return Event(About.DATASET, at, digest, origin, dataset.key, outputs=(dataset,), others=others)
     if event.get("job") is None:
         raise InvalidInput("the event has none of run, job and dataset", "run")
     return _job_event(About.JOB, event, at, digest, producer)
+
+
+def reduced(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an event that was read, what was: read again, with the digest it had, it says the same."""
+    kept = {name: event[name] for name in ("eventTime", "eventType", "producer", "schemaURL") if name in event}
+    for name in ("run", "job", "dataset"):
+        if event.get(name) is not None:
+            kept[name] = _reduced(event[name])
+    for name in ("inputs", "outputs"):
+        if event.get(name) is not None:
+            kept[name] = [_reduced(each) for each in event[name]]
+    return kept
+
+
+def _reduced(of: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: of[name] for name in ("runId", "namespace", "name") if name in of}
+    facets = {name: facet for name, facet in (of.get("facets") or {}).items() if name in _READ}
+    return {**kept, "facets": facets} if facets else kept
 
 
 def refuse_ahead(event: Event, now: Instant) -> None:
@@ -120,13 +160,28 @@ def origin_of(producer: str, subject: AssetKey) -> str:
     One for each job, so that all it says follows from that job's events alone. The producer's version is left out: after an
     upgrade it is still the same source.
     """
-    steps = [step for step in producer.split("/") if not _VERSION.fullmatch(step)]
-    text = f"openlineage:{'/'.join(steps)}#{subject}"
+    text = f"{_source(producer)}#{subject}"
     if not text.isprintable() or text != text.strip():
         raise InvalidInput(f"producer is {quoted(producer)}, which does not print", producer)
     if len(text.encode()) > MAX_ORIGIN_BYTES:
         return f"openlineage:sha256:{hashlib.sha256(text.encode()).hexdigest()}"
     return text
+
+
+def source_of_document(document: object) -> str:
+    """Who told it, as far as that can be told of what is wrong in another way."""
+    producer = document.get("producer") if isinstance(document, dict) else None
+    source = _source(producer) if isinstance(producer, str) and producer.strip() == producer else ""
+    return (
+        source
+        if source.isprintable() and 0 < len(source.encode(errors="replace")) <= MAX_ORIGIN_BYTES
+        else "openlineage"
+    )
+
+
+def _source(producer: str) -> str:
+    steps = [step for step in producer.split("/") if not _VERSION.fullmatch(step)]
+    return f"openlineage:{'/'.join(steps)}"
 
 
 def _run_event(event: Mapping[str, Any], at: Instant, digest: str, producer: str) -> Event:
@@ -158,21 +213,38 @@ def _job_event(
     inputs, outputs = (
         [_dataset(each, place) for each, place in _objects(event, side, "")] for side in ("inputs", "outputs")
     )
+    read_by: list[Flow] = []
     for entry, place in _objects(facets.get("lineage", {}), "entries", "job.facets.lineage"):
         if entry.get("type") == "DATASET":
             target = _key(AssetKind.DATASET, entry, place)
-            outputs.append(Dataset(target, derived=tuple(_explicit(entry, target, place))))
-        elif entry.get("name") is None:  # the event's own job
-            inputs += [Dataset(each.source) for each in _explicit({"inputs": entry.get("inputs")}, key, place)]
+            derived = tuple(_explicit(entry, target, place))
+            outputs.append(Dataset(target, derived=derived, written_by=tuple(_writers(entry, place))))
+            continue
+        reader = key if entry.get("name") is None else _key(AssetKind.JOB, entry, place)
+        sources = [each.source for each in _explicit({"inputs": entry.get("inputs")}, reader, place)]
+        if reader == key:
+            inputs += map(Dataset, sources)
+        else:
+            read_by += [Flow(source, reader) for source in sources]
     inputs, outputs = _as_feast_means(event, inputs, outputs)
-    attributes = _checked(dict(_job_attributes(facets)), key, "job.facets")
+    attributes = _checked(dict(_job_attributes(facets, event.get("run"))), key, "job.facets")
     origin = origin_of(producer, key)
-    return Event(about, at, digest, origin, key, run, state, attributes, tuple(inputs), tuple(outputs))
+    integration = _optional_text(facets.get("jobType", {}), "integration", "job.facets.jobType")
+    registered = integration is not None and integration.upper() in _REGISTRIES
+    writes = [Flow(job_, each.key) for each in (*inputs, *outputs) for job_ in each.written_by if job_ != key]
+    others = (*read_by, *writes)
+    return Event(
+        about, at, digest, origin, key, run, state, attributes, tuple(inputs), tuple(outputs), registered, others
+    )
 
 
-def _job_attributes(facets: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Json]]:
+def _job_attributes(facets: Mapping[str, Mapping[str, Any]], run: object) -> Iterator[tuple[str, Json]]:
     place = "job.facets"
     yield from _common_attributes(facets, place)
+    parent = _facets(run, "run").get("parent") if isinstance(run, dict) else None
+    if parent:
+        job = _object(parent.get("job"), "run.facets.parent.job")
+        yield "parent", str(_key(AssetKind.JOB, job, "run.facets.parent.job"))
     for facet, name, attribute in (
         ("sql", "query", "definition"),
         ("sourceCodeLocation", "url", "source_link"),
@@ -219,7 +291,8 @@ class _Known:
         return found
 
 
-_dataset = _Known(16 << 20).read
+_dataset = _Known(4 << 20).read
+"""The objects take some ten times as much as the text."""
 
 
 def _dataset_anew(given: Mapping[str, Any], place: str) -> Dataset:
@@ -238,24 +311,24 @@ def _dataset_anew(given: Mapping[str, Any], place: str) -> Dataset:
         key,
         type_ is not None and type_.upper() == "MODEL",
         _optional_text(facets.get("version", {}), "datasetVersion", f"{at}.version"),
-        _checked(dict(_dataset_attributes(facets, at)), key, at),
+        _checked(dict(_dataset_attributes(facets, key, at)), key, at),
         _columns(facets["schema"], key, f"{at}.schema") if "schema" in facets else None,
         tuple(derived),
         change == "DROP",
         renamed_from,
+        tuple(_writers(facets.get("lineage", {}), f"{at}.lineage")),
     )
 
 
-def _dataset_attributes(facets: Mapping[str, Mapping[str, Any]], place: str) -> Iterator[tuple[str, Json]]:
+def _dataset_attributes(
+    facets: Mapping[str, Mapping[str, Any]], of: AssetKey, place: str
+) -> Iterator[tuple[str, Json]]:
     yield from _common_attributes(facets, place)
     yield from _said(facets, "datasetType", "datasetType", "dataset_type", place)
     if "symlinks" in facets:
-        links: list[Json] = [
-            {name: _text(each, name, at) for name in ("namespace", "name")}
-            | ({"type": each["type"]} if isinstance(each.get("type"), str) else {})
-            for each, at in _objects(facets["symlinks"], "identifiers", f"{place}.symlinks")
-        ]
-        yield "symlinks", links or None
+        given = _objects(facets["symlinks"], "identifiers", f"{place}.symlinks")
+        links = {str(_key(AssetKind.DATASET, each, at)) for each, at in given} - {str(of)}
+        yield "same_as", [*sorted(links)] or None
 
 
 def _columns(schema: Mapping[str, Any], of: AssetKey, place: str) -> dict[tuple[str, ...], Attributes]:
@@ -295,6 +368,13 @@ def _explicit(facet: Mapping[str, Any], of: AssetKey, place: str) -> Iterator[De
         for each, at in _objects(_object(given, at_field), "inputs", at_field):
             if each.get("type") != "JOB":
                 yield from _derivations(each, into, at)
+
+
+def _writers(facet: Mapping[str, Any], place: str) -> Iterator[AssetKey]:
+    """Jobs that are named as what feeds a dataset; one without a name is the event's own."""
+    for each, at in _objects(facet, "inputs", place):
+        if each.get("type") == "JOB" and each.get("name") is not None:
+            yield _key(AssetKind.JOB, each, at)
 
 
 def _derivations(given: Mapping[str, Any], into: str | None, place: str) -> Iterator[Derivation]:
@@ -385,8 +465,10 @@ def _feast_facet(of: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
 def _time(text: str) -> Instant:
     try:
         given = datetime.fromisoformat(text)
-        return instant(given if given.tzinfo is not None else given.replace(tzinfo=UTC))
-    except (ValueError, OverflowError):
+        at = instant(given if given.tzinfo is not None else given.replace(tzinfo=UTC))
+        moment(at)  # its zone may put it before the first year, or after the last
+        return at
+    except (ValueError, OverflowError, InvalidTime):
         raise InvalidTime(
             f"eventTime is {quoted(text)}, which is not an instant like 2026-11-23T14:00:00Z", text
         ) from None
@@ -411,6 +493,7 @@ _READ = {
     "lifecycleStateChange",
     "lineage",
     "ownership",
+    "parent",
     "schema",
     "sourceCodeLocation",
     "sql",
@@ -467,7 +550,16 @@ def _column(of: AssetKey, steps: tuple[str, ...], place: str) -> AssetKey:
         raise InvalidInput(f"{place}: {error}", error.value) from None
 
 
-def _checked(attributes: Attributes, of: AssetKey, place: str) -> Attributes:
+def _checked(attributes: dict[str, Json], of: AssetKey, place: str) -> Attributes:
+    """What is too large is left out, and that is told: the event holds it, and its lineage is worth more."""
+    sizes = {name: len(canonical(value)) for name, value in attributes.items()}
+    left_out = []
+    while sum(sizes.values()) > _MOST_BYTES:
+        largest = max(sizes, key=lambda name: (sizes[name], name))
+        left_out.append(largest)
+        del attributes[largest], sizes[largest]
+    if left_out:
+        attributes["left_out"] = [*sorted(left_out)]
     try:
         return checked_attributes(attributes, of)
     except InvalidAttribute as error:
@@ -475,4 +567,5 @@ def _checked(attributes: Attributes, of: AssetKey, place: str) -> Attributes:
 
 
 def _shown(given: object) -> str:
-    return "missing" if given is None else shortened(repr(given), 80)
+    """However large, or deeply nested."""
+    return "missing" if given is None else shortened(repr(given) if isinstance(given, str) else reprlib.repr(given), 80)
