@@ -277,18 +277,20 @@ class Fold:
             yield Holding(Interval(self._first, FOREVER), basis, {})
             yield from _claims(self._facets)
             return
-        dataset = AssetKey(AssetKind.DATASET, subject.namespace, subject.name)
+        dataset = subject.container or subject  # a view of features stands here, too
+        if subject.kind in _OF_MODELS:
+            dataset = AssetKey(AssetKind.DATASET, subject.namespace, subject.name)
         mentions = self._datasets.get(dataset)
         if mentions is None or (subject.kind in _OF_MODELS) is not (dataset in self._models):
             return
-        if subject.kind is AssetKind.COLUMN:
+        if subject.kind in (AssetKind.COLUMN, AssetKind.FEATURE):
             yield from mentions.of_column(subject.path)
         elif subject.kind is not AssetKind.MODEL_VERSION:
             for valid, _ in mentions.timeline.holding(THERE):
                 yield Holding(valid, mentions.basis, {})
             for held in _claims(mentions.timeline):
                 yield (
-                    held if subject.kind is AssetKind.DATASET else held._replace(attributes=_of_model(held.attributes))
+                    held._replace(attributes=_of_model(held.attributes)) if subject.kind is AssetKind.MODEL else held
                 )
 
     def _given(self, subject: Subject) -> Iterator[Holding]:
