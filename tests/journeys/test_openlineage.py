@@ -1,13 +1,23 @@
 """Events of OpenLineage over HTTP: what is shown of lanes that fall silent, and a history that goes on for long."""
 
+import json
+import os
+import random
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from graph.importers.openlineage.events import read_event
+from graph.stores.sqlite import SqliteStore
+from tests.graph import openlineage_oracle as oracle
+from tests.journeys.test_crash import killable
 from tests.openlineage import dataset, run_event
 from tests.patience import within
 from tests.service import running_service
@@ -20,6 +30,7 @@ query Evidence($source: ID!, $target: ID!) {
 }
 """
 RUNS, EVENTS, AT_ONCE = 20_000, 50_000, 1_000
+CYCLES, WRITERS = int(os.environ.get("HEADWATER_TEST_CRASHES", "2")), 8
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +89,44 @@ def test_a_long_history_is_taken_at_a_steady_rate(http: httpx.Client, streams: b
     assert assertions(http, f"dataset:wh/{job}-in", f"dataset:wh/{job}-out")
     fifth = len(taken) // 5
     assert sum(taken[-fifth:]) < 3 * sum(taken[fifth : 2 * fifth]), taken
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_what_was_acknowledged_survives_kill_nine_and_is_told_as_if_nothing_had_been(tmp_path: Path) -> None:
+    store_url, chance = f"sqlite:///{tmp_path / 'lineage.db'}", random.Random(7)
+    acknowledged: list[dict[str, Any]] = []
+    attempted: list[dict[str, Any]] = []
+
+    def write(address: str, cycle: int, writer: int) -> None:
+        with httpx.Client(base_url=address, timeout=10) as http, suppress(httpx.TransportError):
+            for number in range(10_000):
+                told = event(number, "COMPLETE", cycle << 32 | writer << 16 | number, f"job-{writer % 3}")
+                told["inputs"] = [dataset(f"in-{number % 5}")]
+                attempted.append(told)
+                if http.post("/api/v1/lineage", json=told).status_code == 201:
+                    acknowledged.append(told)
+
+    for cycle in range(CYCLES):
+        with killable(store_url) as (process, address), ThreadPoolExecutor(WRITERS) as pool:
+            writers = [pool.submit(write, address, cycle, writer) for writer in range(WRITERS)]
+            before = len(acknowledged)
+            within(60, lambda before=before: len(acknowledged) > before + chance.randint(50, 300))  # type: ignore[misc]
+            process.kill()
+            for writer in writers:
+                writer.result()
+
+    with killable(store_url) as (_, address), httpx.Client(base_url=address, timeout=60) as http:
+        within(60, lambda: waiting(http) == 0)
+        again = [json.loads(line) for line in http.get("/api/v1/lineage/events").text.splitlines()]
+        runs = [each["run"]["runId"] for each in again]
+        assert (
+            {each["run"]["runId"] for each in acknowledged} <= {*runs} <= {each["run"]["runId"] for each in attempted}
+        )
+        assert len(runs) == len({*runs})
+    with closing(SqliteStore(tmp_path / "lineage.db")) as store:
+        assert store.unfolded() == []
+        assert store.check() == []
+        for origin in store.event_origins():
+            of_origin = [read_event(each) for each in again if read_event(each).origin == origin]
+            assert store.believed_by(origin) == oracle.folded(of_origin)
