@@ -149,6 +149,28 @@ async def test_one_of_a_group_may_leave_it(http: httpx.AsyncClient) -> None:  # 
     assert {each["id"]: each["sameAs"] for each in nodes} == {PROVED: [DECLARED], TRACED: [], OTHER: []}
 
 
+async def test_joins_at_the_same_time_are_all_kept(http: httpx.AsyncClient) -> None:  # noqa: F811
+    await asyncio.gather(*(join(http, TRACED, to=each) for each in (PROVED, DECLARED, OTHER)))
+    about = (await ask(http, ABOUT, key=TRACED))["asset"]
+    assert {each["sameAs"] for each in about["joins"]} == {PROVED, DECLARED, OTHER}
+
+
+async def test_a_dry_run_tells_and_joins_nothing(http: httpx.AsyncClient) -> None:  # noqa: F811
+    before = await everything(http)
+    planned = await join(http, TRACED, dryRun=True)
+    assert planned["plan"] == [{"verb": "ADDED", "subject": TRACED}]
+    assert await everything(http) == before
+
+
+async def test_any_origin_may_say_so_but_for_a_rule(http: httpx.AsyncClient) -> None:  # noqa: F811
+    manifest = {"consumers": [{"namespace": "shop", "name": "checkout", "attributes": {"same_as": [PROVED]}}]}
+    assert (await change(http, "register(manifest: $manifest)", manifest=manifest))["changed"]
+    about = (await ask(http, ABOUT, key=DECLARED))["asset"]
+    assert [(each["asset"], each["origin"]) for each in about["joins"]] == [(DECLARED, "api:anonymous")]
+    refused = await join(http, TRACED, origin="rules:checkout")
+    assert "this service's own" in refused["message"]
+
+
 async def test_what_was_said_in_an_operation_is_not_said_twice(http: httpx.AsyncClient) -> None:  # noqa: F811
     first = await join(http, TRACED, operationId="one")
     assert first == await join(http, TRACED, operationId="one")
