@@ -14,10 +14,20 @@ from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery, Message
 from graph.model import REFINES_FIRST, Assertion, Flow, Known, Operation, StoredAssertion, Subject
 from graph.plan import receipt
-from graph.stores.contract import AssertionColumns, AssetColumns, KeptEvent, Listener, Plan, Revision, SearchHit
+from graph.stores.contract import (
+    AssertionColumns,
+    AssetColumns,
+    KeptEvent,
+    Listener,
+    Plan,
+    Revision,
+    SearchHit,
+    SeenSpans,
+    ToldSpans,
+)
 from graph.stores.words import search_text, words
 from graph.time import FOREVER, Instant
-from graph.usage import KEPT_DAYS, Day, Usage, day_of
+from graph.usage import KEPT_DAYS, Day, Usage, all_latency, day_of
 
 
 class ModelStore:
@@ -28,6 +38,8 @@ class ModelStore:
         self.revisions: list[Revision] = []
         self.operations: dict[str, tuple[str, Receipt, Instant]] = {}
         self.usages: list[Usage] = []
+        self.seen: list[SeenSpans] = []
+        self.told: list[ToldSpans] = []
         self.counters: dict[str, int] = {}
         self.messages: dict[str, _Kept] = {}
         self.events: dict[str, KeptEvent] = {}
@@ -185,6 +197,32 @@ class ModelStore:
         self.usages += usages
         return True
 
+    def count_spans(self, usages: Collection[Usage], counter: str, sequence: int, told: ToldSpans) -> list[SeenSpans]:
+        if self.counters.get(counter, sequence - 1) >= sequence:
+            return []
+        others = [each for each in self.seen if each.number > told.after]
+        if not others:
+            self.count(usages, counter, sequence)
+            for number, (minute, ids) in enumerate(sorted(told.seen.items()), told.after + 1):
+                self.seen.append(SeenSpans(number, minute, ids))
+            self.told.append(told)
+        return others
+
+    def seen_spans(self, minutes: Collection[int]) -> list[SeenSpans]:
+        return [each for each in self.seen if each.minute in minutes]
+
+    def last_seen_spans(self) -> int:
+        return max((each.number for each in self.seen), default=0)
+
+    def links(self, recorder: str, since: Instant) -> list[bytes]:
+        return [each.links for each in self.told if each.recorder == recorder and each.at >= since and each.links]
+
+    def forget_spans(self, minute: int, links: Instant, now: Instant) -> int:
+        had = len(self.seen) + len(self.told)
+        self.seen = [each for each in self.seen if each.minute >= minute or each.number == self.last_seen_spans()]
+        self.told = [each for each in self.told if each.at >= links]
+        return had - len(self.seen) - len(self.told)
+
     def usage(self, keys: Collection[AssetKey], since_day: Day) -> list[Usage]:
         added: dict[tuple[str, str, bool, Day], list[Usage]] = {}
         for each in self.usages:
@@ -302,6 +340,7 @@ def _sum(usages: list[Usage]) -> Usage:
         errors=sum(each.errors for each in usages),
         first=min(each.first for each in seen),
         last=max(each.last for each in seen),
+        latency=all_latency(each.latency for each in usages),
     )
 
 

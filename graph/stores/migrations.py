@@ -25,7 +25,7 @@ class Migration:
 
 
 def migrations_in(package: str) -> list[Migration]:
-    """The steps in the order of their numbers, which are 1, 2, 3 and so on."""
+    """The steps in the order of their numbers."""
     found = sorted((entry.name, entry.read_text()) for entry in files(package).iterdir() if entry.name[:4].isdigit())
     return [Migration(int(name[:4]), name.split(".")[0], text) for name, text in found]
 
@@ -36,9 +36,10 @@ def pending(known: Sequence[Migration], applied: Mapping[int, str]) -> list[Migr
     Raises StoreIncompatible when the store is newer than `known`, or a step was changed after it had been taken.
     """
     newer = max(applied, default=0)
-    if newer > len(known):
+    last = max((step.number for step in known), default=0)
+    if newer > last:
         raise StoreIncompatible(
-            f"the store's schema is at step {newer}, this program knows only {len(known)}: run the newer program"
+            f"the store's schema is at step {newer}, this program knows only {last}: run the newer program"
         )
     for step in known:
         if step.number in applied and applied[step.number] != step.checksum:
