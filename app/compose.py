@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -29,6 +30,7 @@ from app.serving.artifacts import Artifacts
 from app.serving.gateway import Serving
 from app.settings import DetectorName, Settings
 from app.upkeep import Upkeep
+from app.watching.traced import HOUR, Reading
 from app.watching.watch import Watch
 from graph.index import LineageIndex
 from graph.stores.contract import Store
@@ -76,7 +78,17 @@ def compose(settings: Settings) -> Starlette:
 def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) -> Rooms:
     """The rooms, and who tells whom."""
     data = settings.data_path
-    watch = Watch(clock, [re.compile(pattern) for pattern in settings.consumer_agents], metrics)
+    watch = Watch(
+        clock,
+        [re.compile(pattern) for pattern in settings.consumer_agents],
+        metrics,
+        Reading(
+            [re.compile(pattern) for pattern in settings.trace_targets],
+            settings.trace_gateways,
+            int(settings.trace_hours * HOUR),
+        ),
+        recorder_of(settings),
+    )
     artifacts = Artifacts(data / "artifacts")
     features = Features(data / "sources", watch.caller, watch.saw)
     predictions = PredictionLog(
@@ -105,7 +117,7 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
     )
     return Rooms(
         watch,
-        Traces(watch, clock),
+        Traces(watch),
         BulkIntake(clock),
         Imports(),
         OpenLineage(clock),
@@ -116,6 +128,19 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         monitoring,
         alerting,
     )
+
+
+def recorder_of(settings: Settings) -> str:
+    """What this service is called among the replicas over one store, the same after each restart."""
+    if settings.sqlite_path is not None:
+        return "embedded"
+    name = settings.data_path / "replica"
+    with suppress(OSError):  # without a folder, what waited for its caller is forgotten at the next start
+        if not name.exists():
+            name.parent.mkdir(parents=True, exist_ok=True)
+            name.write_text(uuid.uuid4().hex)
+        return name.read_text().strip()
+    return uuid.uuid4().hex
 
 
 def outbox_of(settings: Settings, metrics: Metrics) -> Outbox | None:

@@ -94,13 +94,21 @@ def _show(run: Run, usages: Collection[Usage]) -> None:
 def usage(run: Run, keys: Collection[AssetKey], since_day: Day) -> list[Usage]:
     rows = value(run, _USAGE, keys=sorted(map(str, keys)), since=since_day)
     return [
-        Usage(AssetKey.parse(source), AssetKey.parse(reader) if reader else None, *counted[:-1], _latency(counted[-1]))
-        for source, reader, *counted in sorted(rows, key=lambda row: (row[0], row[1] or "", *row[2:4]))
+        Usage(
+            AssetKey.parse(source),
+            AssetKey.parse(reader) if reader else None,
+            verified,
+            day,
+            calls,
+            errors,
+            first,
+            last,
+            None if latency is None else Latency.unpacked(latency),
+        )
+        for source, reader, verified, day, calls, errors, first, last, latency in sorted(
+            rows, key=lambda row: (row[0], row[1] or "", *row[2:4])
+        )
     ]
-
-
-def _latency(packed: str | None) -> Latency | None:
-    return None if packed is None else Latency.unpacked(packed)
 
 
 def _flow_id(usage: Usage) -> str:
