@@ -249,9 +249,8 @@ def _asked(span: Span, goes: Goes, directory: Directory) -> Target | Ambiguous |
     if model is None and not _may_ask(goes):
         return None
     at_host = _at_host(goes, directory)
-    if at_host:
-        named = [each for each in at_host if each.key.name == model]
-        return _one(named or _nearest(at_host, goes.path), goes.text)
+    if found := [each for each in at_host if each.key.name == model] or _nearest(at_host, goes.path):
+        return _one(found, goes.text)
     kinds = (AssetKind.FEATURE_VIEW,) if _FEATURES.fullmatch(goes.path) else _ADDRESSED
     peer = span.attributes.get("service.peer.name", span.attributes.get("peer.service"))
     if peer is not None and span.kind in (CLIENT, PRODUCER):

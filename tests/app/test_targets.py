@@ -95,6 +95,7 @@ def found(directory: Directory, kind: int = CLIENT, attributes: Mapping[str, str
         ({"url.full": "https://models.internal/api/v1/score"}, None),
         ({"url.full": "http://shared.example/b/predict", "http.request.method": "POST"}, "deployment:prod/both-b"),
         ({"url.full": "http://shared.example/c", "http.request.method": "POST"}, None),
+        ({"url.full": "http://shared.example/v2/models/scores/infer"}, "deployment:risk/scores"),
         # By peer
         ({"service.peer.name": "scores", "http.request.method": "POST"}, "deployment:risk/scores"),
         ({"peer.service": "scores"}, "deployment:risk/scores"),
