@@ -34,7 +34,7 @@ class Latency:
     @classmethod
     def of(cls, microseconds: int) -> "Latency":
         """That of one call."""
-        return cls(microseconds, {int(math.log2(max(1, microseconds)) * _BUCKETS_PER_DOUBLING): 1})
+        return cls(microseconds, {bucket_of(microseconds): 1})
 
     @classmethod
     def unpacked(cls, text: str) -> "Latency":
@@ -75,7 +75,11 @@ class Latency:
         return Latency(-self.microseconds, {bucket: -calls for bucket, calls in self.buckets.items()})
 
 
-def all_latency(each: "Iterable[Latency | None]") -> Latency | None:
+def bucket_of(microseconds: int) -> int:
+    return int(math.log2(microseconds) * _BUCKETS_PER_DOUBLING) if microseconds > 1 else 0
+
+
+def all_latency(each: Iterable[Latency | None]) -> Latency | None:
     """None where nobody told how long it took."""
     total: Latency | None = None
     for one in each:

@@ -24,6 +24,21 @@ from graph.topology import KIND_CODE, View
 GROUPS = {"deployment": AssetKind.DEPLOYMENT, "feature_view": AssetKind.FEATURE_VIEW, "dataset": AssetKind.DATASET}
 """What groups of a pattern name."""
 
+_WHERE = (
+    *(
+        "url.full",
+        "http.url",
+        "url.path",
+        "http.target",
+        "url.scheme",
+        "http.scheme",
+        "http.request.method",
+        "http.method",
+    ),
+    *("server.address", "server.port", "net.peer.name", "net.peer.port", "net.host.name", "net.host.port", "http.host"),
+    *("service.peer.name", "service.peer.namespace", "peer.service"),
+)
+_REMEMBERED = 20_000
 _REFRESH: Instant = 60_000_000
 """How old a directory may be though nothing was committed: something may have begun or ended."""
 _FEW = 200
@@ -100,6 +115,8 @@ class Directory:
     """By host and port, and by the host alone where the URL names no port."""
     datasets: Mapping[str, int] = field(default_factory=dict)
     """All keys that are known."""
+    answered: "dict[tuple[object, ...], Target | Ambiguous | None]" = field(default_factory=dict)
+    """By what tells where a span goes by HTTP (`_WHERE`), what it touches."""
 
     @classmethod
     def of(cls, view: View, store: Store, now: Instant) -> "Directory":
@@ -126,12 +143,12 @@ class Directory:
             return False
         if view.revision != self.revision:
             revisions = store.changes_since(self.revision, _FEW)
-            if len(revisions) == _FEW or any(
-                isinstance(subject := row.assertion.subject, AssetKey) and subject.kind in _ADDRESSED
-                for revision in revisions
-                for row in (*revision.opened, *revision.closed)
-            ):
+            rows = (row for revision in revisions for row in (*revision.opened, *revision.closed))
+            changed = {subject.kind for row in rows if isinstance(subject := row.assertion.subject, AssetKey)}
+            if len(revisions) == _FEW or not changed.isdisjoint(_ADDRESSED):
                 return False
+            if AssetKind.DATASET in changed:
+                self.answered.clear()
             self.revision, self.datasets = view.revision, view.numbers
         return True
 
@@ -146,7 +163,22 @@ class Targets:
         told = span.attributes
         if not told or span.kind not in (CLIENT, SERVER, PRODUCER, CONSUMER):
             return None
-        goes = _goes(span)
+        if "messaging.system" in told or "db.system.name" in told or "db.system" in told:
+            return self._found(span, directory)
+        # Most spans ask what others have asked before.
+        url, *others = map(told.get, _WHERE)
+        asked = (span.kind, url and url.partition("?")[0], *others)
+        try:
+            return directory.answered[asked]
+        except KeyError:
+            found = self._found(span, directory)
+        if len(directory.answered) >= _REMEMBERED:
+            directory.answered.clear()
+        directory.answered[asked] = found
+        return found
+
+    def _found(self, span: Span, directory: Directory) -> Target | Ambiguous | None:
+        told, goes = span.attributes, _goes(span)
         if self.patterns and (found := self._by_pattern(goes, directory)) is not None:
             return found
         if "messaging.system" in told:

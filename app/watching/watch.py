@@ -16,7 +16,7 @@ from app.metrics import Metrics
 from app.service import Headwater
 from app.spans import Rejected, Span
 from app.watching.callers import caller_of, claimed_consumer
-from app.watching.resolving import Change, Place
+from app.watching.resolving import Change, Counts, Place
 from app.watching.traced import Reading, Taken, Traced
 from graph.changes import AssetStatement, FlowStatement, Registration, Withdrawal
 from graph.errors import GraphError, NotReady, StoreUnavailable
@@ -24,9 +24,9 @@ from graph.keys import AssetKey, AssetKind
 from graph.model import FLOWS, Basis, Flow
 from graph.neighbours import told_since
 from graph.stores.contract import Store, ToldSpans
-from graph.time import Instant
+from graph.time import FOREVER, Instant
 from graph.topology import Moment
-from graph.usage import Day, Latency, Usage, day_of
+from graph.usage import Day, Latency, Usage, bucket_of, day_of
 
 FLUSH_SECONDS = 1.0
 """How often what was seen is written; so long, at most, does a first call take to be seen in lineage."""
@@ -86,7 +86,8 @@ class Watch:
         if nobody and len(self._unidentified) < MOST_UNIDENTIFIED:
             self._unidentified.append(sighting)
         else:
-            self._add((sighting.source, reader, verified, day_of(sighting.at)), _Tally.of(sighting))
+            tally = self._tally((sighting.source, reader, verified, day_of(sighting.at)))
+            tally.add(sighting.at, sighting.failed, sighting.microseconds)
 
     # What traces tell
 
@@ -147,9 +148,11 @@ class Watch:
         known = view.numbers if view is not None else {}
         return self._claims.admit(consumer, day_of(self._clock()), known)
 
-    def _add(self, place: _Counted, more: "_Tally") -> None:
-        had = self._tallies.get(place)
-        self._tallies[place] = more if had is None else had.plus(more)
+    def _tally(self, place: _Counted) -> "_Tally":
+        tally = self._tallies.get(place)
+        if tally is None:
+            tally = self._tallies[place] = _Tally()
+        return tally
 
     async def _write(self, headwater: Headwater) -> None:
         """Raises StoreUnavailable, NotReady: what was taken is then kept, and repeated as it was before anything else."""
@@ -188,16 +191,18 @@ class Watch:
         except BaseException:
             self._unidentified = sightings + self._unidentified
             raise
+        moved = {change.call.id for change in taken.changes if change.sign < 0}
         for change in taken.changes:
             self._change(change)
+            if change.call.counts is Counts.ONCE and change.call.id not in moved:
+                self._sightings["claimed" if change.place.reader else "unidentified"].inc()
         for request, rejected, unnamed in zip(requests, taken.rejected, taken.unnamed, strict=True):
             request.rejected, request.unnamed, request.is_resolved = rejected, unnamed, True
 
     def _change(self, change: Change) -> None:
-        source, reader = change.place
-        call = change.call
-        tally = _Tally.of(Sighting(source, Caller(reader), call.start, call.failed, call.microseconds))
-        self._add((source, reader, False, day_of(call.start)), tally if change.sign > 0 else tally.taken_back())
+        (source, reader), call = change.place, change.call
+        tally = self._tally((source, reader, False, day_of(call.start)))
+        tally.add(call.start, call.failed, call.microseconds, change.sign)
 
     async def _record(self, headwater: Headwater, batch: "_Batch") -> None:
         untold = await headwater.in_thread(self._untold, headwater, batch.usages)
@@ -325,43 +330,39 @@ def _typed_by_others(store: Store, consumers: Sequence[AssetKey], origin: str, n
     }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Tally:
-    calls: int
-    errors: int
-    first: Instant
-    last: Instant
-    latency: Latency | None
+    """Calls of one place, some of them perhaps taken back."""
 
-    @classmethod
-    def of(cls, sighting: Sighting) -> "_Tally":
-        took = sighting.microseconds
-        latency = None if took is None else Latency.of(took)
-        return cls(1, int(sighting.failed), sighting.at, sighting.at, latency)
+    calls: int = 0
+    errors: int = 0
+    first: Instant = FOREVER
+    """Of those seen, not of those taken back."""
+    last: Instant = -1
+    microseconds: int = 0
+    buckets: dict[int, int] = field(default_factory=dict)
 
-    def plus(self, more: "_Tally") -> "_Tally":
-        """`first` and `last` are of what was seen, not of what was taken back."""
-        if (self.calls > 0) != (more.calls > 0):
-            seen = self if self.calls > 0 else more
-            first, last = seen.first, seen.last
-        else:
-            first, last = min(self.first, more.first), max(self.last, more.last)
-        if self.latency is None or more.latency is None:
-            latency = self.latency or more.latency
-        else:
-            latency = self.latency.plus(more.latency)
-        return _Tally(self.calls + more.calls, self.errors + more.errors, first, last, latency)
+    def add(self, at: Instant, failed: bool, microseconds: int | None, sign: int = 1) -> None:
+        self.calls += sign
+        self.errors += sign * failed
+        if sign > 0 or self.last < 0:
+            self.first, self.last = min(self.first, at), max(self.last, at)
+        if microseconds is not None:
+            self.microseconds += sign * microseconds
+            bucket = bucket_of(microseconds)
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + sign
 
-    def taken_back(self) -> "_Tally":
-        latency = self.latency and self.latency.taken_back()
-        return _Tally(-self.calls, -self.errors, self.first, self.last, latency)
+    @property
+    def latency(self) -> Latency | None:
+        buckets = {bucket: calls for bucket, calls in self.buckets.items() if calls}
+        return Latency(self.microseconds, buckets) if buckets else None
 
 
 def _usages(tallies: Mapping[_Counted, _Tally]) -> list[Usage]:
     return [
         Usage(*place, tally.calls, tally.errors, tally.first, tally.last, tally.latency)
         for place, tally in tallies.items()
-        if tally.calls or tally.errors or (tally.latency is not None and tally.latency.buckets)
+        if tally.calls or tally.errors or tally.latency
     ]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -23,13 +24,17 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from app.compose import now
+from app.compose import furnish, now
 from app.events import GATEWAY, Caller, Sighting
+from app.hosting import Hosted
+from app.identity import OpenTokens
 from app.intake import traces
 from app.intake.otlp import BodyUnreadable, from_json, from_protobuf
 from app.intake.traces import Traces
+from app.main import create_app
 from app.metrics import Metrics
 from app.service import Headwater
+from app.settings import Settings
 from app.spans import Span
 from app.watching.watch import Watch
 from graph.errors import StoreUnavailable
@@ -445,6 +450,26 @@ async def test_a_span_that_is_sent_again_after_a_restart_counts_once(
     again = from_json(json.dumps(document).encode()).spans
     await Watch(now, [], Metrics()).told(headwater, again)
     assert counted(store) == {"consumer:default/checkout": (2, 0)}
+
+
+@pytest.mark.parametrize("form", [JSON, PROTOBUF])
+async def test_exports_come_packed_and_are_bounded_unpacked(
+    headwater: Headwater, store: Store, tmp_path: Path, form: str
+) -> None:
+    settings = Settings(data=tmp_path)
+    app = create_app(Hosted(headwater), OpenTokens(), settings, furnish(settings, now, Metrics()))
+    document = export(
+        *(span(id_=f"{number:016x}", attributes={"x": "y" * 3_000}) for number in range(1, 501)), name="a"
+    )
+    body = json.dumps(document).encode() if form == JSON else protobuf(document)
+    assert len(body) > settings.max_body_bytes, "an export may be larger than other requests"
+    headers = {"Content-Type": form, "Content-Encoding": "gzip"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8321") as client:
+        taken = await client.post("/v1/traces", content=gzip.compress(body), headers=headers)
+        bomb = await client.post("/v1/traces", content=gzip.compress(bytes(traces.MAX_BYTES + 1)), headers=headers)
+        broken = await client.post("/v1/traces", content=body, headers=headers)
+    assert (taken.status_code, bomb.status_code, broken.status_code) == (200, 413, 400)
+    assert counted(store) == {"consumer:default/a": (500, 0)}
 
 
 async def test_how_long_a_call_took_is_kept(http: httpx.AsyncClient, store: Store) -> None:

@@ -8,6 +8,9 @@
 `--plain` before all that: without OpenTelemetry. Knows nothing of Headwater.
 """
 
+# mypy: ignore-errors
+# Its libraries are in an environment of their own.
+
 import json
 import logging
 import os
