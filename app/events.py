@@ -49,7 +49,7 @@ class Sighting:
     """A consumer, or the deployment whose composition made the call."""
     at: Instant
     failed: bool = False
-    microseconds: int | None = None
+    microseconds: int | None = field(default=None, compare=False)
     """How long it took; None: nobody looked."""
 
 
