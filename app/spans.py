@@ -79,7 +79,7 @@ WANTED = frozenset(
         *("db.cassandra.table", "db.mongodb.collection", "db.cassandra.keyspace", "db.operation.name", "db.operation"),
         *("db.query.summary", "db.query.text", "db.statement"),
         *("messaging.system", "messaging.destination.name", "messaging.destination", "messaging.operation.type"),
-        *("messaging.operation", "messaging.operation.name"),
+        *("messaging.operation", "messaging.operation.name", "rpc.method"),
     }
 )
 """The attributes that are looked at, of the stable semantic conventions and of the older ones."""

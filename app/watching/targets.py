@@ -36,7 +36,7 @@ _WHERE = (
         "http.method",
     ),
     *("server.address", "server.port", "net.peer.name", "net.peer.port", "net.host.name", "net.host.port", "http.host"),
-    *("service.peer.name", "service.peer.namespace", "peer.service"),
+    *("service.peer.name", "service.peer.namespace", "peer.service", "rpc.method"),
 )
 _REMEMBERED = 20_000
 _REFRESH: Instant = 60_000_000
@@ -53,6 +53,11 @@ _ASKS = re.compile(
 _TELLS = re.compile(r"(?:.*/)?v[12](?:/health/.*|/models/.*|/models|/repository/.*|)/?", re.DOTALL)
 """Those that ask about one. `_ASKS` is looked at first."""
 _FEATURES = re.compile(r"(?:.*/)?(?:api/v1/features/(?:online|batch)|get-online-features)/?", re.DOTALL)
+
+_RPC_TELLS = re.compile(
+    r"(?:.*/)?(?:(?:Server|Model)(?:Live|Ready|Metadata|Statistics|Config)|Repository\w+|Check|Watch)"
+)
+"""The same of gRPC: what inference and health services answer beside predictions."""
 
 _SCHEMES = {
     "postgresql": "postgres",
@@ -277,10 +282,13 @@ def _plain(text: str) -> str:
 
 
 def _asked(span: Span, goes: Goes, directory: Directory) -> Target | Ambiguous | None:
-    model = _model(goes.path)
-    if model is None and not _may_ask(goes):
+    model, method = _model(goes.path), span.attributes.get("rpc.method")
+    if model is None and not _may_ask(goes, method):
         return None
-    at_host = _at_host(goes, directory)
+    at_host = _at_host(goes, directory, any_port=method is not None)
+    if span.kind == SERVER and model is None:
+        # Every server says that it is at localhost:8080.
+        at_host = [each for each in at_host if each.path]
     if found := [each for each in at_host if each.key.name == model] or _nearest(at_host, goes.path):
         return _one(found, goes.text)
     kinds = (AssetKind.FEATURE_VIEW,) if _FEATURES.fullmatch(goes.path) else _ADDRESSED
@@ -307,18 +315,22 @@ def _model(path: str) -> str | None:
         return None
 
 
-def _may_ask(goes: Goes) -> bool:
+def _may_ask(goes: Goes, rpc_method: str | None) -> bool:
     """Whether it may be for an answer, not for how the server is."""
+    if rpc_method is not None:
+        return _RPC_TELLS.fullmatch(rpc_method) is None
     if goes.path.rstrip("/") and _TELLS.fullmatch(goes.path):
         return False
     return goes.method in ("POST", "")
 
 
-def _at_host(goes: Goes, directory: Directory) -> list[_Known]:
+def _at_host(goes: Goes, directory: Directory, any_port: bool) -> Sequence[_Known]:
+    """`any_port`: gRPC is answered at another port than the one of the URL."""
     if not goes.host:
-        return []
+        return ()
     host = _short(goes.host)
-    return directory.by_host.get(f"{host}:{goes.port}" if goes.port else host) or directory.by_host.get(host, [])
+    found = directory.by_host.get(f"{host}:{goes.port}" if goes.port else host, ())
+    return found or (directory.by_host.get(host, ()) if any_port else ())
 
 
 def _nearest(known: Sequence[_Known], path: str) -> list[_Known]:

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from app.events import GATEWAY
-from app.spans import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Service, Span
+from app.spans import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, WANTED, Service, Span
 from app.watching.targets import Ambiguous, Directory, Targets
 from graph.index import LineageIndex
 from graph.model import Basis
@@ -96,6 +98,17 @@ def found(directory: Directory, kind: int = CLIENT, attributes: Mapping[str, str
         ({"url.full": "http://shared.example/b/predict", "http.request.method": "POST"}, "deployment:prod/both-b"),
         ({"url.full": "http://shared.example/c", "http.request.method": "POST"}, None),
         ({"url.full": "http://shared.example/v2/models/scores/infer"}, "deployment:risk/scores"),
+        ({"server.address": "kserve.prod", "server.port": "5000", "http.request.method": "POST"}, None),
+        (
+            {"server.address": "kserve.prod", "server.port": "9000", "rpc.method": "ModelInfer"},
+            "deployment:prod/kserve",
+        ),
+        (
+            {"server.address": "kserve.prod", "rpc.method": "inference.GRPCInferenceService/ModelInfer"},
+            "deployment:prod/kserve",
+        ),
+        ({"server.address": "kserve.prod", "rpc.method": "ServerLive"}, None),
+        ({"server.address": "kserve.prod", "rpc.method": "grpc.health.v1.Health/Check"}, None),
         # By peer
         ({"service.peer.name": "scores", "http.request.method": "POST"}, "deployment:risk/scores"),
         ({"peer.service": "scores"}, "deployment:risk/scores"),
@@ -126,11 +139,12 @@ def test_what_http_asks(directory: Directory, attributes: dict[str, str], target
 
 
 def test_a_server_tells_by_its_own_address_and_path(directory: Directory) -> None:
-    assert (
-        found(directory, SERVER, {"http.host": "any:80", "http.target": "/v2/models/scores/infer"})
-        == "deployment:risk/scores"
-    )
-    assert found(directory, SERVER, {"net.host.name": "kserve.prod", "http.method": "POST"}) == "deployment:prod/kserve"
+    asked = {"http.host": "any:80", "http.target": "/v2/models/scores/infer"}
+    assert found(directory, SERVER, asked) == "deployment:risk/scores"
+    scored = {"server.address": "models.internal", "server.port": "8443", "url.path": "/api/v1/score"}
+    assert found(directory, SERVER, scored) == "deployment:prod/api"
+    elsewhere = {"net.host.name": "kserve.prod", "http.method": "POST", "http.target": "/orders"}
+    assert found(directory, SERVER, elsewhere) is None, "many servers take themselves to be at one address"
     assert found(directory, SERVER, {"peer.service": "scores", "http.method": "POST"}) is None, "that is who asked"
     assert found(directory, INTERNAL, {"url.path": "/v2/models/scores/infer"}) is None
     assert found(directory) is None
@@ -187,6 +201,19 @@ def test_what_data_is_read_and_written(directory: Directory, attributes: dict[st
 )  # fmt: skip
 def test_queues(directory: Directory, kind: int, attributes: dict[str, str], target: str | None) -> None:
     assert found(directory, kind, {"messaging.system": "kafka", **attributes}) == target
+
+
+HOSTILE = some.sampled_from(
+    ["http://[", "http://a:b/", "http://a:99999/v2/models/%FF/infer", "//", "/v2/models/\x00/infer", "\ud7ff", "|", "."]
+)
+
+
+@given(
+    some.integers(0, 6),
+    some.dictionaries(some.sampled_from(sorted(WANTED)), HOSTILE | some.text(), max_size=8),
+)
+def test_hostile_attributes_touch_nothing(kind: int, attributes: dict[str, str]) -> None:
+    assert found(Directory(1, NOW), kind, attributes) is None
 
 
 def test_a_directory_is_made_anew_when_something_in_it_changed(tmp_path: Path) -> None:

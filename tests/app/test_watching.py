@@ -1,7 +1,9 @@
 """Who is told to have called, and what the graph and its measures then say."""
 
 import asyncio
+import random
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -25,6 +27,7 @@ from app.service import Headwater
 from app.settings import Settings
 from app.spans import CLIENT, SERVER, Service, Span, span_id
 from app.watching import watch as watching
+from app.watching.traced import Reading
 from app.watching.watch import Watch
 from graph.changes import Registration, Withdrawal
 from graph.errors import StoreUnavailable
@@ -488,6 +491,52 @@ async def test_what_turns_out_to_be_no_caller_never_was_one(
     mesh = key("consumer:shop/mesh")
     held = [*store.believed([mesh, flow(str(OTHER), str(mesh))]).values()]
     assert not [each for said in held for each in said if each.valid.holds_at(NOON + SECOND)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_spans_in_any_order_split_repeated_and_through_restarts_count_the_same(
+    headwater: Headwater, store: FlakyStore, clock: Clock, seed: int
+) -> None:
+    """Calls straight, through a gateway, a gateway that nobody named, and with the server's side; each trace one call."""
+    chance = random.Random(seed)
+    expected: Counter[str] = Counter()
+    spans = []
+    for number in range(60):
+        a, b, c, d = (4 * number + each for each in range(1, 5))
+        service = f"service-{chance.randrange(5)}"
+        spans.append(span(service, id=a, attributes=ELSEWHERE))
+        way = chance.choice(["straight", "edge", "mesh", "served"])
+        if way in ("edge", "mesh"):
+            spans.append(span(way, id=b, above=a, kind=SERVER, attributes={} if way == "edge" else ELSEWHERE))
+            spans.append(span(way, id=c, above=b, attributes=ELSEWHERE))
+            spans[-3].attributes = {} if way == "edge" else ELSEWHERE
+        if way != "straight":
+            spans.append(span("scorer", id=d, above=a if way == "served" else c, kind=SERVER, attributes=ELSEWHERE))
+        expected[service] += 1
+    sent = [*spans, *chance.choices(spans, k=40)]
+    chance.shuffle(sent)
+    watch = Watch(clock, [], Metrics(), Reading(gateways=("edge",)))
+    passed: list[Span] = []
+    while sent:
+        size = chance.randint(1, 30)
+        request, sent = sent[:size], sent[size:]
+        store.lost = chance.random() < 0.2
+        try:
+            await watch.told(headwater, request)
+        except StoreUnavailable:
+            await watch.told(headwater, request)
+        passed += [each for each in request if not each.attributes]
+        if chance.random() < 0.3:
+            watch = Watch(clock, [], Metrics(), Reading(gateways=("edge",)))
+            await watch.told(headwater, passed)  # what only passed is known as long as the process lives
+    counts: Counter[str] = Counter()
+    for usage in store.usage([OTHER], 0):
+        counts[usage.reader.name if usage.reader else ""] += usage.calls
+    assert counts == expected
+    held = {str(k) for k, said in store.believed_by(CLAIMED).items() for each in said if each.valid.holds_at(NOON)}
+    assert {name for name in held if name.startswith("consumer:") and " " not in name} == {
+        f"consumer:shop/{name}" for name in expected
+    }
 
 
 async def test_calls_that_wait_for_the_store_are_bounded(
