@@ -155,7 +155,15 @@ class Watch:
         return tally
 
     async def _write(self, headwater: Headwater) -> None:
-        """Raises StoreUnavailable, NotReady: what was taken is then kept, and repeated as it was before anything else."""
+        """Raises StoreUnavailable, NotReady: what was taken is then kept, and repeated as it was before anything else.
+
+        Whoever stops waiting for it does not stop it: what a span told is counted with its being told, or not at all.
+        """
+        writing = asyncio.ensure_future(self._write_all(headwater))
+        writing.add_done_callback(lambda done: done.cancelled() or done.exception())  # also if nobody waits any more
+        await asyncio.shield(writing)
+
+    async def _write_all(self, headwater: Headwater) -> None:
         async with self._writing:
             if self._batch is not None:
                 await self._record(headwater, self._batch)

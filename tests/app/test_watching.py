@@ -5,7 +5,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -478,6 +478,21 @@ async def test_a_span_counts_once_whichever_replica_it_is_sent_to(
         "consumer:shop/checkout": 1,
         "consumer:shop/cart": 1,
     }
+
+
+async def test_an_exporter_that_hangs_up_loses_nothing_and_may_come_again(
+    watch: Watch, headwater: Headwater, store: FlakyStore
+) -> None:
+    for turns in range(12):
+        telling = asyncio.create_task(watch.told(headwater, [span(id=turns + 1, attributes=ELSEWHERE)]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        telling.cancel()
+        with suppress(asyncio.CancelledError):
+            await telling
+    for turns in range(12):
+        await watch.told(headwater, [span(id=turns + 1, attributes=ELSEWHERE)])
+    assert [(each.reader, each.calls) for each in store.usage([OTHER], 0)] == [(CHECKOUT, 12)]
 
 
 async def test_what_turns_out_to_be_no_caller_never_was_one(
