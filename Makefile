@@ -47,7 +47,7 @@ test: .venv/installed-dev .neo4j/fetched app/http/static/.built ## the tests, wi
 	$(NPM) run test:browser
 
 .PHONY: interop
-interop: .venv/installed-dev .interop/alibi/installed .interop/dbt/installed .interop/feast/installed .interop/mlflow/installed .interop/openlineage/installed .neo4j/fetched tests/interop/node/node_modules/.package-lock.json ## tests against clients that others wrote, and the long tests and fault runs
+interop: .venv/installed-dev .interop/alibi/installed .interop/dbt/installed .interop/feast/installed .interop/mlflow/installed .interop/openlineage/installed .interop/otel/installed .neo4j/fetched tests/interop/node/node_modules/.package-lock.json ## tests against clients that others wrote, and the long tests and fault runs
 	$(NEED) java
 	HEADWATER_TEST_REQUIRE_ALL=1 $(BIN)/pytest tests/interop $(ARGS)
 	HEADWATER_TEST_REQUIRE_ALL=1 HEADWATER_TEST_CRASHES=8 HYPOTHESIS_PROFILE=deep \
@@ -83,6 +83,7 @@ lock: .venv/bin/uv ## resolve requirements/*.txt anew (ARGS=--upgrade for newer 
 	$(LOCK) requirements/mlflow.in -o requirements/mlflow.txt
 	$(LOCK) requirements/feast.in -o requirements/feast.txt
 	$(LOCK) requirements/openlineage.in -o requirements/openlineage.txt
+	$(LOCK) requirements/otel.in -o requirements/otel.txt
 
 .PHONY: clean
 clean: ## remove everything that make made

@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -32,6 +33,7 @@ from app.settings import DetectorName, Settings
 from app.sources.sources import Sources
 from app.upkeep import Upkeep
 from app.watching.dormancy import Dormancy
+from app.watching.traced import HOUR, Reading
 from app.watching.watch import Watch
 from graph.index import LineageIndex
 from graph.stores.contract import Store
@@ -80,7 +82,17 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
     """The rooms, and who tells whom. Raises RulesUnreadable."""
     data = settings.data_path
     sources = Sources(clock, metrics)
-    watch = Watch(clock, [re.compile(pattern) for pattern in settings.consumer_agents], metrics)
+    watch = Watch(
+        clock,
+        [re.compile(pattern) for pattern in settings.consumer_agents],
+        metrics,
+        Reading(
+            [re.compile(pattern) for pattern in settings.trace_targets],
+            settings.trace_gateways,
+            int(settings.trace_hours * HOUR),
+        ),
+        recorder_of(settings),
+    )
     artifacts = Artifacts(data / "artifacts")
     features = Features(data / "sources", watch.caller, watch.saw)
     predictions = PredictionLog(
@@ -114,7 +126,7 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         watch,
         Dormancy(settings.dormant_days),
         Joining(() if settings.consumer_rules is None else read_rules(settings.consumer_rules)),
-        Traces(watch, clock),
+        Traces(watch, sources, clock),
         BulkIntake(clock, sources),
         Imports(sources, clock),
         openlineage,
@@ -125,6 +137,19 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         monitoring,
         alerting,
     )
+
+
+def recorder_of(settings: Settings) -> str:
+    """What this service is called among the replicas over one store, the same after each restart."""
+    if settings.sqlite_path is not None:
+        return "embedded"
+    name = settings.data_path / "replica"
+    with suppress(OSError):  # without a folder, what waited for its caller is forgotten at the next start
+        if not name.exists():
+            name.parent.mkdir(parents=True, exist_ok=True)
+            name.write_text(uuid.uuid4().hex)
+        return name.read_text().strip()
+    return uuid.uuid4().hex
 
 
 def outbox_of(settings: Settings, metrics: Metrics) -> Outbox | None:

@@ -55,6 +55,8 @@ class Sighting:
     """A consumer, or the deployment whose composition made the call."""
     at: Instant
     failed: bool = False
+    microseconds: int | None = field(default=None, compare=False)
+    """How long it took; None: nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ from app.identity import AccessRefused, Tokens
 from app.intake.bulk import PATH as BULK
 from app.intake.imports import FOLDER as IMPORTS
 from app.intake.openlineage import PATHS as LINEAGE
+from app.intake.traces import MAX_BYTES as TRACE_BYTES
+from app.intake.traces import PATH as TRACES
 from app.metrics import Metrics
 from app.rooms import Rooms
 from app.serving.artifacts import FOLDER as ARTIFACTS
@@ -78,6 +80,7 @@ def create_app(
                 BULK: settings.max_bulk_bytes,
                 IMPORTS: settings.max_import_bytes,
                 **dict.fromkeys(LINEAGE, settings.max_import_bytes),
+                TRACES: max(TRACE_BYTES, settings.max_body_bytes),
             },
         ),
         Middleware(Streams, stopping),

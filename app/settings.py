@@ -28,6 +28,10 @@ _WEBHOOK = re.compile(r"(?P<scheme>https?)://([\w.-]+|\[[0-9a-fA-F:.]+\])(:(?P<p
 _ORIGIN = re.compile(r"https?://[^/\s?#@]+")
 
 
+TRACE_TARGETS = frozenset({"deployment", "feature_view", "dataset"})
+"""What groups of a pattern of addresses may name."""
+
+
 class SettingsInvalid(Exception):
     """`str(error)` is one sentence a variable, for people, without secrets."""
 
@@ -84,6 +88,9 @@ class Settings(BaseSettings):
     dormant_days: int = Field(90, ge=1, le=KEPT_DAYS)
     consumer_agents: Annotated[tuple[str, ...], NoDecode] = ()
     consumer_rules: Path | None = None
+    trace_targets: Annotated[tuple[str, ...], NoDecode] = ()
+    trace_gateways: Annotated[tuple[str, ...], NoDecode] = ()
+    trace_hours: float = Field(48, gt=0, le=24 * 30)
     monitor_seconds: float = Field(60, gt=0)
     monitor_rows: int = Field(500, ge=100)
     detector: DetectorName = DetectorName.BUILTIN
@@ -113,7 +120,7 @@ class Settings(BaseSettings):
             " or neo4j://user:password@host:port/database"
         )
 
-    @field_validator("allowed_origins", "consumer_agents", mode="before")
+    @field_validator("allowed_origins", "consumer_agents", "trace_targets", "trace_gateways", mode="before")
     @classmethod
     def _lists_are_split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -141,6 +148,26 @@ class Settings(BaseSettings):
                     f"is a list of patterns that each say which part of a User-Agent is the consumer's name, and"
                     f" {pattern!r} has no group `name`; write it like (?P<name>[a-z-]+)/.*"
                 )
+        return patterns
+
+    @field_validator("trace_targets")
+    @classmethod
+    def _targets_are_patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                groups = re.compile(pattern).groupindex.keys()
+            except re.error as error:
+                raise ValueError(
+                    f"is a list of regular expressions without commas, and {pattern!r} is none: {error}"
+                ) from error
+            if not groups & TRACE_TARGETS or groups - TRACE_TARGETS - {"namespace"}:
+                raise ValueError(
+                    f"is a list of patterns that each say which part of an address names a deployment, and {pattern!r}"
+                    f" has no group `deployment` (or {' or '.join(sorted(TRACE_TARGETS - {'deployment'}))}), or others"
+                    r" than these and `namespace`; write it like https?://models\.example/(?P<deployment>[^/]+)/score"
+                )
+            if "dataset" in groups and "namespace" not in groups:
+                raise ValueError(f"has the pattern {pattern!r} of a dataset, which needs a group `namespace` too")
         return patterns
 
     @field_validator("webhook_secret")

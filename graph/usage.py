@@ -1,7 +1,11 @@
 """How much flows are used: counts per caller and UTC day, a measure beside the facts."""
 
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
+
+import orjson
 
 from graph.keys import AssetKey
 from graph.time import Instant
@@ -16,6 +20,80 @@ KEPT_DAYS = 400
 
 
 _OWN, _DORMANT = "gateway:", ":dormant"
+_BUCKETS_PER_DOUBLING = 8
+"""So what a quantile is said to be is within 4.5 % of what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long calls took: a sum, and how many took about how long. Two of them add up to that of both."""
+
+    microseconds: int
+    buckets: Mapping[int, int]
+    """Calls by bucket: number b holds those from 2^(b/8) microseconds on, up to the next. Below 0 in what takes back."""
+
+    @classmethod
+    def of(cls, microseconds: int) -> "Latency":
+        """That of one call."""
+        return cls(microseconds, {bucket_of(microseconds): 1})
+
+    @classmethod
+    def unpacked(cls, text: str) -> "Latency":
+        microseconds, buckets = orjson.loads(text)
+        return cls(microseconds, dict(buckets))
+
+    @property
+    def packed(self) -> str:
+        return orjson.dumps([self.microseconds, sorted(self.buckets.items())]).decode()
+
+    @property
+    def calls(self) -> int:
+        return sum(self.buckets.values())
+
+    @property
+    def mean(self) -> float:
+        """In microseconds. Raises ZeroDivisionError without calls."""
+        return self.microseconds / self.calls
+
+    def quantile(self, share: float) -> float:
+        """In microseconds: what `share` of the calls took at most, as far as buckets tell."""
+        rank, reached, found = share * self.calls, 0, 0
+        for bucket, calls in sorted(self.buckets.items()):
+            if reached < rank:
+                found = bucket
+            reached += calls
+        return float(2 ** ((found + 0.5) / _BUCKETS_PER_DOUBLING))
+
+    def plus(self, other: "Latency | None") -> "Latency":
+        if other is None:
+            return self
+        buckets = dict(self.buckets)
+        for bucket, calls in other.buckets.items():
+            buckets[bucket] = buckets.get(bucket, 0) + calls
+        return Latency(self.microseconds + other.microseconds, {b: calls for b, calls in buckets.items() if calls})
+
+    def taken_back(self) -> "Latency":
+        return Latency(-self.microseconds, {bucket: -calls for bucket, calls in self.buckets.items()})
+
+
+def bucket_of(microseconds: int) -> int:
+    return int(math.log2(microseconds) * _BUCKETS_PER_DOUBLING) if microseconds > 1 else 0
+
+
+def all_latency(each: Iterable[Latency | None]) -> Latency | None:
+    """None where nobody told how long it took."""
+    total: Latency | None = None
+    for one in each:
+        total = one if total is None else total.plus(one)
+    return total if total is not None and total.calls > 0 else None
+
+
+def merged_latency(one: str | None, other: str | None) -> str | None:
+    """Of packed ones."""
+    if one is None or other is None:
+        return one or other
+    both = Latency.unpacked(one).plus(Latency.unpacked(other))
+    return both.packed if both.buckets else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +111,8 @@ class Usage:
     errors: int
     first: Instant
     last: Instant
+    latency: Latency | None = None
+    """None: nobody told how long they took."""
 
 
 def day_of(at: Instant) -> Day:

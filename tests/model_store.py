@@ -24,10 +24,12 @@ from graph.stores.contract import (
     Plan,
     Revision,
     SearchHit,
+    SeenSpans,
+    ToldSpans,
 )
 from graph.stores.words import search_text, words
 from graph.time import FOREVER, Instant
-from graph.usage import KEPT_DAYS, Day, Usage, day_of
+from graph.usage import KEPT_DAYS, Day, Usage, all_latency, day_of
 
 
 class ModelStore:
@@ -38,6 +40,8 @@ class ModelStore:
         self.revisions: list[Revision] = []
         self.operations: dict[str, tuple[str, Receipt, Instant]] = {}
         self.usages: list[Usage] = []
+        self.seen: list[SeenSpans] = []
+        self.told: list[ToldSpans] = []
         self.counters: dict[str, int] = {}
         self.messages: dict[str, _Kept] = {}
         self.events: dict[str, KeptEvent] = {}
@@ -45,7 +49,7 @@ class ModelStore:
         self.whole: dict[str, Instant] = {}
         self.last_heard: dict[tuple[Subject, str], Instant] = {}
         self.waiting: set[str] = set()
-        self.told: dict[tuple[str, Day], Heard] = {}
+        self.heard_of: dict[tuple[str, Day], Heard] = {}
         self.refused: dict[str, Rejected] = {}
         self.now: Instant = 0
         self.lock = threading.RLock()
@@ -192,7 +196,7 @@ class ModelStore:
         self.messages = due
         oldest = day_of(now) - KEPT_DAYS
         self.usages = [usage for usage in self.usages if usage.day >= oldest]
-        self.told = {place: heard for place, heard in self.told.items() if heard.day >= oldest}
+        self.heard_of = {place: heard for place, heard in self.heard_of.items() if heard.day >= oldest}
         self.refused = {id_: each for id_, each in self.refused.items() if each.last >= before}
         return forgotten
 
@@ -202,6 +206,32 @@ class ModelStore:
         self.counters[counter] = sequence
         self.usages += usages
         return True
+
+    def count_spans(self, usages: Collection[Usage], counter: str, sequence: int, told: ToldSpans) -> list[SeenSpans]:
+        if self.counters.get(counter, sequence - 1) >= sequence:
+            return []
+        others = [each for each in self.seen if each.number > told.after]
+        if not others:
+            self.count(usages, counter, sequence)
+            for number, (minute, ids) in enumerate(sorted(told.seen.items()), told.after + 1):
+                self.seen.append(SeenSpans(number, minute, ids))
+            self.told.append(told)
+        return others
+
+    def seen_spans(self, minutes: Collection[int]) -> list[SeenSpans]:
+        return [each for each in self.seen if each.minute in minutes]
+
+    def last_seen_spans(self) -> int:
+        return max((each.number for each in self.seen), default=0)
+
+    def links(self, recorder: str, since: Instant) -> list[bytes]:
+        return [each.links for each in self.told if each.recorder == recorder and each.at >= since and each.links]
+
+    def forget_spans(self, minute: int, links: Instant, now: Instant) -> int:
+        had = len(self.seen) + len(self.told)
+        self.seen = [each for each in self.seen if each.minute >= minute or each.number == self.last_seen_spans()]
+        self.told = [each for each in self.told if each.at >= links]
+        return had - len(self.seen) - len(self.told)
 
     def usage(self, keys: Collection[AssetKey], since_day: Day) -> list[Usage]:
         added: dict[tuple[str, str, bool, Day], list[Usage]] = {}
@@ -278,13 +308,13 @@ class ModelStore:
             return False
         self.counters[counter] = sequence
         for each in heard:
-            known = self.told.get((each.source, each.day))
-            self.told[each.source, each.day] = each if known is None else known.with_more(each)
+            known = self.heard_of.get((each.source, each.day))
+            self.heard_of[each.source, each.day] = each if known is None else known.with_more(each)
         return True
 
     def heard(self, since_day: Day = 0, source: str | None = None) -> list[Heard]:
         self._refuse_closed()
-        told = [self.told[place] for place in sorted(self.told)]
+        told = [self.heard_of[place] for place in sorted(self.heard_of)]
         return [each for each in told if each.day >= since_day and source in (None, each.source)]
 
     def reject(self, items: Collection[Rejected]) -> None:
@@ -408,6 +438,7 @@ def _sum(usages: list[Usage]) -> Usage:
         errors=sum(each.errors for each in usages),
         first=min(each.first for each in seen),
         last=max(each.last for each in seen),
+        latency=all_latency(each.latency for each in usages),
     )
 
 

@@ -27,8 +27,8 @@ def running_service(store_url: str, **settings: object) -> Iterator[str]:
 
     It is told to stop at the end, and must then end with success. Raises AssertionError with its log otherwise.
     """
-    port = settings.pop("port", None) or free_port()
-    given = {"store": store_url, "port": port, **settings}
+    given = {"store": store_url, "port": free_port(), **settings}
+    port = given["port"]
     environment = plain_environment() | {f"HEADWATER_{name.upper()}": str(value) for name, value in given.items()}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen([sys.executable, "-m", "app", "serve"], cwd=ROOT, env=environment, stderr=log)

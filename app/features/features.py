@@ -1,6 +1,7 @@
 """Feature values, in batch and online, from Parquet files below one folder. Every read is told, once for each feature."""
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -133,20 +134,24 @@ class Features:
         at: Instants | None,
     ) -> dict[AssetKey, Found]:
         view, now = await headwater.moment(When())
+        begun = time.perf_counter()
         try:
             lookup = Lookup(headwater.store, view, now)
             found = await headwater.in_thread(self._found, lookup, features, entities, at, now.at)
         except InvalidInput:
             raise  # nothing was read
         except GraphError:
-            self._tell(features, caller, now.at, failed=True)
+            self._tell(features, caller, now.at, begun, failed=True)
             raise
-        self._tell(features, caller, now.at)
+        self._tell(features, caller, now.at, begun)
         return found
 
-    def _tell(self, features: Sequence[AssetKey], caller: Caller, at: Instant, failed: bool = False) -> None:
+    def _tell(
+        self, features: Sequence[AssetKey], caller: Caller, at: Instant, begun: float, failed: bool = False
+    ) -> None:
+        took = int((time.perf_counter() - begun) * 1_000_000)
         for feature in features:
-            self._saw(Sighting(feature, caller, at, failed))
+            self._saw(Sighting(feature, caller, at, failed, took))
 
     def _found(
         self,

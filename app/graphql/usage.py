@@ -8,7 +8,7 @@ import strawberry
 from app.graphql.context import Info
 from graph.keys import AssetKey
 from graph.time import Instant, moment
-from graph.usage import Day, day_of
+from graph.usage import Day, Latency, all_latency, day_of
 from graph.usage import Usage as Counted
 
 LARGEST = 2**31 - 1
@@ -21,6 +21,15 @@ class UsageDay:
     errors: int
 
 
+@strawberry.type(description="How long calls took, in milliseconds; quantiles within 5 %.")
+class CallLatency:
+    calls: int = strawberry.field(description="Those of which somebody told how long they took.")
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+
+
 @strawberry.type(description="Calls of the last 30 days, today included; days are of UTC.")
 class Usage:
     calls: int = strawberry.field(description="From 2,147,483,647 on, that: `callsPerDay` tells more.")
@@ -28,6 +37,7 @@ class Usage:
     calls_per_day: float = strawberry.field(description="Mean over the days since the first call among these.")
     first_seen: datetime | None
     last_seen: datetime | None
+    latency: CallLatency | None = strawberry.field(description="Null where nobody told how long a call took.")
     days: list[UsageDay] = strawberry.field(description="The days with calls, in order.")
 
 
@@ -43,11 +53,13 @@ def summary(counted: Iterable[Counted], now: Instant) -> Usage:
     errors: dict[Day, int] = {}
     first: Instant | None = None
     last: Instant | None = None
+    latencies: list[Latency | None] = []
     for each in counted:
         calls[each.day] = calls.get(each.day, 0) + each.calls
         errors[each.day] = errors.get(each.day, 0) + each.errors
         first = each.first if first is None else min(first, each.first)
         last = each.last if last is None else max(last, each.last)
+        latencies.append(each.latency)
     total = sum(calls.values())
     span = max(1, day_of(now) - min(calls, default=0) + 1)
     return Usage(
@@ -56,6 +68,7 @@ def summary(counted: Iterable[Counted], now: Instant) -> Usage:
         calls_per_day=total / span,
         first_seen=None if first is None else moment(first),
         last_seen=None if last is None else moment(last),
+        latency=_shown(all_latency(latencies)),
         days=[
             UsageDay(
                 date=date(1970, 1, 1) + timedelta(days=day), calls=_bounded(calls[day]), errors=_bounded(errors[day])
@@ -63,6 +76,13 @@ def summary(counted: Iterable[Counted], now: Instant) -> Usage:
             for day in sorted(calls)
         ],
     )
+
+
+def _shown(latency: Latency | None) -> CallLatency | None:
+    if latency is None:
+        return None
+    p50, p95, p99 = (latency.quantile(share) / 1000 for share in (0.5, 0.95, 0.99))
+    return CallLatency(calls=_bounded(latency.calls), mean=latency.mean / 1000, p50=p50, p95=p95, p99=p99)
 
 
 def _bounded(number: int) -> int:

@@ -1,6 +1,7 @@
 """The Open Inference Protocol over HTTP."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
@@ -86,7 +87,7 @@ class Endpoints:
 
     async def _infer(self, request: Request, served: Served, path: _Path) -> Response:
         """Whatever comes of it, it is a call of this deployment."""
-        at, status = self._clock(), 500
+        at, status, begun = self._clock(), 500, time.perf_counter()
         caller = self._caller(request)
         try:
             if _BINARY in request.headers:
@@ -111,7 +112,8 @@ class Endpoints:
             raise
         finally:
             if status != 499:  # nobody was answered
-                self._saw(Sighting(served.key, caller, at, failed=status >= 400))
+                took = int((time.perf_counter() - begun) * 1_000_000)
+                self._saw(Sighting(served.key, caller, at, status >= 400, took))
 
     def _named(self, path: _Path) -> Served:
         for key, served in self._served.items():

@@ -2,11 +2,11 @@
 
 import asyncio
 import re
+import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Generic, TypeAlias, TypeVar
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import structlog
 from starlette.requests import HTTPConnection
@@ -14,32 +14,33 @@ from starlette.requests import HTTPConnection
 from app.events import CLAIMED, GATEWAY, VERIFIED, Caller, Sighting
 from app.metrics import Metrics
 from app.service import Headwater
+from app.spans import Rejected, Span
 from app.watching.callers import caller_of, claimed_consumer
-from graph.changes import AssetStatement, FlowStatement, Registration
+from app.watching.resolving import Change, Counts, Place
+from app.watching.traced import Reading, Taken, Traced
+from graph.changes import AssetStatement, FlowStatement, Registration, Withdrawal
 from graph.errors import GraphError, NotReady, StoreUnavailable
 from graph.keys import AssetKey, AssetKind
 from graph.model import FLOWS, Basis, Flow
 from graph.neighbours import told_since
-from graph.stores.contract import Store
-from graph.time import Instant
+from graph.stores.contract import Store, ToldSpans
+from graph.time import FOREVER, Instant
 from graph.topology import Moment
-from graph.usage import Day, Usage, day_of
+from graph.usage import Day, Latency, Usage, bucket_of, day_of
 
 FLUSH_SECONDS = 1.0
 """How often what was seen is written; so long, at most, does a first call take to be seen in lineage."""
 NEW_CLAIMS = 1_000
 """The most names a day that nobody knew before and nobody proved: more of them are somebody's game, or a mistake."""
-REMEMBERED = 100_000
-REMEMBERED_MICROSECONDS = 10 * 60 * 1_000_000
-"""How many calls of unidentified callers, and spans that traces named, wait for each other, and how long."""
+MOST_UNIDENTIFIED = 100_000
+"""Calls of unidentified callers that wait for the store, beyond which further ones will never be identified."""
+FORGET_SECONDS = 600.0
+"""How often it is looked for what traces told too long ago."""
 
-Span: TypeAlias = tuple[str, str]
-"""Trace id and span id, in lower-case hexadecimal digits."""
 _Told: TypeAlias = dict[str, dict[Flow, Instant]]
 """By origin: flows, and the first time each was seen."""
-
-K = TypeVar("K")
-T = TypeVar("T")
+_Counted: TypeAlias = tuple[AssetKey, AssetKey | None, bool, Day]
+"""Source, reader, whether verified, day."""
 
 log = structlog.get_logger(__name__)
 
@@ -47,19 +48,28 @@ log = structlog.get_logger(__name__)
 class Watch:
     """All that changes here does so on the event loop, so nothing needs a lock but what waits for the store."""
 
-    def __init__(self, clock: Callable[[], Instant], agents: Sequence[re.Pattern[str]], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], Instant],
+        agents: Sequence[re.Pattern[str]],
+        metrics: Metrics,
+        reading: Reading | None = None,
+        recorder: str = "",
+    ) -> None:
         self._clock = clock
         self._agents = agents
         self._sightings = {name: metrics.sightings.labels(name) for name in ("verified", "claimed", "unidentified")}
         self._headwater: Headwater | None = None
-        self._tallies: dict[tuple[AssetKey, AssetKey | None, bool, Day], _Tally] = {}
+        self._tallies: dict[_Counted, _Tally] = {}
         self._batch: _Batch | None = None
         self._writing = asyncio.Lock()
         self._counter = uuid.uuid4().hex
         self._sequence = 0
         self._claims = _Claims()
-        self._unidentified = _Recent[dict[tuple[AssetKey, Day], _Tally]]()
-        self._explained = _Recent[AssetKey]()
+        self._traced = Traced(reading or Reading(), claimed_consumer, self._admits, recorder)
+        self._requests: list[_Request] = []
+        self._unidentified: list[Sighting] = []
+        """With a span above, by which they may come to be identified."""
 
     # On the way of every request, hence cheap
 
@@ -68,39 +78,34 @@ class Watch:
 
     def saw(self, sighting: Sighting) -> None:
         """Counts it; what was counted is written within a second."""
-        reader, span = sighting.caller.key, sighting.caller.span
-        if reader is None and span is not None:
-            reader = self._explained.get(span, self._clock())
-        # A deployment that calls another does so in this service's own hands.
-        verified = reader is not None and (sighting.caller.verified or reader.kind is not AssetKind.CONSUMER)
+        reader, verified = sighting.caller.key, sighting.caller.verified
         if reader is not None and not verified and not self._admits(reader):
             reader = None
         self._sightings["verified" if verified else "claimed" if reader else "unidentified"].inc()
-        day = day_of(sighting.at)
-        seen = _Tally(1, int(sighting.failed), sighting.at, sighting.at)
-        _add(self._tallies, (sighting.source, reader, verified, day), seen)
-        if reader is None and span is not None:
-            waiting = self._unidentified.get(span, self._clock()) or {}
-            _add(waiting, (sighting.source, day), seen)
-            self._unidentified.put(span, waiting, self._clock(), len(waiting))
+        nobody = sighting.caller.key is None and sighting.caller.span is not None
+        if nobody and len(self._unidentified) < MOST_UNIDENTIFIED:
+            self._unidentified.append(sighting)
+        else:
+            tally = self._tally((sighting.source, reader, verified, day_of(sighting.at)))
+            tally.add(sighting.at, sighting.failed, sighting.microseconds)
 
     # What traces tell
 
-    def named(self, name: str | None, namespace: str | None) -> AssetKey | None:
-        """The consumer that calls itself so; None for a name that names none."""
-        return claimed_consumer(name, namespace)
+    async def told(self, headwater: Headwater, spans: Sequence[Span]) -> tuple[list[Rejected], int]:
+        """Returns once what they tell is durable: those that cannot be used, and the calls of services without a name.
 
-    def explained(self, span: Span, consumer: AssetKey) -> None:
-        """What was or will be called from `span` by a caller that could not be told was called by `consumer`."""
-        now = self._clock()
-        self._explained.put(span, consumer, now)
-        waiting = self._unidentified.pop(span, now)
-        if waiting and self._admits(consumer):
-            for (source, day), tally in waiting.items():
-                _add(
-                    self._tallies, (source, None, False, day), replace(tally, calls=-tally.calls, errors=-tally.errors)
-                )
-                _add(self._tallies, (source, consumer, False, day), tally)
+        Raises StoreUnavailable, NotReady.
+        """
+        request = _Request(spans)
+        self._requests.append(request)
+        try:
+            while not request.is_written:  # by whoever comes first, together with all that wait
+                await self._write(headwater)
+        except BaseException:
+            if request in self._requests:
+                self._requests.remove(request)
+            raise
+        return request.rejected, request.unnamed
 
     async def settled(self, headwater: Headwater) -> None:
         """Returns once all that was seen so far is durable. Raises StoreUnavailable, NotReady: it is tried again later."""
@@ -110,12 +115,15 @@ class Watch:
 
     async def run(self, headwater: Headwater) -> None:
         self._headwater = headwater
-        away = False
+        away, forgotten = False, 0.0
         try:
             while True:
                 await asyncio.sleep(FLUSH_SECONDS)
                 try:
                     await self._write(headwater)
+                    if time.monotonic() - forgotten > FORGET_SECONDS:
+                        await headwater.in_thread(self._traced.forget, headwater.store, self._clock())
+                        forgotten = time.monotonic()
                 except (StoreUnavailable, NotReady) as error:
                     if not away:
                         log.warning("calls seen wait to be written; trying again", reason=str(error))
@@ -130,7 +138,8 @@ class Watch:
         try:
             await self._write(headwater)
         except GraphError as error:
-            lost = sum(abs(usage.calls) for usage in (*(self._batch.usages if self._batch else ()), *self._taken()))
+            usages = (*(self._batch.usages if self._batch else ()), *_usages(self._tallies))
+            lost = sum(abs(usage.calls) for usage in usages) + len(self._unidentified)
             log.error("calls seen could not be written before the stop", reason=str(error), calls=lost)
 
     def _admits(self, consumer: AssetKey) -> bool:
@@ -139,30 +148,105 @@ class Watch:
         known = view.numbers if view is not None else {}
         return self._claims.admit(consumer, day_of(self._clock()), known)
 
-    def _taken(self) -> list[Usage]:
-        taken, self._tallies = self._tallies, {}
-        return [
-            Usage(*place, tally.calls, tally.errors, tally.first, tally.last)
-            for place, tally in taken.items()
-            if tally.calls or tally.errors
-        ]
+    def _tally(self, place: _Counted) -> "_Tally":
+        tally = self._tallies.get(place)
+        if tally is None:
+            tally = self._tallies[place] = _Tally()
+        return tally
 
     async def _write(self, headwater: Headwater) -> None:
-        """Raises StoreUnavailable, NotReady: what was taken is then kept, and repeated as it was before anything else."""
+        """Raises StoreUnavailable, NotReady: what was taken is then kept, and repeated as it was before anything else.
+
+        Whoever stops waiting for it does not stop it: what a span told is counted with its being told, or not at all.
+        """
+        writing = asyncio.ensure_future(self._write_all(headwater))
+        writing.add_done_callback(lambda done: done.cancelled() or done.exception())  # also if nobody waits any more
+        await asyncio.shield(writing)
+
+    async def _write_all(self, headwater: Headwater) -> None:
         async with self._writing:
             if self._batch is not None:
                 await self._record(headwater, self._batch)
-            if usages := self._taken():
+            if self._unidentified or not all(request.is_resolved for request in self._requests):
+                await self._resolve(headwater)
+            told = self._traced.told(self._clock())
+            tallies, self._tallies = self._tallies, {}
+            if _usages(tallies) or told is not None:
                 self._sequence += 1
-                self._batch = _Batch(self._sequence, usages)
+                self._batch = _Batch(self._sequence, tallies, told)
+            for request in self._requests:
+                request.is_taken = request.is_resolved
+            if self._batch is not None:
                 await self._record(headwater, self._batch)
+            for request in self._requests:
+                request.is_written = request.is_taken
+            self._requests = [request for request in self._requests if not request.is_written]
+
+    async def _resolve(self, headwater: Headwater) -> None:
+        """Has those who made the calls found, of all that was told since the last time."""
+        requests = [each for each in self._requests if not each.is_resolved]
+        sightings, self._unidentified = self._unidentified, []
+        try:
+            view = headwater.index.view()
+            taken: Taken = await headwater.in_thread(
+                self._traced.take,
+                headwater.store,
+                view,
+                [request.spans for request in requests],
+                sightings,
+                self._clock(),
+            )
+        except BaseException:
+            self._unidentified = sightings + self._unidentified
+            raise
+        moved = {change.call.id for change in taken.changes if change.sign < 0}
+        for change in taken.changes:
+            self._change(change)
+            if change.call.counts is Counts.ONCE and change.call.id not in moved:
+                self._sightings["claimed" if change.place.reader else "unidentified"].inc()
+        for request, rejected, unnamed in zip(requests, taken.rejected, taken.unnamed, strict=True):
+            request.rejected, request.unnamed, request.is_resolved = rejected, unnamed, True
+
+    def _change(self, change: Change) -> None:
+        (source, reader), call = change.place, change.call
+        tally = self._tally((source, reader, False, day_of(call.start)))
+        tally.add(call.start, call.failed, call.microseconds, change.sign)
 
     async def _record(self, headwater: Headwater, batch: "_Batch") -> None:
         untold = await headwater.in_thread(self._untold, headwater, batch.usages)
         for origin, flows in untold.items():
             await self._state(headwater, origin, flows)
-        await headwater.in_thread(headwater.store.count, batch.usages, self._counter, batch.sequence)
+        if batch.told is None:
+            await headwater.in_thread(headwater.store.count, batch.usages, self._counter, batch.sequence)
+        else:
+            await self._record_spans(headwater, batch, batch.told)
         self._batch = None
+        await self._take_back(headwater, batch.usages)
+
+    async def _record_spans(self, headwater: Headwater, batch: "_Batch", told: ToldSpans) -> None:
+        store = headwater.store
+        while others := await headwater.in_thread(store.count_spans, batch.usages, self._counter, batch.sequence, told):
+            changes, told = await headwater.in_thread(self._traced.told_by_others, told, others)
+            now_of, self._tallies = self._tallies, batch.tallies
+            for change in changes:
+                self._change(change)
+            self._tallies, batch.told = now_of, told
+        self._traced.kept(told)
+
+    async def _take_back(self, headwater: Headwater, usages: Iterable[Usage]) -> None:
+        """Flows whose every call turned out to be another's never were."""
+        fewer = {Place(each.source, each.reader) for each in usages if each.calls < 0 and not each.verified}
+        suspects = {place for place in fewer if place.reader is not None}
+        if not suspects:
+            return
+        withdrawals = await headwater.in_thread(_mistaken, headwater.store, suspects)
+        if withdrawals:
+            try:
+                await headwater.register(
+                    Registration(CLAIMED, Basis.OBSERVED, withdrawals=tuple(withdrawals)), None, GATEWAY
+                )
+            except (StoreUnavailable, NotReady) as error:
+                log.warning("callers that were none could not be withdrawn", reason=str(error))
 
     def _untold(self, headwater: Headwater, usages: Iterable[Usage]) -> _Told:
         """The flows seen that the index does not have yet, from the time on at which they were first seen."""
@@ -190,8 +274,9 @@ class Watch:
         """Raises StoreUnavailable. What the graph refuses is counted nevertheless, and stated when it is seen again."""
         consumers: dict[AssetKey, Instant] = {}
         for flow, first in flows.items():
-            if flow.target.kind is AssetKind.CONSUMER:
-                consumers[flow.target] = min(first, consumers.get(flow.target, first))
+            for end in (flow.source, flow.target):
+                if end.kind is AssetKind.CONSUMER:
+                    consumers[end] = min(first, consumers.get(end, first))
         typed = await headwater.in_thread(_typed_by_others, headwater.store, list(consumers), origin, self._clock())
         wanted = Registration(
             origin,
@@ -201,7 +286,7 @@ class Watch:
                 for key, since in consumers.items()
             ),
             tuple(
-                FlowStatement(flow, {"verified": origin == VERIFIED} if flow.target in consumers else {}, since)
+                FlowStatement(flow, {"verified": origin == VERIFIED} if {*flow} & consumers.keys() else {}, since)
                 for flow, since in flows.items()
             ),
             stubs=True,  # what was called may have been withdrawn meanwhile
@@ -219,9 +304,27 @@ class Watch:
 
 
 def _origin(reader: AssetKey, verified: bool) -> str:
-    if reader.kind is not AssetKind.CONSUMER:
+    """A deployment that calls another in this service's own hands is as sure as the service."""
+    if reader.kind is AssetKind.DEPLOYMENT and verified:
         return GATEWAY
     return VERIFIED if verified else CLAIMED
+
+
+def _mistaken(store: Store, places: Iterable[Place]) -> list[Withdrawal]:
+    """What to withdraw of claimed flows, and of claimed consumers, of which no call is left."""
+    withdrawals: list[Withdrawal] = []
+    for place in sorted(places, key=str):
+        source, reader = place
+        used = store.usage([source], 0)
+        if reader is None or any(each.reader == reader and each.source == source for each in used):
+            continue
+        consumer = reader if reader.kind is AssetKind.CONSUMER else source
+        is_idle = consumer.kind is AssetKind.CONSUMER and not store.usage([consumer], 0)
+        subject = consumer if is_idle else Flow(source, reader)
+        said = [each for each in store.believed([subject]).get(subject, ()) if each.origin == CLAIMED]
+        if said:
+            withdrawals.append(Withdrawal(subject, min(each.valid.start for each in said)))
+    return withdrawals
 
 
 def _typed_by_others(store: Store, consumers: Sequence[AssetKey], origin: str, now: Instant) -> set[AssetKey]:
@@ -235,29 +338,64 @@ def _typed_by_others(store: Store, consumers: Sequence[AssetKey], origin: str, n
     }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Tally:
-    calls: int
-    errors: int
-    first: Instant
-    last: Instant
+    """Calls of one place, some of them perhaps taken back."""
+
+    calls: int = 0
+    errors: int = 0
+    first: Instant = FOREVER
+    """Of those seen, not of those taken back."""
+    last: Instant = -1
+    microseconds: int = 0
+    buckets: dict[int, int] = field(default_factory=dict)
+
+    def add(self, at: Instant, failed: bool, microseconds: int | None, sign: int = 1) -> None:
+        self.calls += sign
+        self.errors += sign * failed
+        if sign > 0 or self.last < 0:
+            self.first, self.last = min(self.first, at), max(self.last, at)
+        if microseconds is not None:
+            self.microseconds += sign * microseconds
+            bucket = bucket_of(microseconds)
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + sign
+
+    @property
+    def latency(self) -> Latency | None:
+        buckets = {bucket: calls for bucket, calls in self.buckets.items() if calls}
+        return Latency(self.microseconds, buckets) if buckets else None
 
 
-def _add(tallies: dict[K, _Tally], place: K, more: _Tally) -> None:
-    had = tallies.get(place)
-    tallies[place] = (
-        more
-        if had is None
-        else _Tally(
-            had.calls + more.calls, had.errors + more.errors, min(had.first, more.first), max(had.last, more.last)
-        )
-    )
+def _usages(tallies: Mapping[_Counted, _Tally]) -> list[Usage]:
+    return [
+        Usage(*place, tally.calls, tally.errors, tally.first, tally.last, tally.latency)
+        for place, tally in tallies.items()
+        if tally.calls or tally.errors or tally.latency
+    ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class _Request:
+    """Spans that somebody waits to be told are kept."""
+
+    spans: Sequence[Span]
+    rejected: list[Rejected] = field(default_factory=list)
+    unnamed: int = 0
+    is_resolved: bool = False
+    is_taken: bool = False
+    """What follows from it is in a batch."""
+    is_written: bool = False
+
+
+@dataclass(slots=True)
 class _Batch:
     sequence: int
-    usages: Sequence[Usage]
+    tallies: dict[_Counted, _Tally]
+    told: ToldSpans | None
+
+    @property
+    def usages(self) -> list[Usage]:
+        return _usages(self.tallies)
 
 
 class _Claims:
@@ -287,34 +425,3 @@ class _Claims:
             self._new += 1
         self._admitted.add(consumer)
         return True
-
-
-class _Recent(Generic[T]):
-    """Values by span, forgotten when they are old, or too many; one may count for several."""
-
-    def __init__(self) -> None:
-        self._values: OrderedDict[Span, tuple[Instant, int, T]] = OrderedDict()
-        self._size = 0
-
-    def get(self, span: Span, now: Instant) -> T | None:
-        held = self._values.get(span)
-        return held[2] if held is not None and held[0] > now - REMEMBERED_MICROSECONDS else None
-
-    def put(self, span: Span, value: T, now: Instant, size: int = 1) -> None:
-        self._remove(span)
-        self._values[span] = now, size, value
-        self._size += size
-        while self._values:
-            oldest, (since, _, _) = next(iter(self._values.items()))
-            if self._size <= REMEMBERED and since > now - REMEMBERED_MICROSECONDS:
-                return
-            self._remove(oldest)
-
-    def pop(self, span: Span, now: Instant) -> T | None:
-        value = self.get(span, now)
-        self._remove(span)
-        return value
-
-    def _remove(self, span: Span) -> None:
-        _, size, _ = self._values.pop(span, (0, 0, None))
-        self._size -= size

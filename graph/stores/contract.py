@@ -142,6 +142,31 @@ EventPlace: TypeAlias = tuple[Instant, str]
 """`at` and `digest` of an event: events of one origin are in this order."""
 
 
+class SeenSpans(NamedTuple):
+    """Spans that were counted, so that none counts twice."""
+
+    number: int
+    """Rises by one with each of all recorders."""
+    minute: int
+    """Since 1970: in which they began."""
+    ids: bytes
+    """8 bytes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToldSpans:
+    """What one recorder has learnt of spans."""
+
+    recorder: str
+    at: Instant
+    after: int
+    """The number of the last `SeenSpans` that it knows of."""
+    seen: Mapping[int, bytes]
+    """The ids of the new ones, by the minute in which they began."""
+    links: bytes
+    """How they hang together, in a form of the recorder's own; empty: there is nothing to keep."""
+
+
 class Store(GraphReader, Protocol):
     commits_at_once: int
     """Large ones, that are worth having under way: two where a server writes one while this process plans the next, one
@@ -245,6 +270,29 @@ class Store(GraphReader, Protocol):
         a lost answer counts once. Needs no asset to be registered. Usage of no or negative calls moves neither `first`
         nor `last` of what it is added to.
         """
+        ...
+
+    def count_spans(self, usages: Collection[Usage], counter: str, sequence: int, told: ToldSpans) -> list[SeenSpans]:
+        """As `count`, and with it, in one, keeps what spans were told; answers nothing when that is done, or was before.
+
+        Else other recorders have told of spans after `told.after`: nothing is kept, and what they told is the answer.
+        """
+        ...
+
+    def seen_spans(self, minutes: Collection[int]) -> list[SeenSpans]:
+        """Which spans that began in `minutes` were told, in the order of the numbers."""
+        ...
+
+    def last_seen_spans(self) -> int:
+        """The greatest number of all; 0 before the first."""
+        ...
+
+    def links(self, recorder: str, since: Instant) -> list[bytes]:
+        """What the recorder told from `since` on, to know after a restart which calls it had counted as whose; in order."""
+        ...
+
+    def forget_spans(self, minute: int, links: Instant, now: Instant) -> int:
+        """Forgets spans that began before a minute, and links before an instant. How many rows; recorded as of `now`."""
         ...
 
     def usage(self, keys: Collection[AssetKey], since_day: int) -> list[Usage]:

@@ -25,7 +25,7 @@ class Migration:
 
 
 def migrations_in(package: str) -> list[Migration]:
-    """The steps in the order of their numbers, which are 1, 2, 3 and so on."""
+    """The steps in the order of their numbers."""
     found = sorted((entry.name, entry.read_text()) for entry in files(package).iterdir() if entry.name[:4].isdigit())
     return [Migration(int(name[:4]), name.split(".")[0], text) for name, text in found]
 

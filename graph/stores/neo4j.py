@@ -25,7 +25,7 @@ from graph.messages import Delivery
 from graph.model import Assertion, Flow, Operation, StoredAssertion, Subject
 from graph.sources import Heard, Rejected, Unmended
 from graph.stores import neo4j_events, neo4j_messages, neo4j_sources, neo4j_usage
-from graph.stores.contract import EventPlace, KeptEvent, Listener, Plan, Revision, SearchHit
+from graph.stores.contract import EventPlace, KeptEvent, Listener, Plan, Revision, SearchHit, SeenSpans, ToldSpans
 from graph.stores.group import GroupCommit
 from graph.stores.neo4j_check import check
 from graph.stores.neo4j_commit import LOCK, SETTLE_CHUNK, Commit, apply, settle, warm_up
@@ -150,6 +150,16 @@ class Neo4jStore:
 
     def count(self, usages: Collection[Usage], counter: str, sequence: int) -> bool:
         return self._write_locked(lambda run: neo4j_usage.count(run, usages, counter, sequence))
+
+    def count_spans(self, usages: Collection[Usage], counter: str, sequence: int, told: ToldSpans) -> list[SeenSpans]:
+        return self._write_locked(lambda run: neo4j_usage.count_spans(run, usages, counter, sequence, told))
+
+    def forget_spans(self, minute: int, links: Instant, now: Instant) -> int:
+        with self._commits.exclusively():
+            last = self._db.read(neo4j_usage.last_seen_spans)  # numbers never begin anew
+            seen = f"MATCH (n:SeenSpans) WHERE n.minute < $before AND n.number < {last}"
+            removed = self._forget("spans_seen", seen, minute, now)
+            return removed + self._forget("span_links", "MATCH (n:SpanLinks) WHERE n.at < $before", links, now)
 
     def lease(self, now: Instant, until: Instant, limit: int = 20) -> list[Delivery]:
         return self._write_locked(lambda run: neo4j_messages.lease(run, now, until, limit))
@@ -315,6 +325,15 @@ class Neo4jStore:
 
     def usage(self, keys: Collection[AssetKey], since_day: Day) -> list[Usage]:
         return self._db.read(lambda run: neo4j_usage.usage(run, keys, since_day))
+
+    def seen_spans(self, minutes: Collection[int]) -> list[SeenSpans]:
+        return self._db.read(lambda run: neo4j_usage.seen_spans(run, minutes))
+
+    def last_seen_spans(self) -> int:
+        return self._db.read(neo4j_usage.last_seen_spans)
+
+    def links(self, recorder: str, since: Instant) -> list[bytes]:
+        return self._db.read(lambda run: neo4j_usage.links(run, recorder, since))
 
     def undelivered(self) -> int:
         return self._db.read(neo4j_messages.undelivered)

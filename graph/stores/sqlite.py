@@ -18,7 +18,16 @@ from graph.plan import AHEAD
 from graph.sources import Heard, Rejected, Unmended
 from graph.stores import sqlite_events, sqlite_sources
 from graph.stores import sqlite_reading as reading
-from graph.stores.contract import EventPlace, KeptEvent, Listener, Plan, Revision, SearchHit
+from graph.stores.contract import (
+    EventPlace,
+    KeptEvent,
+    Listener,
+    Plan,
+    Revision,
+    SearchHit,
+    SeenSpans,
+    ToldSpans,
+)
 from graph.stores.group import GroupCommit
 from graph.stores.migrations import migrations_in, pending
 from graph.stores.recent import RecentRevisions
@@ -28,7 +37,7 @@ from graph.stores.sqlite_draft import Draft, index_words, words_of
 from graph.stores.sqlite_export import SqliteExport
 from graph.stores.words import query_words
 from graph.time import FOREVER, Instant
-from graph.usage import KEPT_DAYS, Day, Usage, day_of
+from graph.usage import KEPT_DAYS, Day, Latency, Usage, day_of, merged_latency
 
 _Commit: TypeAlias = tuple[Changes | Plan, Operation, Instant]
 _Write: TypeAlias = Callable[[sqlite3.Connection], int]
@@ -36,12 +45,14 @@ _Write: TypeAlias = Callable[[sqlite3.Connection], int]
 
 # A sum above 0 had something above 0 added to it, so its `first` and `last` are there.
 _ADD_USAGE = """
-    INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (source, reader, verified, day) DO UPDATE SET
         calls = calls + excluded.calls, errors = errors + excluded.errors,
         first = min(coalesce(first, excluded.first), coalesce(excluded.first, first)),
-        last = max(coalesce(last, excluded.last), coalesce(excluded.last, last))
+        last = max(coalesce(last, excluded.last), coalesce(excluded.last, last)),
+        latency = merged_latency(latency, excluded.latency)
 """
+_SEEN = "SELECT number, minute, ids FROM spans_seen WHERE "
 _MOVE_COUNTER = """
     INSERT INTO counter VALUES (?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET sequence = excluded.sequence, day = max(day, excluded.day)
@@ -66,6 +77,7 @@ class SqliteStore:
         with _translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = self._connect()
+            self._writer.create_function("merged_latency", 2, merged_latency, deterministic=True)
             self._writer.execute(f"PRAGMA wal_autocheckpoint = {AT_MOST_PAGES}")
             _migrate(self._writer)
         self._numbers = reading.Numbers()
@@ -122,6 +134,33 @@ class SqliteStore:
                 return False
             db.executemany(_ADD_USAGE, map(_usage_row, usages))
         return True
+
+    def count_spans(self, usages: Collection[Usage], counter: str, sequence: int, told: ToldSpans) -> list[SeenSpans]:
+        with self._commits.exclusively(), self._writing() as db:
+            (counted,) = db.execute(
+                "SELECT coalesce(max(sequence), -1) FROM counter WHERE name = ?", [counter]
+            ).fetchone()
+            if counted >= sequence:
+                return []
+            others = db.execute(_SEEN + "number > ? ORDER BY number", [told.after]).fetchall()
+            if others:
+                return [SeenSpans(*row) for row in others]
+            db.execute(
+                _MOVE_COUNTER, [counter, sequence, max((usage.day for usage in usages), default=day_of(told.at))]
+            )
+            db.executemany(_ADD_USAGE, map(_usage_row, usages))
+            rows = [(told.after + at, minute, ids) for at, (minute, ids) in enumerate(sorted(told.seen.items()), 1)]
+            db.executemany("INSERT INTO spans_seen VALUES (?, ?, ?)", rows)
+            if told.links:
+                kept = [told.recorder, told.at, told.links]
+                db.execute("INSERT INTO span_links (recorder, at, body) VALUES (?, ?, ?)", kept)
+        return []
+
+    def forget_spans(self, minute: int, links: Instant, now: Instant) -> int:
+        last = "number < (SELECT max(number) FROM spans_seen)"  # numbers never begin anew
+        with self._commits.exclusively(), self._writing() as db:
+            removed = _purge(db, "spans_seen", f"{last} AND minute < ?", minute, now)
+            return removed + _purge(db, "span_links", "at < ?", links, now)
 
     def lease(self, now: Instant, until: Instant, limit: int = 20) -> list[Delivery]:
         with self._commits.exclusively(), self._writing() as db:
@@ -320,12 +359,34 @@ class SqliteStore:
                         f"SELECT * FROM usage WHERE {end} IN ({reading.marks(chunk)}) AND day >= ? AND calls > 0",
                         [*map(str, chunk), since_day],
                     )
-                    for source, reader, verified, day, *counted in rows:
+                    for source, reader, verified, day, calls, errors, first, last, latency in rows:
                         usage = Usage(
-                            reading.key(source), reading.key(reader) if reader else None, bool(verified), day, *counted
+                            reading.key(source),
+                            reading.key(reader) if reader else None,
+                            bool(verified),
+                            day,
+                            calls,
+                            errors,
+                            first,
+                            last,
+                            None if latency is None else Latency.unpacked(latency),
                         )
                         found[source, reader, bool(verified), day] = usage
         return [found[place] for place in sorted(found)]
+
+    def seen_spans(self, minutes: Collection[int]) -> list[SeenSpans]:
+        query = _SEEN + "minute IN (SELECT value FROM json_each(?)) ORDER BY number"
+        with self._reading_once() as db:
+            return [SeenSpans(*row) for row in db.execute(query, [orjson.dumps([*minutes]).decode()])]
+
+    def last_seen_spans(self) -> int:
+        with self._reading_once() as db:
+            return int(db.execute("SELECT coalesce(max(number), 0) FROM spans_seen").fetchone()[0])
+
+    def links(self, recorder: str, since: Instant) -> list[bytes]:
+        query = "SELECT body FROM span_links WHERE recorder = ? AND at >= ? ORDER BY number"
+        with self._reading_once() as db:
+            return [body for (body,) in db.execute(query, [recorder, since])]
 
     def undelivered(self) -> int:
         with self._reading() as db:
@@ -472,11 +533,20 @@ def _moved(db: sqlite3.Connection, counter: str, sequence: int, days: Iterable[D
     return bool(db.execute(_MOVE_COUNTER, [counter, sequence, max(days, default=0)]).rowcount)
 
 
-def _usage_row(usage: Usage) -> tuple[str, str, bool, Day, int, int, Instant | None, Instant | None]:
+def _usage_row(usage: Usage) -> tuple[object, ...]:
     """What was taken back was not seen: it moves neither `first` nor `last`."""
     seen = (usage.first, usage.last) if usage.calls > 0 else (None, None)
     reader = str(usage.reader) if usage.reader else ""
-    return str(usage.source), reader, usage.verified, usage.day, usage.calls, usage.errors, *seen
+    return (
+        str(usage.source),
+        reader,
+        usage.verified,
+        usage.day,
+        usage.calls,
+        usage.errors,
+        *seen,
+        usage.latency and usage.latency.packed,
+    )
 
 
 @contextmanager

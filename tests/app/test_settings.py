@@ -76,6 +76,14 @@ def test_a_password_is_never_shown(monkeypatch: pytest.MonkeyPatch, url: str, sh
         ("HEADWATER_WEBHOOK_URL", "https://hooks.example:8443/", "HEADWATER_WEBHOOK_INTERNAL=true"),
         ("HEADWATER_WEBHOOK_URL", "https://hooks.example/", "needs HEADWATER_WEBHOOK_SECRET"),
         ("HEADWATER_CONSUMER_AGENTS", "(?P<name>[a-z]+)/.*, ([a-z]+)-svc/.*", "'([a-z]+)-svc/.*' has no group `name`"),
+        ("HEADWATER_TRACE_TARGETS", "https?://models/([a-z]+)", "has no group `deployment`"),
+        ("HEADWATER_TRACE_TARGETS", "https?://models/(?P<deployment>.+)/(?P<version>.+)", "or others than these"),
+        ("HEADWATER_TRACE_TARGETS", "https?://lake/(?P<dataset>.+)", "needs a group `namespace` too"),
+        (
+            "HEADWATER_TRACE_TARGETS",
+            "(?P<deployment>[a-z]{1,9})",
+            "without commas, and '(?P<deployment>[a-z]{1' is none",
+        ),
         ("HEADWATER_CONSUMER_AGENTS", "(?P<name>[a-z]{1,9})/.*", "without commas, and '(?P<name>[a-z]{1' is none"),
     ],
 )

@@ -406,3 +406,29 @@ async def test_events_are_heard_and_wrong_ones_kept_one_by_one(http: httpx.Async
     retaken = (await ask(http, RETAKE, ids=[each["id"] for each in kept]))["retakeRejected"]
     assert {each["outcome"] for each in retaken} == {"REFUSED"}
     assert {each["times"] for each in (await ask(http, REJECTED))["rejectedItems"]["nodes"]} == {2}
+
+
+def traces(service: str | None, *spans: object) -> dict[str, object]:
+    named = [{"key": "service.name", "value": {"stringValue": service}}] if service else []
+    return {"resourceSpans": [{"resource": {"attributes": named}, "scopeSpans": [{"spans": [*spans]}]}]}
+
+
+async def test_services_that_export_traces_are_heard_and_wrong_spans_kept_with_who_sent_them(
+    http: httpx.AsyncClient,  # noqa: F811
+) -> None:
+    right = {"traceId": "1" * 32, "spanId": "2" * 16, "kind": 2, "startTimeUnixNano": str(now() * 1000)}
+    wrong = right | {"spanId": "zz"}
+    answer = await http.post("/v1/traces", json=traces("checkout", right, wrong))
+    assert answer.json()["partialSuccess"]["rejectedSpans"] == "1"
+    await http.post("/v1/traces", json=traces(None, right | {"spanId": "3" * 16}))
+    assert (await http.post("/v1/traces", json=[])).status_code == 400
+    found = {each["name"]: each for each in (await ask(http, SOURCES))["sources"]["nodes"]}
+    checkout, nobody = found["traces:default/checkout"], found["traces:unidentified"]
+    assert (checkout["days"][0]["items"], checkout["days"][0]["rejected"], checkout["rejected"]) == (2, 1, 1)
+    assert (nobody["days"][0]["items"], nobody["rejected"]) == (2, 1)
+    (item,) = (await ask(http, REJECTED, source="traces:default/checkout"))["rejectedItems"]["nodes"]
+    assert (item["place"], item["target"]) == ("resourceSpans[0].scopeSpans[0].spans[1]", "/v1/traces")
+    kept = (await http.get(item["url"])).json()
+    assert kept == traces("checkout", wrong)
+    (again,) = (await ask(http, RETAKE, ids=[item["id"]]))["retakeRejected"]
+    assert (again["outcome"], again["reason"]) == ("REFUSED", item["reason"])

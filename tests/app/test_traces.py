@@ -1,9 +1,12 @@
 """What exporters of OpenTelemetry traces tell, and how they are answered."""
 
+import asyncio
 import base64
+import gzip
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +23,26 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from app.compose import now
+from app.compose import furnish, now
 from app.events import GATEWAY, Caller, Sighting
+from app.hosting import Hosted
+from app.identity import OpenTokens
 from app.intake import traces
-from app.intake.traces import BodyUnreadable, Traces, from_json, from_protobuf
+from app.intake.otlp import BodyUnreadable, from_json, from_protobuf
+from app.intake.traces import Traces
+from app.main import create_app
 from app.metrics import Metrics
 from app.service import Headwater
+from app.settings import Settings
+from app.sources.sources import Sources
+from app.spans import Span
 from app.watching.watch import Watch
 from graph.errors import StoreUnavailable
 from graph.index import LineageIndex
 from graph.model import Basis
+from graph.stores.contract import SeenSpans, ToldSpans
 from graph.stores.sqlite import SqliteStore
+from graph.usage import Latency
 from tests.saying import key, say
 
 pytestmark = pytest.mark.anyio
@@ -44,10 +56,10 @@ JSON, PROTOBUF = "application/json", "application/x-protobuf"
 class Store(SqliteStore):
     away = False
 
-    def count(self, usages: Any, counter: str, sequence: int) -> bool:
+    def count_spans(self, usages: Any, counter: str, sequence: int, told: ToldSpans) -> list[SeenSpans]:
         if self.away:
             raise StoreUnavailable("the store is away")
-        return super().count(usages, counter, sequence)
+        return super().count_spans(usages, counter, sequence, told)
 
 
 @pytest.fixture
@@ -66,7 +78,7 @@ def watch() -> Watch:
 
 @pytest.fixture
 def room(watch: Watch) -> Traces:
-    return Traces(watch, now)
+    return Traces(watch, Sources(now, Metrics()), now)
 
 
 @pytest.fixture
@@ -200,8 +212,8 @@ async def test_a_model_is_known_by_the_path_of_the_request(
 @pytest.mark.parametrize(
     "one",
     [
-        span(kind=2),
-        span(kind="SPAN_KIND_SERVER"),
+        span(kind=1),
+        span(kind="SPAN_KIND_UNSPECIFIED"),
         span("http://host/v2/models/scores"),
         span("http://host/v2/models/unknown/infer"),
         span("http://host/v2/models/%ff/infer"),
@@ -222,7 +234,14 @@ async def test_all_other_spans_are_taken_and_left_alone(
 async def test_a_service_without_a_name_is_unidentified(
     http: httpx.AsyncClient, store: Store, resource: dict[str, str]
 ) -> None:
-    assert await post(http, export(span(kind="SPAN_KIND_CLIENT"), **resource)) == {}
+    answer = await post(http, export(span(kind="SPAN_KIND_CLIENT"), **resource))
+    assert answer["partialSuccess"].keys() == {"errorMessage"}, "a warning"
+    assert "1 calls are of a resource without service.name" in answer["partialSuccess"]["errorMessage"]
+    assert counted(store) == {None: (1, 0)}
+
+
+async def test_a_server_alone_tells_of_calls_by_nobody_known(http: httpx.AsyncClient, store: Store) -> None:
+    assert await post(http, export(span(kind="SPAN_KIND_SERVER"), name="scorer")) == {}
     assert counted(store) == {None: (1, 0)}
 
 
@@ -300,16 +319,51 @@ async def test_an_id_that_is_none_is_shown_with_its_place(http: httpx.AsyncClien
 
 
 @pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"startTimeUnixNano": "soon"}, "startTimeUnixNano is 'soon', not a whole number"),
+        ({"startTimeUnixNano": -1}, "startTimeUnixNano is -1, not a whole number"),
+        ({"startTimeUnixNano": True}, "startTimeUnixNano is True, not a whole number"),
+        ({"endTimeUnixNano": 1.5}, "endTimeUnixNano is 1.5, not a whole number"),
+        ({"startTimeUnixNano": str(2**64)}, "startTimeUnixNano is '18446744073709551616', not a whole number"),
+        ({"kind": "CLIENT"}, "kind is 'CLIENT', not a whole number"),
+        ({"status": {"code": []}}, "code is [], not a whole number"),
+        ({"status": 2}, "status is 2, not an object"),
+        ({"parentSpanId": "ab"}, "parentSpanId 'ab' is not 16 hexadecimal digits"),
+        ({"kind": 5, "links": [{"traceId": TRACE}]}, "spanId None is not 16 hexadecimal digits"),
+        ({"kind": 5, "links": 1}, "links is 1, not a list"),
+        ({"spanId": "0" * 16}, f"the ids '{TRACE}' and '0000000000000000' are not a trace's and a span's"),
+    ],
+)
+async def test_a_value_of_a_wrong_type_costs_that_span_alone(
+    http: httpx.AsyncClient, store: Store, wrong: dict[str, Any], says: str
+) -> None:
+    answer = await post(http, export(span(), span(id_="b" * 16) | wrong, span(id_="c" * 16), name="checkout"))
+    assert answer["partialSuccess"] == {
+        "rejectedSpans": "1",
+        "errorMessage": f"resourceSpans[0].scopeSpans[0].spans[1]: {says}",
+    }
+    assert counted(store) == {"consumer:default/checkout": (2, 0)}
+
+
+def test_what_is_rejected_is_kept_as_it_came_with_who_sent_it() -> None:
+    wrong = span(id_="0" * 16)
+    (as_json,) = from_json(json.dumps(export(span(), wrong, name="checkout")).encode()).rejected
+    (as_protobuf,) = from_protobuf(protobuf(export(span(), wrong, name="checkout"))).rejected
+    alone = export(wrong, name="checkout")
+    assert (as_json.place, json.loads(as_json.item)) == ("resourceSpans[0].scopeSpans[0].spans[1]", alone)
+    assert (as_protobuf.place, as_protobuf.item) == (as_json.place, protobuf(alone))
+
+
+@pytest.mark.parametrize(
     ("body", "says"),
     [
         (b"{", "not JSON"),
         (b"[]", "not a JSON object"),
         (b'{"resourceSpans": {}}', "resourceSpans is {}, not a list"),
         (b'{"resourceSpans": [{"scopeSpans": [1]}]}', "resourceSpans[0].scopeSpans[0] is 1, not an object"),
-        (b'{"resourceSpans": [{"resource": 1}]}', "not an ExportTraceServiceRequest"),
-        (json.dumps(export(span(startTimeUnixNano="soon"))).encode(), "startTimeUnixNano"),
-        (json.dumps(export(span(startTimeUnixNano=-1))).encode(), "startTimeUnixNano"),
-        (json.dumps(export(span(attributes={}), span(kind=3, status={"code": []}))).encode(), "status"),
+        (b'{"resourceSpans": [{"resource": 1}]}', "resourceSpans[0].resource is 1, not an object"),
+        (b'{"resourceSpans": [{"resource": {"attributes": 1}}]}', "resourceSpans[0].resource: attributes is 1"),
         (b"[" * 900 + b"]" * 900, "not a JSON object"),
         (b"\xff", "not JSON"),
     ],
@@ -373,9 +427,68 @@ async def test_an_exporter_is_told_to_come_again_while_nothing_can_be_kept_and_t
     assert counted(store) == {"consumer:default/checkout": (1, 0)}
 
 
-async def test_the_memory_of_counted_spans_is_bounded(
-    http: httpx.AsyncClient, room: Traces, monkeypatch: pytest.MonkeyPatch
+async def test_too_much_at_a_time_is_told_to_come_again(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(traces, "COUNTED_SPANS", 3)
-    await post(http, export(*(span(id_=f"{number:016x}") for number in range(1, 10)), name="checkout"))
-    assert len(room._counted) == 3
+    monkeypatch.setattr(traces, "MOST_REQUESTS", 0)
+    refused = await http.post("/v1/traces", json=export(span()))
+    assert (refused.status_code, refused.headers["retry-after"], refused.json()["code"]) == (503, "1", 14)
+
+
+async def test_exports_that_come_at_once_are_written_together(http: httpx.AsyncClient, store: Store) -> None:
+    documents = [export(span(id_=f"{number:016x}"), name=f"service-{number % 7}") for number in range(1, 101)]
+    await asyncio.gather(*(post(http, each, PROTOBUF) for each in documents))
+    assert sum(calls for calls, _ in counted(store).values()) == 100
+    assert store.last_seen_spans() < 100
+
+
+async def test_a_span_that_is_sent_again_after_a_restart_counts_once(
+    http: httpx.AsyncClient, headwater: Headwater, store: Store
+) -> None:
+    document = export(span(at=now() - 3_600_000_000), span(id_="a" * 16), name="checkout")
+    await post(http, document)
+    again = from_json(json.dumps(document).encode()).spans
+    await Watch(now, [], Metrics()).told(headwater, again)
+    assert counted(store) == {"consumer:default/checkout": (2, 0)}
+
+
+@pytest.mark.parametrize("form", [JSON, PROTOBUF])
+async def test_exports_come_packed_and_are_bounded_unpacked(
+    headwater: Headwater, store: Store, tmp_path: Path, form: str
+) -> None:
+    settings = Settings(data=tmp_path)
+    app = create_app(Hosted(headwater), OpenTokens(), settings, furnish(settings, now, Metrics()))
+    document = export(
+        *(span(id_=f"{number:016x}", attributes={"x": "y" * 3_000}) for number in range(1, 501)), name="a"
+    )
+    body = json.dumps(document).encode() if form == JSON else protobuf(document)
+    assert len(body) > settings.max_body_bytes, "an export may be larger than other requests"
+    headers = {"Content-Type": form, "Content-Encoding": "gzip"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8321") as client:
+        taken = await client.post("/v1/traces", content=gzip.compress(body), headers=headers)
+        bomb = await client.post("/v1/traces", content=gzip.compress(bytes(traces.MAX_BYTES + 1)), headers=headers)
+        broken = await client.post("/v1/traces", content=body, headers=headers)
+    assert (taken.status_code, bomb.status_code, broken.status_code) == (200, 413, 400)
+    assert counted(store) == {"consumer:default/a": (500, 0)}
+
+
+async def test_how_long_a_call_took_is_kept(http: httpx.AsyncClient, store: Store) -> None:
+    at = now()
+    await post(http, export(span(at=at, endTimeUnixNano=str((at + 20_000) * 1000)), span(id_="a" * 16, at=at)))
+    (usage,) = store.usage([SCORES], 0)
+    assert usage.latency == Latency.of(20_000)
+
+
+def test_both_forms_say_the_same() -> None:
+    document = export(
+        *(span(id_=f"{number:016x}", kind=number, attributes={"server.port": 8080}) for number in range(1, 6)),
+        name="checkout",
+        namespace="shop",
+    )
+    as_json, as_protobuf = from_json(json.dumps(document).encode()), from_protobuf(protobuf(document))
+    assert [plain(each) for each in as_json.spans] == [plain(each) for each in as_protobuf.spans]
+    assert [each.original.name for each in as_json.spans] == [each.original.name for each in as_protobuf.spans]
+
+
+def plain(span: Span) -> Span:
+    return replace(span, original=None, microseconds=None)  # type: ignore[arg-type]  # protobuf() writes no end

@@ -1,11 +1,14 @@
 """Who is told to have called, and what the graph and its measures then say."""
 
 import asyncio
+import random
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -15,25 +18,31 @@ from starlette.requests import HTTPConnection
 
 from app.compose import furnish
 from app.events import CLAIMED, GATEWAY, VERIFIED, Caller, Sighting
+from app.graphql.usage import summary
 from app.hosting import Hosted
 from app.identity import Kind, OpenTokens, Principal, Role
 from app.main import create_app
 from app.metrics import Metrics
 from app.service import Headwater
 from app.settings import Settings
+from app.spans import CLIENT, SERVER, Service, Span, span_id
 from app.watching import watch as watching
+from app.watching.traced import Reading
 from app.watching.watch import Watch
 from graph.changes import Registration, Withdrawal
 from graph.errors import StoreUnavailable
 from graph.index import LineageIndex
 from graph.keys import AssetKey
 from graph.model import Basis, Flow
+from graph.stores.contract import SeenSpans, ToldSpans
 from graph.stores.sqlite import SqliteStore
 from graph.time import Instant
 from graph.usage import MICROSECONDS_PER_DAY, Usage
 from tests.saying import asset, flow, key, say
 
 pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
 
 DAY = 20_000
 NOON: Instant = DAY * MICROSECONDS_PER_DAY + MICROSECONDS_PER_DAY // 2
@@ -60,9 +69,15 @@ class FlakyStore(SqliteStore):
     away = False
 
     def count(self, usages: Any, counter: str, sequence: int) -> bool:
+        return self._flaky(lambda: super(FlakyStore, self).count(usages, counter, sequence))
+
+    def count_spans(self, usages: Any, counter: str, sequence: int, told: ToldSpans) -> list[SeenSpans]:
+        return self._flaky(lambda: super(FlakyStore, self).count_spans(usages, counter, sequence, told))
+
+    def _flaky(self, work: Callable[[], T]) -> T:
         if self.away:
             raise StoreUnavailable("away")
-        counted = super().count(usages, counter, sequence)
+        counted = work()
         if self.lost:
             self.lost -= 1
             raise StoreUnavailable("the answer was lost")
@@ -297,12 +312,12 @@ async def test_a_hop_that_the_gateway_stated_comes_out_unchanged(
     say(store, hop, now=NOON - 5 * SECOND, origin=GATEWAY, basis=Basis.OBSERVED)
     await headwater.follow()
     before = store.head()
-    watch.saw(call(SCORES, source=OTHER))
+    watch.saw(call(SCORES, source=OTHER, verified=True))
     await watch.settled(headwater)
     assert store.head() == before
     assert [usage.reader for usage in store.usage([OTHER], 0)] == [SCORES]
 
-    watch.saw(call(OTHER, source=SCORES))  # one that it did not state yet
+    watch.saw(call(OTHER, source=SCORES, verified=True))  # one that it did not state yet
     await watch.settled(headwater)
     (said,) = store.believed([flow(str(SCORES), str(OTHER))]).values()
     assert [(each.origin, dict(each.attributes)) for each in said] == [(GATEWAY, {})]
@@ -394,44 +409,175 @@ async def running(watch: Watch, headwater: Headwater) -> AsyncIterator[None]:
 # Spans
 
 
+def span(service: str = "checkout", **fields: object) -> Span:
+    """One of the service `shop/…`, whose id is that of SPAN."""
+    given: dict[str, object] = {
+        "id": SPAN_ID,
+        "above": 0,
+        "kind": CLIENT,
+        "service": Service("shop", service),
+        "start": NOON,
+        "microseconds": 1_500,
+        "attributes": {"url.full": "http://elsewhere.example/v2/models/unknown/infer"},
+        "has_failed": False,
+        "original": Original(),
+    }
+    return Span(**{**given, **fields})  # type: ignore[arg-type]
+
+
+class Original:
+    place, name, item = "spans[0]", "span a", b"{}"
+
+
+SPAN_ID = span_id(*map(bytes.fromhex, SPAN))
+ELSEWHERE = {"url.full": "http://models.example/v2/models/other/infer"}
+
+
 @pytest.mark.parametrize("trace_comes_first", [False, True])
 async def test_a_trace_names_the_caller_of_an_unidentified_call_before_or_after_it(
     watch: Watch, headwater: Headwater, store: FlakyStore, trace_comes_first: bool
 ) -> None:
     if trace_comes_first:
-        watch.explained(SPAN, CHECKOUT)
+        await watch.told(headwater, [span()])
     for failed in (False, True):
         watch.saw(call(None, span=SPAN, failed=failed))
     watch.saw(call(None))
     if not trace_comes_first:
         await watch.settled(headwater)
         assert counted(store) == {(None, False): (3, 1)}
-        watch.explained(SPAN, CHECKOUT)
-        watch.explained(SPAN, CHECKOUT)
+        await watch.told(headwater, [span()])
+        await watch.told(headwater, [span()])
     await watch.settled(headwater)
     assert counted(store) == {(None, False): (1, 0), ("checkout", False): (2, 1)}
     assert str(CHECKOUT) in headwater.index.view().numbers
 
 
-async def test_spans_are_forgotten_when_they_are_old_or_too_many(
-    watch: Watch, headwater: Headwater, store: FlakyStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+async def test_a_caller_is_named_after_a_restart_of_what_had_counted_its_calls(
+    watch: Watch, headwater: Headwater, store: FlakyStore, clock: Clock
 ) -> None:
-    monkeypatch.setattr(watching, "REMEMBERED", 10)
-    spans = [(SPAN[0], f"{number:016x}") for number in range(1, 21)]
-    for span in spans:
-        watch.saw(call(None, span=span))
-    for span in spans:
-        watch.explained(span, CHECKOUT)
+    watch.saw(call(None, span=SPAN))
     await watch.settled(headwater)
-    assert counted(store) == {(None, False): (10, 0), ("checkout", False): (10, 0)}
+    await watch.told(headwater, [span(id=5, above=SPAN_ID, kind=SERVER, attributes=ELSEWHERE)])
+    restarted = a_watch(clock)
+    await restarted.told(headwater, [span(id=5, above=SPAN_ID, kind=SERVER, attributes=ELSEWHERE)])
+    await restarted.told(headwater, [span()])
+    assert counted(store) == {("checkout", False): (1, 0)}
+    assert [(str(each.reader), each.calls) for each in store.usage([OTHER], 0)] == [(str(CHECKOUT), 1)]
 
-    clock.now += 11 * 60 * SECOND
-    watch.saw(call(None, at=clock.now, span=spans[-1]))
-    await watch.settled(headwater)
-    assert counted(store)[None, False] == (11, 0)
+
+async def test_a_span_counts_once_whichever_replica_it_is_sent_to(
+    headwater: Headwater, store: FlakyStore, clock: Clock
+) -> None:
+    here, there = (Watch(clock, [], Metrics(), recorder=name) for name in ("here", "there"))
+    one, other = span(attributes=ELSEWHERE), span("cart", id=7, attributes=ELSEWHERE)
+    await here.told(headwater, [])
+    await there.told(headwater, [one])
+    await here.told(headwater, [one, other])
+    await there.told(headwater, [other])
+    assert {str(each.reader): each.calls for each in store.usage([OTHER], 0)} == {
+        "consumer:shop/checkout": 1,
+        "consumer:shop/cart": 1,
+    }
+
+
+async def test_an_exporter_that_hangs_up_loses_nothing_and_may_come_again(
+    watch: Watch, headwater: Headwater, store: FlakyStore
+) -> None:
+    for turns in range(12):
+        telling = asyncio.create_task(watch.told(headwater, [span(id=turns + 1, attributes=ELSEWHERE)]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        telling.cancel()
+        with suppress(asyncio.CancelledError):
+            await telling
+    for turns in range(12):
+        await watch.told(headwater, [span(id=turns + 1, attributes=ELSEWHERE)])
+    assert [(each.reader, each.calls) for each in store.usage([OTHER], 0)] == [(CHECKOUT, 12)]
+
+
+async def test_what_turns_out_to_be_no_caller_never_was_one(
+    watch: Watch, headwater: Headwater, store: FlakyStore
+) -> None:
+    await watch.told(headwater, [span("mesh", id=3, above=2, attributes=ELSEWHERE)])
+    assert [each.reader for each in store.usage([OTHER], 0)] == [key("consumer:shop/mesh")]
+    await watch.told(headwater, [span("mesh", id=2, above=1, kind=SERVER, attributes=ELSEWHERE)])
+    await watch.told(headwater, [span(id=1, attributes=ELSEWHERE)])
+    assert [(each.reader, each.calls) for each in store.usage([OTHER], 0)] == [(CHECKOUT, 1)]
+    mesh = key("consumer:shop/mesh")
+    held = [*store.believed([mesh, flow(str(OTHER), str(mesh))]).values()]
+    assert not [each for said in held for each in said if each.valid.holds_at(NOON + SECOND)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_spans_in_any_order_split_repeated_and_through_restarts_count_the_same(
+    headwater: Headwater, store: FlakyStore, clock: Clock, seed: int
+) -> None:
+    """Calls straight, through a gateway, a gateway that nobody named, and with the server's side; each trace one call."""
+    chance = random.Random(seed)
+    expected: Counter[str] = Counter()
+    spans = []
+    for number in range(60):
+        a, b, c, d = (4 * number + each for each in range(1, 5))
+        service = f"service-{chance.randrange(5)}"
+        spans.append(span(service, id=a, attributes=ELSEWHERE))
+        way = chance.choice(["straight", "edge", "mesh", "served"])
+        if way in ("edge", "mesh"):
+            spans.append(span(way, id=b, above=a, kind=SERVER, attributes={} if way == "edge" else ELSEWHERE))
+            spans.append(span(way, id=c, above=b, attributes=ELSEWHERE))
+            spans[-3].attributes = {} if way == "edge" else ELSEWHERE
+        if way != "straight":
+            spans.append(span("scorer", id=d, above=a if way == "served" else c, kind=SERVER, attributes=ELSEWHERE))
+        expected[service] += 1
+    sent = [*spans, *chance.choices(spans, k=40)]
+    chance.shuffle(sent)
+    watch = Watch(clock, [], Metrics(), Reading(gateways=("edge",)))
+    passed: list[Span] = []
+    while sent:
+        size = chance.randint(1, 30)
+        request, sent = sent[:size], sent[size:]
+        store.lost = chance.random() < 0.2
+        try:
+            await watch.told(headwater, request)
+        except StoreUnavailable:
+            await watch.told(headwater, request)
+        passed += [each for each in request if not each.attributes]
+        if chance.random() < 0.3:
+            watch = Watch(clock, [], Metrics(), Reading(gateways=("edge",)))
+            await watch.told(headwater, passed)  # what only passed is known as long as the process lives
+    counts: Counter[str] = Counter()
+    for usage in store.usage([OTHER], 0):
+        counts[usage.reader.name if usage.reader else ""] += usage.calls
+    assert counts == expected
+    held = {str(k) for k, said in store.believed_by(CLAIMED).items() for each in said if each.valid.holds_at(NOON)}
+    assert {name for name in held if name.startswith("consumer:") and " " not in name} == {
+        f"consumer:shop/{name}" for name in expected
+    }
+
+
+async def test_calls_that_wait_for_the_store_are_bounded(
+    watch: Watch, headwater: Headwater, store: FlakyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "MOST_UNIDENTIFIED", 10)
+    for _ in range(20):
+        watch.saw(call(None, span=SPAN))
+    await watch.told(headwater, [span()])
+    assert counted(store) == {(None, False): (10, 0), ("checkout", False): (10, 0)}
 
 
 # What is told of it
+
+
+async def test_answers_tell_how_long_calls_took(headwater: Headwater, store: FlakyStore, clock: Clock) -> None:
+    watch = a_watch(clock)
+    for milliseconds in (*[10] * 98, 500, 500):
+        watch.saw(replace(call(), microseconds=milliseconds * 1000))
+    watch.saw(call())
+    await watch.settled(headwater)
+    told = summary(store.usage([SCORES], 0), clock.now).latency
+    assert told is not None
+    assert (told.calls, told.mean) == (100, 19.8)
+    assert [told.p50, told.p95, told.p99] == pytest.approx([10, 10, 500], rel=0.05)
+    assert summary(store.usage([OTHER], 0), clock.now).latency is None
 
 
 async def test_answers_tell_use_who_proved_their_name_and_what_cannot_be_seen(
@@ -444,7 +590,7 @@ async def test_answers_tell_use_who_proved_their_name_and_what_cannot_be_seen(
     store.count([Usage(SCORES, CHECKOUT, False, DAY - 30, 100, 0, NOON, NOON)], "earlier", 2)  # too long ago
     for sighting in (
         *(call(), call(key("consumer:shop/bound"), verified=True), call(None), call(None, failed=True)),
-        call(SCORES, source=OTHER),
+        call(SCORES, source=OTHER, verified=True),
     ):
         rooms.watch.saw(sighting)
     await rooms.watch.settled(headwater)

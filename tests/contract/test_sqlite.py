@@ -117,7 +117,7 @@ def test_a_change_behind_the_stores_back_is_named(tmp_path: Path) -> None:
     say(store, key("dataset:warehouse/other"), now=200)
     with sqlite3.connect(tmp_path / "lineage.db") as db:
         db.execute("DELETE FROM revision WHERE number = 1")
-        db.execute("INSERT INTO usage VALUES ('s', '', 0, 1, 5, 0, NULL, NULL)")
+        db.execute("INSERT INTO usage VALUES ('s', '', 0, 1, 5, 0, NULL, NULL, NULL)")
     db.close()
     assert any("revisions" in sentence for sentence in store.check())
     assert "usage of s by nobody known on day 1 was counted, but not when" in store.check()

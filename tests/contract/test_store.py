@@ -1,6 +1,6 @@
 """What `graph.stores.contract` promises, asked of every store: repeated? concurrent? interrupted half-way?"""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
@@ -16,9 +16,9 @@ from graph.keys import AssetKey, AssetKind
 from graph.messages import Delivery, Message
 from graph.model import REFINES_FIRST, Assertion, Attributes, Basis, Flow, Known, StoredAssertion, Subject
 from graph.plan import RegistrationPlan, plan_registration, restate
-from graph.stores.contract import Export, KeptEvent, Revision, Store
+from graph.stores.contract import Export, KeptEvent, Revision, SeenSpans, Store, ToldSpans
 from graph.time import FOREVER, Interval
-from graph.usage import KEPT_DAYS, MICROSECONDS_PER_DAY, Usage
+from graph.usage import KEPT_DAYS, MICROSECONDS_PER_DAY, Latency, Usage
 from tests.saying import asset, flow, holding, key, operation, registration, say
 
 ORDERS, AMOUNT, DAY = (
@@ -568,6 +568,50 @@ def test_a_correction_moves_calls_and_neither_end(store: Store) -> None:
 def test_recorders_counting_at_once_lose_nothing(store: Store) -> None:
     _at_once(lambda writer: [store.count([used(1), used(1, reader=None)], f"recorder {writer}", n) for n in (1, 1, 2)])
     assert store.usage([SCORES], 0) == [used(2 * WRITERS, reader=None), used(2 * WRITERS)]
+
+
+def test_how_long_calls_took_adds_up_and_is_taken_back(store: Store) -> None:
+    def timed(calls: int, latency: Latency | None) -> Usage:
+        return replace(used(calls), latency=latency)
+
+    assert store.count([timed(1, Latency.of(900)), timed(1, Latency.of(30_000))], "a", 1)
+    assert store.count([timed(2, None)], "a", 2)
+    assert store.usage([SCORES], 0) == [timed(4, Latency.of(900).plus(Latency.of(30_000)))]
+    assert store.count([timed(-1, Latency.of(900).taken_back())], "a", 3)
+    assert store.usage([SCORES], 0) == [timed(3, Latency.of(30_000))]
+
+
+# Spans
+
+
+def told_spans(after: int, seen: Mapping[int, bytes], links: bytes = b"", at: int = 1_000) -> ToldSpans:
+    return ToldSpans("me", at, after, seen, links)
+
+
+def test_spans_are_kept_with_what_was_counted_of_them_or_not_at_all(store: Store) -> None:
+    first, second = told_spans(0, {8: b"b" * 8, 7: b"a" * 16}, b"one"), told_spans(0, {8: b"c" * 8}, b"two")
+    seen = [SeenSpans(1, 7, b"a" * 16), SeenSpans(2, 8, b"b" * 8)]
+    assert store.last_seen_spans() == 0
+    assert store.count_spans([used(3)], "a", 1, first) == []
+    assert store.count_spans([used(3)], "a", 1, first) == [], "its answer was lost, and it is sent again"
+    assert store.count_spans([used(5)], "b", 1, second) == seen, "another recorder knows nothing of these yet"
+    assert store.usage([SCORES], 0) == [used(3)]
+    assert store.count_spans([used(5)], "b", 1, replace(second, after=2, recorder="other")) == []
+    assert store.usage([SCORES], 0) == [used(8)]
+    assert store.last_seen_spans() == 3
+    assert store.seen_spans([8, 9]) == [seen[1], SeenSpans(3, 8, b"c" * 8)]
+    assert store.seen_spans([]) == []
+    assert (store.links("me", 1_000), store.links("me", 1_001), store.links("other", 0)) == ([b"one"], [], [b"two"])
+
+
+def test_spans_of_long_ago_are_forgotten_and_their_numbers_are_not_used_again(store: Store) -> None:
+    for number, minute in enumerate((5, 6, 4)):
+        assert store.count_spans([], "a", number, told_spans(number, {minute: b"i" * 8}, b"link", at=minute)) == []
+    assert store.forget_spans(6, 6, 20_000 * MICROSECONDS_PER_DAY) == 3
+    assert [each.minute for each in store.seen_spans([4, 5, 6])] == [6, 4], "the last keeps its number"
+    assert store.last_seen_spans() == 3
+    assert store.links("me", 0) == [b"link"]
+    assert store.check() == []
 
 
 # Messages

@@ -133,7 +133,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     store = f"sqlite:///{folder}/store.db" if request.param == "sqlite" else request.getfixturevalue("neo4j_url")
     tokens = folder / "tokens.json"
     tokens.write_text('{"tokens": []}')
-    with running_service(store, tokens_file=tokens, data=folder / "data") as address:
+    with running_service(store, tokens_file=tokens, data=folder / "data", trace_gateways="edge") as address:
         world = World(address, tokens)
         yield world
         # Every service over one store serves what it holds, and other tests share a Neo4j.
@@ -177,6 +177,23 @@ def test_calls_of_a_model_that_another_server_answers_are_seen_in_traces(world: 
     assert "reports" in world.consumers()
 
 
+def test_a_call_through_a_gateway_is_of_whoever_called_that_and_counts_once(world: World) -> None:
+    before = world.flows(world.scores)
+    reader = {"authorization": world.headers["Authorization"]}
+    trace_id, (ours, entry, passed) = secrets.token_hex(16), (secrets.token_hex(8) for _ in range(3))
+    world.predict(**reader, traceparent=f"00-{trace_id}-{passed}-01")
+    url = f"{world.address}/v2/models/{world.scores}/infer"
+    told = [
+        ("edge", [span(trace_id, passed, url, 200, parentSpanId=entry)]),
+        ("edge", [span(trace_id, entry, "http://edge/", 200, parentSpanId=ours, kind=2)]),
+        ("storefront", [span(trace_id, ours, "http://edge/", 200)]),
+    ]
+    for service, spans in told:
+        post(f"{world.address}/v1/traces", export(service, world.ns, spans), reader)
+    assert world.flows(world.scores) == before | {"storefront": (False, 1, 0)}
+    assert "edge" not in world.consumers()
+
+
 def post(url: str, body: object, headers: Mapping[str, str]) -> None:
     """By a process of its own, with nothing of ours."""
     script = (
@@ -199,25 +216,27 @@ def post(url: str, body: object, headers: Mapping[str, str]) -> None:
 
 def trace(service: str, namespace: str, spans: list[tuple[str, str, str, int]]) -> dict[str, object]:
     """OTLP, as an exporter of `service` sends it: trace id, span id, URL and status of each CLIENT span."""
+    return export(service, namespace, [span(*each) for each in spans])
 
-    def text(name: str, value: str) -> dict[str, object]:
-        return {"key": name, "value": {"stringValue": value}}
 
-    told = [
-        {
-            "traceId": trace_id,
-            "spanId": span_id,
-            "kind": 3,
-            "startTimeUnixNano": str(time.time_ns()),
-            "attributes": [
-                text("url.full", url),
-                {"key": "http.response.status_code", "value": {"intValue": str(status)}},
-            ],
-        }
-        for trace_id, span_id, url, status in spans
-    ]
-    resource = {"attributes": [text("service.name", service), text("service.namespace", namespace)]}
-    return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": told}]}]}
+def span(trace_id: str, span_id: str, url: str, status: int, **fields: object) -> dict[str, object]:
+    return {
+        "traceId": trace_id,
+        "spanId": span_id,
+        "kind": 3,
+        "startTimeUnixNano": str(time.time_ns()),
+        "attributes": [
+            {"key": "url.full", "value": {"stringValue": url}},
+            {"key": "http.response.status_code", "value": {"intValue": str(status)}},
+        ],
+        **fields,
+    }
+
+
+def export(service: str, namespace: str, spans: list[dict[str, object]]) -> dict[str, object]:
+    named = {"service.name": service, "service.namespace": namespace}
+    resource = {"attributes": [{"key": name, "value": {"stringValue": text}} for name, text in named.items()]}
+    return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]}
 
 
 REGISTER = """
