@@ -60,7 +60,7 @@ export type Verb =
   | 'CHANGED'
   | 'WITHDRAWN';
 
-/** NOW: some path is all live. NEXT_TRAINING: every path has something baked in. HISTORIC: reached only through old runs or versions that nothing uses any more; left out of the headline. */
+/** NOW: some path is all live. NEXT_TRAINING: every path has something baked in. HISTORIC: reached only through old runs or versions that nothing uses any more, or through calls that were not seen for long (a setting, 90 days); left out of the headline. */
 export type WhenFelt =
   | 'NOW'
   | 'NEXT_TRAINING'
