@@ -1,5 +1,6 @@
 """One request to a deployment: its rows through a model, or through the steps of a composition, and who is told of it."""
 
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -110,7 +111,11 @@ class Inference:
                 for branch, chosen in _chosen(key, step, known, rows):
                     visit = _Visit(branch.deployment, chosen)
                     trace.append(visit)
-                    visit.version, visit.answered = await self._visited(request, branch, known, chosen)
+                    begun = time.perf_counter()
+                    try:
+                        visit.version, visit.answered = await self._visited(request, branch, known, chosen)
+                    finally:
+                        visit.microseconds = int((time.perf_counter() - begun) * 1_000_000)
                     for name, values in visit.answered.outputs.items():
                         column = outputs.setdefault(name, np.empty((rows, *values.shape[1:]), values.dtype))
                         column[chosen] = values
@@ -150,7 +155,8 @@ class Inference:
             ]
             to += [(key, visit.rows)] if key in fed or not to else []
             for target in dict.fromkeys(target for target, _ in to):
-                self._saw(Sighting(visit.deployment, Caller(target, verified=True), request.at, visit.answered is None))
+                caller, failed = Caller(target, verified=True), visit.answered is None
+                self._saw(Sighting(visit.deployment, caller, request.at, failed, visit.microseconds))
             if visit.answered is None or visit.version is None:
                 continue
             left = visit.rows
@@ -188,6 +194,7 @@ class _Visit:
     version: AssetKey | None = None
     answered: Answered | None = None
     """None: it failed."""
+    microseconds: int = 0
 
 
 def new_id() -> str:
