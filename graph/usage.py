@@ -114,6 +114,11 @@ class Usage:
     latency: Latency | None = None
     """None: nobody told how long they took."""
 
+    @property
+    def place(self) -> tuple[AssetKey, AssetKey | None, bool, Day]:
+        """What tells it from others."""
+        return self.source, self.reader, self.verified, self.day
+
 
 def day_of(at: Instant) -> Day:
     return at // MICROSECONDS_PER_DAY

@@ -14,6 +14,7 @@ from app.graphql.problems import problem
 from app.graphql.registering import Envelope, EnvelopeInput, RegisterResult, registered
 from app.graphql.types import key_of
 from app.identity import Role
+from app.service import Headwater
 from app.service import When as Asked
 from graph.attributes import canonical, named_same
 from graph.changes import AssetStatement, Registration, Withdrawal
@@ -21,7 +22,6 @@ from graph.errors import Conflict, GraphError, StaleVersion, quoted
 from graph.keys import AssetKey
 from graph.model import Assertion
 from graph.same import names_of
-from graph.stores.contract import Store
 from graph.topology import Moment, View
 from graph.walk import located
 
@@ -133,7 +133,7 @@ async def _stated(
         attempts -= 1
         try:
             view, now = await headwater.moment(Asked())
-            said = await headwater.in_thread(_said, headwater.store, origin, view, now, keys)
+            said = await headwater.in_thread(_said, headwater, origin, view, now, keys)
             stated = [*state(view, now, said)]
             wanted = Registration(
                 origin,
@@ -149,9 +149,11 @@ async def _stated(
             return problem(error)  # type: ignore[return-value]  # registering meets only these
 
 
-def _said(store: Store, origin: str, view: View, now: Moment, keys: Sequence[str]) -> _Said:
+def _said(headwater: Headwater, origin: str, view: View, now: Moment, keys: Sequence[str]) -> _Said:
     """Of `keys`, and of all that are the same."""
+    store = headwater.store
     names = [*dict.fromkeys(name for key in keys for name in names_of(view, key_of(key), now))]
     versions = store.versions(names)  # before what is said: what changes between is noticed
     said = {key: rows for key, rows in store.believed(names).items() if isinstance(key, AssetKey)}
+    now = now._replace(at=headwater.clock())  # by now all of that holds
     return _Said(origin, now, said, versions)

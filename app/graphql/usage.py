@@ -44,8 +44,8 @@ class Usage:
 async def usage_of(info: Info, keys: Sequence[AssetKey], counts: Callable[[Counted], bool]) -> Usage:
     """The calls of `keys`, or by them, that `counts` chooses."""
     found = await info.context.usages.load_many(keys)
-    every = dict.fromkeys(counted for each in found for counted in each if counts(counted))
-    return summary(every, info.context.headwater.clock())
+    every = {each.place: each for counted in found for each in counted if counts(each)}
+    return summary(every.values(), info.context.headwater.clock())
 
 
 def summary(counted: Iterable[Counted], now: Instant) -> Usage:
