@@ -245,8 +245,9 @@ def consumers(
                 typer.echo(f"  {how:<9} {call['usage']['calls']:>10,} calls  {name}")
             if not calls and len(names) > 1:
                 typer.echo(f"  {'not seen':<9} {'':>10}        {name}")
+    many = len(found["consumers"])
     typer.echo(
-        f"{len(found['consumers']):,} consumers; {found['unidentified']:,} calls by callers that could not be told."
+        f"{many:,} consumer{'' if many == 1 else 's'}; {found['unidentified']:,} calls by callers that could not be told."
     )
 
 

@@ -163,18 +163,14 @@ def dependencies(
     if output is PlanOutput.JSON:
         print_json({"version": 1, "dependencies": found})
         return
-    rows = [
-        (
-            each["flow"]["source"]["id"],
-            each["flow"]["target"]["id"],
-            f"{each['flow']['usage']['callsPerDay']:,.1f}",
-            _ago(each["flow"]["usage"]["lastSeen"]),
-            _ago(each["declaredSince"]),
-            ", ".join(each["flow"]["origins"]),
-        )
-        for each in found
-    ]
-    _print_table(("what", "used by", "calls a day", "last seen", "declared", "said by"), rows, right=(2,))
+    for each in found:
+        flow, usage = each["flow"], each["flow"]["usage"]
+        console().print(Text(f"{flow['source']['id']} -> {flow['target']['id']}", style="bold"), soft_wrap=True)
+        calls = f"{usage['callsPerDay']:,.1f} calls a day, last seen {_ago(usage['lastSeen'])}"
+        declared = f"declared {_ago(each['declaredSince'])}" if each["declaredSince"] else "nobody declared it"
+        console().print(f"  {calls}; {declared}; said by {', '.join(flow['origins'])}", soft_wrap=True)
+    if not found:
+        console().print("None.")
 
 
 def unused(
