@@ -156,7 +156,7 @@ def _listed_around(
 
 def _load(http: httpx.Client, document: object) -> int:
     """The revision from which all of it can be read."""
-    loaded = http.post("/api/v1/imports/dbt", params={"namespace": WAREHOUSE}, json=document)
+    loaded = http.post("/api/v1/imports/dbt", params={"namespace": WAREHOUSE, "force": "true"}, json=document)
     assert loaded.status_code == 200, loaded.text
     revision: int = loaded.json()["revision"]
     return revision
