@@ -90,6 +90,7 @@ class OpenLineage:
         if not self._found_left_over:
             for origin in await self._left_over(headwater):
                 self._waiting.setdefault(origin, None)
+            self._recount()
             self._found_left_over = True
         while True:
             self._kept.clear()  # what comes from here on is seen below, or ends the wait
@@ -123,7 +124,7 @@ class OpenLineage:
 
     async def settled(self) -> None:
         """Returns once nothing waits to be folded."""
-        while self._waiting or self._folding:
+        while self.waiting:
             self._idle.clear()
             await self._idle.wait()
 
@@ -174,8 +175,11 @@ class OpenLineage:
 
     @property
     def waiting(self) -> int:
-        """Events that are durable, and of which the graph does not say yet what follows; of an origin to be read, one."""
-        return self._count
+        """Events that are durable, and of which the graph does not say yet what follows; of an origin to be read, one.
+
+        At least one until it is known what was left over by a process that ended.
+        """
+        return self._count + (not self._found_left_over)
 
     def _recount(self) -> None:
         lists = (*self._waiting.values(), *self._folding.values())
@@ -223,7 +227,7 @@ class OpenLineage:
 
     async def _keep(self, headwater: Headwater, events: Sequence[_Taken]) -> Response | None:
         """What there is to answer if they cannot be kept."""
-        if self.waiting + len(events) > max(MOST_WAITING, len(events)):
+        if self._count + len(events) > max(MOST_WAITING, len(events)):
             message = f"{MOST_WAITING:,} events wait to be folded: send this again later"
             return refusal(503, message, "OVERLOADED", {"Retry-After": "1"})
         try:

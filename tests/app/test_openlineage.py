@@ -293,6 +293,7 @@ async def test_what_is_asked_for_can_be_selected(http: httpx.AsyncClient) -> Non
 
 
 async def test_events_that_wait_are_counted(http: httpx.AsyncClient, room: OpenLineage) -> None:
+    await room.settled()
     assert room.waiting == 0
     await http.post("/lineage/batch", json=[run_event("COMPLETE", hour) for hour in range(5)])
     assert room.waiting == 5
