@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import orjson
@@ -111,7 +111,7 @@ class Usage:
     errors: int
     first: Instant
     last: Instant
-    latency: Latency | None = None
+    latency: Latency | None = field(default=None, hash=False)  # it holds a mapping
     """None: nobody told how long they took."""
 
 

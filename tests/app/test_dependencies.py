@@ -7,7 +7,7 @@ from app.compose import now
 from graph.changes import FlowStatement
 from graph.model import Basis
 from graph.stores.sqlite import SqliteStore
-from graph.usage import MICROSECONDS_PER_DAY, Usage, day_of
+from graph.usage import MICROSECONDS_PER_DAY, Latency, Usage, day_of
 from tests.app.test_graphql import Answer, ask, http, store  # noqa: F401 (fixtures)
 from tests.saying import flow, key, say
 
@@ -60,6 +60,21 @@ async def test_undeclared_is_what_was_seen_and_nobody_declared(http: httpx.Async
     assert dependency["declaredSince"] is None
     assert (dependency["flow"]["basis"], dependency["flow"]["origins"]) == ("OBSERVED", ["gateway"])
     assert dependency["flow"]["usage"]["calls"] == 7
+
+
+async def test_how_long_calls_took_is_told_of_the_called_and_of_each_flow(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    at = now()
+    took = Usage(key(SCORES), key(CHECKOUT), True, day_of(at), 2, 0, at, at, Latency(6_000, {93: 2}))
+    store.count([took], "timed", 1)
+    query = """{ asset(key: "deployment:risk/scores") {
+      usage { latency { calls mean } } flowsOut { nodes { target { id } usage { calls latency { calls } } } } } }"""
+    found = (await ask(http, query))["asset"]
+    assert found["usage"]["latency"] == {"calls": 2, "mean": 3.0}
+    of_flows = {each["target"]["id"]: each["usage"] for each in found["flowsOut"]["nodes"]}
+    assert of_flows[CHECKOUT] == {"calls": 3, "latency": {"calls": 2}}
 
 
 async def test_dormant_is_what_was_declared_and_not_called_for_as_long(http: httpx.AsyncClient) -> None:  # noqa: F811
