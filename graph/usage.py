@@ -126,3 +126,7 @@ def dormant(origin: str) -> str:
 
 def is_dormant(origin: str) -> bool:
     return origin.startswith(_OWN) and origin.endswith(_DORMANT)
+
+
+OF_CALLS = frozenset(origin + end for origin in ("gateway:verified", "gateway:claimed") for end in ("", _DORMANT))
+"""The origins of flows that follow from calls, which are counted: they say no more than that there was one once."""

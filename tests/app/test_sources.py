@@ -7,7 +7,7 @@ from app.compose import now
 from app.intake.imports import FORMATS
 from graph.changes import AssetStatement, FlowStatement, Receipt
 from graph.errors import InvalidInput
-from graph.model import Basis, Json
+from graph.model import Basis, Flow, Json
 from graph.sources import Heard
 from graph.stores.sqlite import SqliteStore
 from graph.usage import MICROSECONDS_PER_DAY, Usage, day_of
@@ -295,6 +295,86 @@ async def test_a_use_by_any_of_its_names_is_a_use(http: httpx.AsyncClient, store
         assert (await removal(http, name))["needing"] == [{"id": "consumer:bi/report"}]
     found = (await ask(http, UNUSED, kinds=["DATASET"]))["unused"]["nodes"]
     assert found == []
+
+
+@pytest.mark.usefixtures("told")
+async def test_a_job_that_has_not_run_for_long_is_no_user_but_needs_it(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    origin, reads = "openlineage:airflow#job:nightly/report", flow(ORDERS, "job:nightly/report")
+    store.mark_said({(reads, origin): now() - 40 * DAY})
+    found = await removal(http, ORDERS)
+    assert (found["verdict"], found["users"]) == ("NEEDED", [])
+    assert found["needing"] == [{"id": "job:nightly/report"}]
+    assert (await removal(http, ORDERS, days=60))["verdict"] == "USED"
+    store.mark_said({(reads, origin): now() - DAY})
+    assert (await removal(http, ORDERS))["verdict"] == "USED"
+
+
+@pytest.mark.usefixtures("told")
+async def test_a_column_that_only_jobs_of_long_ago_read_is_needed_by_what_they_wrote(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    origin, job = "openlineage:airflow#job:nightly/report", key("job:nightly/report")
+    column, written = "column:warehouse/orders#total", "column:warehouse/report#total"
+    fine = Flow(key(column), key(written), job)
+    reads = flow(column, "job:nightly/report")
+    await follow(http, say(store, fine, reads, key(column), now=now(), origin=origin, basis=Basis.OBSERVED))
+    whole = flow(ORDERS, "job:nightly/report")
+    store.mark_said({(said, origin): now() - 40 * DAY for said in (fine, reads, whole)})
+    found = await removal(http, column)
+    assert (found["verdict"], found["users"]) == ("NEEDED", [])
+    store.mark_said({(fine, origin): now()})
+    assert {"id": written} in (await removal(http, column))["users"]
+
+
+@pytest.mark.usefixtures("told")
+async def test_traces_of_who_reads_a_table_count_as_calls_and_say_nothing_of_other_tables(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    tell(store, "gateway", *range(60))
+    today, table, other = now(), "dataset:db/orders", "dataset:db/returns"
+    reads = FlowStatement(flow(table, "consumer:shop/bi"), since=today - 90 * DAY)
+    say(store, long_ago(table), long_ago(other), long_ago("column:db/orders#total"), now=today)
+    await follow(http, say(store, reads, now=today, origin="gateway:claimed", basis=Basis.OBSERVED))
+    for each in (table, other):
+        found = await removal(http, each)
+        assert (found["verdict"], found["users"], found["watchers"]) == ("UNCOVERED", [], []), "it was read long ago"
+        assert found["uncovered"] == ["no source tells who uses a dataset of db"]
+    unused = (await ask(http, UNUSED, kinds=["DATASET"]))["unused"]["nodes"]
+    assert {table, other} <= {each["asset"]["id"] for each in unused}
+    at = now() - DAY
+    store.count([Usage(key(table), key("consumer:shop/bi"), False, day_of(at), 2, 0, at, at)], "tests", 1)
+    for each in (table, "column:db/orders#total"):
+        found = await removal(http, each)
+        assert (found["verdict"], found["users"], found["calls"]) == ("USED", [{"id": "consumer:shop/bi"}], 2)
+
+
+@pytest.mark.usefixtures("told")
+async def test_a_caller_by_several_names_is_one_user(http: httpx.AsyncClient, store: SqliteStore) -> None:  # noqa: F811
+    today, proved, claimed = now(), "consumer:shop/checkout", "consumer:default/checkout-api"
+    for number, reader in enumerate((proved, claimed)):
+        store.count([Usage(key(SCORES), key(reader), False, day_of(today), 1, 0, today, today)], "tests", number)
+        seen = flow(SCORES, reader)
+        await follow(http, say(store, key(reader), seen, now=today, origin="gateway:claimed", basis=Basis.OBSERVED))
+    joined = AssetStatement(key(claimed), {"same_as": [proved]})
+    await follow(http, say(store, joined, flow(SCORES, claimed), now=today, origin="manifest:shop"))
+    found = await removal(http, SCORES)
+    assert (found["users"], found["needing"], found["calls"]) == ([{"id": proved}], [], 2)
+
+
+async def test_the_traces_of_a_deployment_by_any_of_its_names_are_those_of_it(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    other = long_ago("deployment:default/scores-server", same_as=[SCORES])
+    await follow(http, say(store, long_ago(SCORES), other, now=now(), origin="kserve:risk", basis=Basis.IMPORTED))
+    assert (await removal(http, SCORES))["verdict"] == "UNCOVERED"
+    tell(store, "traces:default/scores-server", *range(60))
+    assert (await removal(http, SCORES))["verdict"] == "SAFE"
 
 
 async def test_what_nobody_can_use_is_refused(http: httpx.AsyncClient) -> None:  # noqa: F811
