@@ -42,7 +42,9 @@ class RemovalNode:
     asset: Asset
     verdict: Verdict
     users: list[Asset] = strawberry.field(description="Who was seen using it.")
-    needing: list[Asset] = strawberry.field(description="Who is said to depend on it, or read it before, and was not seen.")
+    needing: list[Asset] = strawberry.field(
+        description="Who is said to depend on it, or read it before, and was not seen."
+    )
     calls: int = strawberry.field(description="Over the days asked for, by callers that could not be told, too.")
     last_called: datetime | None
     watchers: list[Freshness] = strawberry.field(description="Who would have seen a use.")
