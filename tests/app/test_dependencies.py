@@ -83,6 +83,25 @@ async def test_dormant_is_what_was_declared_and_not_called_for_as_long(http: htt
     assert ends(await standing(http, "DORMANT", days=2)) == [(SCORES, BATCH), (SCORES, REPORT), (AMOUNT, SCORES)]
 
 
+async def test_who_calls_a_view_uses_its_features_and_a_table_that_is_read_is_undeclared(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    today, view, table = now(), "feature_view:shop/spending", "dataset:db/orders"
+    long_ago = today - 100 * MICROSECONDS_PER_DAY
+    declared = flow(AMOUNT, REPORT), flow("column:db/orders#total", REPORT)
+    seen = [flow(source, reader) for source in (view, table) for reader in (REPORT, STRANGER)]
+    say(store, *(FlowStatement(each, since=long_ago) for each in declared), now=today)
+    said = say(store, *seen, now=today, origin="gateway:claimed", basis=Basis.OBSERVED)
+    at_least = 'query($r: Int!) { asset(key: "job:a/b", atLeastRevision: $r) { id } }'
+    await ask(http, at_least, r=said.revision)
+    called = [Usage(*each[:2], False, day_of(today), 1, 0, today, today) for each in seen]
+    store.count(called, "traced", 1)
+    assert ends(await standing(http, "UNDECLARED")) == [(table, STRANGER), (SCORES, STRANGER), (view, STRANGER)]
+    assert (AMOUNT, REPORT) not in ends(await standing(http, "DORMANT")), "the view was called"
+    assert (AMOUNT, SCORES) in ends(await standing(http, "DORMANT")), "by another"
+
+
 async def test_dependencies_come_in_pages(http: httpx.AsyncClient) -> None:  # noqa: F811
     first = await standing(http, "DORMANT", first=1)
     assert (ends(first), first["pageInfo"]["hasNextPage"]) == ([(SCORES, REPORT)], True)
