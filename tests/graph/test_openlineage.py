@@ -473,6 +473,15 @@ def test_old_events_are_reduced_and_late_ones_still_find_what_they_need(tmp_path
         assert _bytes(store.believed_by(ORIGIN)) == _bytes(said(*sent))
 
 
+def test_a_kept_event_that_can_no_longer_be_read_holds_up_no_other(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / "lineage.db")) as store:
+        sent = run_event("COMPLETE", 1, inputs=[ORDERS], outputs=[TOTALS])
+        unreadable = KeptEvent("0" * 64, ORIGIN, canonical({**sent, "inputs": [of_model("\x00")]}), instant(2))
+        store.keep([kept(sent), unreadable], "one", 10)
+        Folding("one").fold(store, {ORIGIN: None}, 20, "tests")
+        assert _bytes(store.believed_by(ORIGIN)) == _bytes(said(sent))
+
+
 def test_a_lane_is_heard_of_while_its_runs_are() -> None:
     fold = Fold()
     first = [run_event("COMPLETE", hour, run=hour, inputs=[ORDERS], outputs=[TOTALS]) for hour in (1, 2, 4)]
