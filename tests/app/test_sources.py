@@ -77,6 +77,51 @@ async def test_a_refused_document_is_kept_and_can_be_taken_again(http: httpx.Asy
     assert (await ask(http, SOURCES))["sources"]["nodes"][0]["health"] == "REFUSED"
 
 
+FEAST = {"registry": {"lastUpdated": "2026-11-01T00:00:00Z", "project": "shop"}}
+DBT_METADATA = {
+    "dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json",
+    "project_name": "shop",
+    "adapter_type": "postgres",
+}
+DBT = {"manifest": {"metadata": DBT_METADATA, "nodes": {}, "sources": {}, "exposures": {}, "parent_map": {}}}
+MLFLOW: dict[str, object] = {"server": "https://ml.example:5000", "fetched": "2026-11-24T06:00:00Z"} | {
+    name: [] for name in ("registered_models", "model_versions", "experiments", "runs", "logged_models")
+}
+SKLEARN = {"model": "fraud", "version": "7", "inputs": [], "used": [], "consumed": []}
+SQL = {"dialect": "bigquery", "files": [{"path": "a.sql", "text": "CREATE TABLE a.b.t (x INT64)"}]}
+
+
+@pytest.mark.parametrize(
+    ("format_", "document", "wrong", "origin"),
+    [
+        ("dbt", DBT, {"manifest": DBT["manifest"] | {"parent_map": {"a": ["b"]}}}, "dbt:shop"),
+        ("feast", FEAST, {"registry": FEAST["registry"] | {"featureViews": 5}}, "feast:shop"),
+        ("kserve", {"resources": [RESOURCE]}, {"resources": [RESOURCE, RESOURCE | {"spec": 5}]}, "kserve:risk"),
+        ("mlflow", MLFLOW, {"runs": 5}, "mlflow:ml.example:5000"),
+        ("sklearn", SKLEARN, {"used": 5}, "sklearn:default/fraud#7"),
+        ("sql", SQL, {"files": 5}, "sql:bigquery"),
+    ],
+)
+async def test_a_refused_document_is_its_sources_until_a_right_one_comes(
+    http: httpx.AsyncClient,  # noqa: F811
+    format_: str,
+    document: dict[str, object],
+    wrong: dict[str, object],
+    origin: str,
+) -> None:
+    refused = await http.post(f"/api/v1/imports/{format_}", json=document | wrong)
+    assert refused.status_code == 400
+    assert (
+        await http.post(f"/api/v1/imports/{format_}", content=b"{", headers={"Content-Type": "application/json"})
+    ).status_code == 400
+    found = {each["name"]: each["health"] for each in (await ask(http, SOURCES))["sources"]["nodes"]}
+    assert (found[origin], found[format_]) == ("REFUSED", "REFUSED")
+    taken = await http.post(f"/api/v1/imports/{format_}", json=document)
+    assert (taken.status_code, taken.json().get("origin")) == (200, origin), taken.text
+    kept = (await ask(http, REJECTED))["rejectedItems"]["nodes"]
+    assert [each["source"] for each in kept] == [format_], "of that nothing could be told"
+
+
 async def test_what_is_right_by_now_is_taken_and_no_longer_kept(
     http: httpx.AsyncClient,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
