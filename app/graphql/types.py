@@ -585,7 +585,10 @@ class Consumer(Asset):
         self,
         info: Info,
         of: Annotated[
-            strawberry.ID | None, strawberry.argument(description="Of one deployment or feature alone; absent: all.")
+            strawberry.ID | None,
+            strawberry.argument(
+                description="Of one deployment, feature, or view with its features, alone; absent: all."
+            ),
         ] = None,
     ) -> list[Calls]:
         names = self.names(info)
@@ -593,7 +596,7 @@ class Consumer(Asset):
         found = await info.context.usages.load_many(names)
         made: dict[tuple[AssetKey, bool], list[Counted]] = {}
         for each in (counted for of_one in found for counted in of_one):
-            if each.reader in names and (called is None or each.source in called):
+            if each.reader in names and (called is None or each.source in called or each.source.container in called):
                 made.setdefault((each.reader, each.verified), []).append(each)
         now = info.context.headwater.clock()
         return [

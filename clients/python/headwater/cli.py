@@ -18,7 +18,7 @@ import typer
 from rich.text import Text
 
 from headwater import documents, feast, manifests, mlflow, repository, watching
-from headwater.client import Client
+from headwater.client import CALLED, Client
 from headwater.errors import Refused
 from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
 from headwater.terminal import (
@@ -247,6 +247,7 @@ def consumers(
                 typer.echo(f"  {'not seen':<9} {'':>10}        {name}")
     typer.echo(
         f"{len(found['consumers']):,} consumers; {found['unidentified']:,} calls by callers that could not be told."
+        + ("" if asset.startswith(CALLED) else " Calls are those of all that a consumer calls.")
     )
 
 
