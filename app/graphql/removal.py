@@ -93,8 +93,8 @@ class RemovalQuery:
         view, now = await headwater.moment(Asked())
         standings = await standings_now(headwater, silent_days)
 
-        def find() -> tuple[list[Removal], AssetKey | None]:
-            """Those found, and the last key that was looked at; None: there are no more."""
+        def find() -> tuple[list[Removal], AssetKey | None, bool]:
+            """Those found, the last key that was looked at, and whether there may be more."""
             judge = Judge(headwater, view, now, standings, silent_days)
             found: list[Removal] = []
             end = time.monotonic() + _A_WHILE
@@ -103,15 +103,15 @@ class RemovalQuery:
                 for each in judge.judged(some, only_safe=verdict is Verdict.SAFE):
                     if each.verdict in (Verdict.SAFE, Verdict.UNCOVERED) and verdict in (None, each.verdict):
                         if len(found) == size:
-                            return found, found[-1].asset
+                            return found, found[-1].asset if found else None, True
                         found.append(each)
                 if time.monotonic() > end:
-                    return found, some[-1]
-            return found, None
+                    return found, some[-1], True
+            return found, None, False
 
-        found, last = await headwater.in_long_thread(find)
+        found, last, more = await headwater.in_long_thread(find)
         edges = [Edge(cursor=encode_cursor(each.asset), node=_node(each, now)) for each in found]
-        info_ = page_info([each.cursor for each in edges], last is not None, cursor is not None)
+        info_ = page_info([each.cursor for each in edges], more, cursor is not None)
         if last is not None:
             info_.end_cursor = encode_cursor(last)
         return Connection(page_info=info_, edges=edges)

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from app.compose import now
+from app.graphql.paging import encode_cursor
 from app.intake.imports import FORMATS
 from graph.changes import AssetStatement, FlowStatement, Receipt
 from graph.errors import InvalidInput
@@ -155,6 +156,13 @@ async def test_refused_items_come_in_pages_and_can_be_given_up(http: httpx.Async
     ids = [each["id"] for each in first["nodes"]]
     assert (await ask(http, DISCARD, ids=[*ids, "unknown"]))["discardRejected"] == 2
     assert (await http.get(first["nodes"][0]["url"])).status_code == 404
+
+
+@pytest.mark.parametrize("number", ["9" * 30, "9" * 5000, "²", "-", ""])
+async def test_a_cursor_of_nowhere_is_refused(http: httpx.AsyncClient, number: str) -> None:  # noqa: F811
+    after = encode_cursor(number, "x")
+    answer = await http.post("/graphql", json={"query": REJECTED, "variables": {"after": after}})
+    assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_CURSOR"
 
 
 async def test_health_is_told_by_the_pace_of_a_source(http: httpx.AsyncClient, store: SqliteStore) -> None:  # noqa: F811
@@ -327,6 +335,8 @@ async def test_the_unused_are_listed_with_what_is_not_covered(http: httpx.AsyncC
     rest = (await ask(http, UNUSED, first=1, after=first["pageInfo"]["endCursor"]))["unused"]
     assert [each["asset"]["id"] for each in (*first["nodes"], *rest["nodes"])] == [RETURNS, SCORES]
     assert (await ask(http, UNUSED, kinds=["MODEL"]))["unused"]["nodes"] == []
+    none = (await ask(http, UNUSED, first=0))["unused"]
+    assert none == {"nodes": [], "pageInfo": {"hasNextPage": True, "endCursor": None}}
 
 
 @pytest.mark.usefixtures("told")
