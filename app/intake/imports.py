@@ -83,6 +83,8 @@ class Imports:
                 operation = given.get("operation")
                 id_ = None if operation is None else checked_operation_id(operation)
                 origin, namespace = given.get("origin"), given.get("namespace")
+                if origin is not None:
+                    clients_origin(origin)
                 force = _yes(given.get("force", "false"))
             except GraphError as error:
                 return refused(error)

@@ -123,6 +123,14 @@ async def test_a_refused_document_is_its_sources_until_a_right_one_comes(
     assert [each["source"] for each in kept] == [format_], "of that nothing could be told"
 
 
+@pytest.mark.parametrize("origin", ["gateway", "gateway:claimed", "rules:x", " "])
+async def test_who_speaks_for_another_makes_no_source_unwell(http: httpx.AsyncClient, origin: str) -> None:  # noqa: F811
+    for document in ({"resources": [RESOURCE]}, {"resources": 5}):
+        refused = await http.post("/api/v1/imports/kserve", json=document, params={"origin": origin})
+        assert refused.status_code == 400
+    assert (await ask(http, REJECTED))["rejectedItems"]["nodes"] == []
+
+
 async def test_what_is_right_by_now_is_taken_and_no_longer_kept(
     http: httpx.AsyncClient,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
