@@ -1,9 +1,10 @@
-"""Who depends on what that is called: what was said of it beside what was seen.
+"""Who depends on what: what was said of it beside what was seen.
 
-A *dependency* is a flow by which a consumer or a deployment uses a deployment or a feature: calls of those are counted.
+A *dependency* is a flow by which a consumer or a deployment uses a deployment, a feature or its view, or a dataset. Calls of all
+but datasets are counted wherever they are seen; of those who read a dataset, traces tell some.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,8 @@ from graph.time import Instant
 from graph.topology import KINDS, Moment, View
 from graph.usage import MICROSECONDS_PER_DAY, Usage
 
-_USED = np.array([kind in (AssetKind.DEPLOYMENT, AssetKind.FEATURE) for kind in (*KINDS, None)])
+_CALLED = (AssetKind.DEPLOYMENT, AssetKind.FEATURE_VIEW, AssetKind.FEATURE)
+_USED = np.array([kind in (*_CALLED, AssetKind.DATASET, AssetKind.COLUMN) for kind in (*KINDS, None)])
 _USERS = np.array([kind in (AssetKind.CONSUMER, AssetKind.DEPLOYMENT) for kind in (*KINDS, None)])
 """By kind; the last is that of aliases."""
 
@@ -62,21 +64,36 @@ def dependencies(view: View, moment: Moment) -> list[Dependency]:
     return sorted(found, key=lambda each: str(each.flow.flow))
 
 
-def undeclared(found: Iterable[Dependency]) -> Iterator[Dependency]:
-    """What was seen, and nobody declared."""
-    return (each for each in found if each.observed and each.declared_since is None)
-
-
-def dormant(found: Iterable[Dependency], used: Iterable[Usage], now: Instant, days: int) -> Iterator[Dependency]:
-    """What has been declared for so many days at least, and was not called for as long. `used`: all calls since then."""
-    start = now - days * MICROSECONDS_PER_DAY
-    called = {(each.source, each.reader) for each in used if each.last >= start}
+def undeclared(found: Sequence[Dependency]) -> Iterator[Dependency]:
+    """What was seen, and nobody declared, neither of it nor of its container or a part of it."""
+    declared = {each.flow.flow[:2] for each in found if each.declared_since is not None}
+    in_part = {(source.container, target) for source, target in declared}
     return (
         each
         for each in found
-        if each.declared_since is not None
-        and each.declared_since <= start
-        and called.isdisjoint(stored[:2] for stored in each.flow.stored)
+        if each.observed and each.flow.flow[:2] not in declared and each.flow.flow[:2] not in in_part
+        if (each.flow.flow.source.container, each.flow.flow.target) not in declared
+    )
+
+
+def dormant(found: Iterable[Dependency], used: Iterable[Usage], now: Instant, days: int) -> Iterator[Dependency]:
+    """What has been declared for so many days at least, and was not called for as long. `used`: all calls since then.
+
+    Who calls a view may use any feature of it, and who calls a feature uses its view.
+    """
+    start = now - days * MICROSECONDS_PER_DAY
+    called = {(each.source, each.reader) for each in used if each.calls > 0 and each.last >= start}
+    in_part = {(source.container, reader) for source, reader in called}
+    return (
+        each
+        for each in found
+        if each.declared_since is not None and each.declared_since <= start and each.flow.flow.source.kind in _CALLED
+        if not any(
+            (flow.source, flow.target) in called
+            or (flow.source, flow.target) in in_part
+            or (flow.source.container, flow.target) in called
+            for flow in each.flow.stored
+        )
     )
 
 

@@ -6,11 +6,13 @@ was made of them (`graph.importers.openlineage.fold`), and what that changes is 
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 import orjson
 
 from graph.attributes import canonical
 from graph.changes import Restatement
+from graph.errors import InvalidInput
 from graph.importers.openlineage.events import Event, read_event, reduced
 from graph.importers.openlineage.fold import Fold
 from graph.model import Assertion, Operation, Subject
@@ -127,4 +129,9 @@ def _read_all(store: Store, origin: str) -> Fold:
 
 
 def _read(kept: Collection[KeptEvent]) -> list[Event]:
-    return [read_event(orjson.loads(each.body), each.digest) for each in kept]
+    """Those that can be read: one that was taken before this version refused such events holds up no other."""
+    read = []
+    for each in kept:
+        with suppress(InvalidInput):
+            read.append(read_event(orjson.loads(each.body), each.digest))
+    return read

@@ -3,7 +3,7 @@
 That nobody was seen says nothing where nobody looks: so it is "safe" only where all who look were well.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from graph.keys import AssetKey, AssetKind
-from graph.model import REFINES_FIRST, Assertion, Basis
+from graph.model import REFINES_FIRST, Assertion, Basis, Flow, Subject
 from graph.ports import Port, Step
 from graph.same import groups_at, names_of
 from graph.sources import Health, Standing, source_of
 from graph.time import FOREVER, Instant, moment
 from graph.topology import KIND_CODE, KINDS, Bools, Ints, Moment, View
-from graph.usage import MICROSECONDS_PER_DAY, Usage
+from graph.usage import MICROSECONDS_PER_DAY, OF_CALLS, Usage
 from graph.walk import Direction, FlowFilter, walk
 
 REMOVABLE = (
@@ -31,17 +31,23 @@ REMOVABLE = (
 )
 """What somebody may use, or not."""
 
+_OBSERVED = REFINES_FIRST.index(Basis.OBSERVED)
 _STATED = (Basis.DECLARED, Basis.IMPORTED, Basis.INFERRED)
 _CALLERS = (AssetKind.CONSUMER, AssetKind.DEPLOYMENT)
 _CALLED = (AssetKind.FEATURE_VIEW, AssetKind.FEATURE, AssetKind.DEPLOYMENT)
-"""Calls of these are counted, so a flow from one to a caller alone says no more than that it was called once."""
+"""Calls of these are counted, so a flow from one to a caller alone says no more than that it was called once. So does a flow of
+whatever else that follows from calls (`OF_CALLS`)."""
+
+LastSaid = Callable[[Collection[Subject]], Mapping[tuple[Subject, str], Instant]]
+"""When each origin was last heard to say something of these; never: absent."""
 
 
 class Verdict(StrEnum):
     USED = "USED"
     """It was seen being used."""
     NEEDED = "NEEDED"
-    """Somebody says that they depend on it, or a definition says so; they were not seen using it."""
+    """Somebody says that they depend on it, or a definition says so, or a job that has not run for long read it; they were not
+    seen using it."""
     UNCOVERED = "UNCOVERED"
     """Nobody was seen using it, but not all uses would have been seen."""
     SAFE = "SAFE"
@@ -72,7 +78,7 @@ class Removal:
     needing: tuple[AssetKey, ...]
     """Who is said to depend on it; in order."""
     calls: int
-    """Of it and its parts, over the days asked for, by callers that could not be told, too."""
+    """Of it, its parts and its container, over the days asked for, by callers that could not be told, too."""
     last_called: Instant | None
     watchers: tuple[Watcher, ...]
     uncovered: tuple[str, ...]
@@ -87,31 +93,37 @@ class Coverage:
         self._standings = {each.source: each for each in standings}
         self._own = own
         rows, count = view.rows, view.row_count
+        source = view.vertex_asset[rows["source"][:count]]
+        # Traces of some who read something else than features say nothing of the others; features this service serves itself.
+        partial = _of_calls(view)[rows["origin"][:count]]
+        partial &= view.kind[source] != KIND_CODE[AssetKind.FEATURE]
         flows = np.flatnonzero(
-            (rows["step"][:count] & Step.FLOW != 0)
+            ~partial
+            & (rows["step"][:count] & Step.FLOW != 0)
             & (view.times[:count, 3] == FOREVER)
             & np.isin(
                 rows["strength"][:count], [REFINES_FIRST.index(Basis.OBSERVED), REFINES_FIRST.index(Basis.IMPORTED)]
             )
             & (view.vertex_port[rows["source"][:count]] != Port.REQUESTS)
         )
-        assets = view.vertex_asset[rows["source"][flows]]
+        assets = source[flows]
         told = np.unique(np.stack([_GROUP[view.kind[assets]], view.namespace[assets], rows["origin"][flows]]), axis=1)
         self._telling: dict[tuple[int, str], set[str]] = {}
         for group, namespace, origin in told.T.tolist():
             sources = self._telling.setdefault((group, view.namespaces[namespace]), set())
             sources.add(source_of(view.origins[origin]))
 
-    def of(self, asset: AssetKey, said: Sequence[Assertion], days: int, now: Instant) -> Covered:
-        """Over the last `days`. `said`: what is believed of the asset."""
+    def of(self, names: Collection[AssetKey], said: Sequence[Assertion], days: int, now: Instant) -> Covered:
+        """Over the last `days`. `names`: all keys of an asset; `said`: what is believed of it."""
+        asset = next(iter(names))
         holding = [each for each in said if each.valid.holds_at(now)]
         said_by = {each.origin for each in holding}
         group = int(_GROUP[KIND_CODE[asset.kind]])
-        telling = self._telling.get((group, asset.namespace), set())
+        telling = {source for name in names for source in self._telling.get((group, name.namespace), ())}
         lacking: list[str] = []
         if asset.kind is AssetKind.DEPLOYMENT:
             answering = [own for own in (self._own,) if own in said_by]
-            telling = set(answering or [each for each in self._standings if _is_traced_by(each, asset)])
+            telling = set(answering or [each for each in map(_traces_of, names) if each in self._standings])
             if not telling:
                 lacking.append(
                     "it is answered elsewhere, and exports no traces: only callers that export theirs are seen"
@@ -127,8 +139,10 @@ class Coverage:
             watchers.append(Watcher(source, standing, health))
             if health is not Health.WELL:
                 lacking.append(_lack(source, standing, health))
-        since = min((each.valid.start for each in holding), default=now)
-        if since > now - days * MICROSECONDS_PER_DAY:
+        since = min((each.valid.start for each in holding), default=None)
+        if since is None:
+            lacking.append("nobody says what it is, so it is not known since when it is there")
+        elif since > now - days * MICROSECONDS_PER_DAY:
             lacking.append(f"it is known only since {_day(since)}")
         return Covered(tuple(watchers), tuple(lacking))
 
@@ -140,14 +154,17 @@ def removal(
     usages: Iterable[Usage],
     covered: Covered,
     days: int,
+    last_said: LastSaid,
 ) -> Removal:
-    """`usages`: calls of it and of its parts. Raises NotFound."""
+    """`usages`: calls of it, of its parts and of its container. Raises NotFound."""
     start = now.at - days * MICROSECONDS_PER_DAY
     recent = [each for each in usages if each.calls > 0 and each.last >= start]
-    callers = {each.reader for each in recent if each.reader is not None}
-    seen = _direct(view, now, asset, (Basis.OBSERVED,))
-    users = {each for each in seen if asset.kind not in _CALLED or each.kind not in _CALLERS} | callers
-    needing = _direct(view, now, asset, _STATED) - users
+    callers = {names_of(view, each.reader, now)[0] for each in recent if each.reader is not None}
+    seen = _direct(view, now, asset, FlowFilter(bases=(Basis.OBSERVED,), without=OF_CALLS))
+    seen = {each for each in seen if asset.kind not in _CALLED or each.kind not in _CALLERS}
+    silent = _silent(view, now, asset, seen, last_said, start) if seen else set()
+    users = (seen - silent) | callers
+    needing = (_direct(view, now, asset, FlowFilter(bases=_STATED)) | silent) - users
     calls = sum(each.calls for each in recent)
     verdict = (
         Verdict.USED
@@ -186,7 +203,8 @@ def _has_users(view: View, now: Moment) -> Bools:
     source, target = (view.vertex_asset[rows[end][held]] for end in ("source", "target"))
     whose, where = (np.where(view.container[ends] > 0, view.container[ends], ends) for ends in (source, target))
     calls = _is_kind(_CALLED)[view.kind[source]] & _is_kind(_CALLERS)[view.kind[target]]
-    calls &= rows["strength"][held] == REFINES_FIRST.index(Basis.OBSERVED)
+    calls &= rows["strength"][held] == _OBSERVED
+    calls |= _of_calls(view)[rows["origin"][held]]
     logs = (view.kind[source] == KIND_CODE[AssetKind.DEPLOYMENT]) & (view.kind[target] == KIND_CODE[AssetKind.DATASET])
     used = np.zeros(view.assets, np.bool_)
     uses = (whose != where) & ~calls & ~logs
@@ -195,22 +213,51 @@ def _has_users(view: View, now: Moment) -> Bools:
     return used
 
 
-def _direct(view: View, now: Moment, asset: AssetKey, bases: Sequence[Basis]) -> set[AssetKey]:
-    """What stands right below it and its parts, by flows of these bases. What reads the log of a deployment uses that."""
-    below = _below(view, now, asset, bases)
+def _direct(view: View, now: Moment, asset: AssetKey, flows: FlowFilter) -> set[AssetKey]:
+    """What stands right below it and its parts, by such flows. What reads the log of a deployment uses that."""
+    below = _below(view, now, asset, flows)
     if asset.kind is AssetKind.DEPLOYMENT:
-        logs = {each for each in _below(view, now, asset, ()) if each.kind is AssetKind.DATASET}
-        below = below - logs | {each for log in logs for each in _below(view, now, log, bases)}
+        logs = {each for each in _below(view, now, asset, FlowFilter()) if each.kind is AssetKind.DATASET}
+        below = below - logs | {each for log in logs for each in _below(view, now, log, flows)}
     names = names_of(view, asset, now)
     return {each for each in below if each not in names and each.container not in names}
 
 
-def _below(view: View, now: Moment, asset: AssetKey, bases: Sequence[Basis]) -> set[AssetKey]:
-    return set(walk(view, asset, Direction.DOWNSTREAM, now, flows=FlowFilter(bases=bases), depth=1).keys())
+def _below(view: View, now: Moment, asset: AssetKey, flows: FlowFilter) -> set[AssetKey]:
+    return set(walk(view, asset, Direction.DOWNSTREAM, now, flows=flows, depth=1).keys())
 
 
-def _is_traced_by(source: str, deployment: AssetKey) -> bool:
-    return source == f"traces:{deployment.namespace}/{deployment.name}"
+def _silent(
+    view: View, now: Moment, asset: AssetKey, seen: Collection[AssetKey], last_said: LastSaid, start: Instant
+) -> set[AssetKey]:
+    """Those of `seen` of which all who saw it tell when they did, and nobody has since `start`: jobs that no longer run."""
+    rows = view.rows
+    names = [view.number(name) for name in names_of(view, asset, now)]
+    around = [int(view.container[name]) for name in names if view.container[name] > 0]
+    assets = np.array([*names, *around, *(part for name in names for part in view.parts_of(name))], np.int64)
+    ports = np.unique(np.concatenate([view.whole[assets], view.any[assets]]))
+    held = view.holding(view.down.of_many(ports), now)
+    held = held[(rows["step"][held] & Step.FLOW != 0) & (rows["strength"][held] == _OBSERVED)]
+    ends = (view.vertex_asset[rows[end][held]] for end in ("source", "target"))
+    columns = (column.tolist() for column in (*ends, rows["via"][held], rows["origin"][held]))
+    told = [
+        (Flow(view.key(source), view.key(target), view.key(via) if via else None), view.origins[origin])
+        for source, target, via, origin in zip(*columns, strict=True)
+    ]
+    said = last_said({flow for flow, _ in told})
+    since: dict[AssetKey, Instant] = {}
+    for flow, origin in told:
+        if origin in OF_CALLS:
+            continue
+        shown = names_of(view, flow.target, now)[0]
+        for user in (shown, shown.container):
+            if user is not None:
+                since[user] = max(since.get(user, 0), said.get((flow, origin), FOREVER))
+    return {each for each in seen if since.get(each, FOREVER) < start}
+
+
+def _traces_of(deployment: AssetKey) -> str:
+    return f"traces:{deployment.namespace}/{deployment.name}"
 
 
 def _lack(source: str, standing: Standing | None, health: Health | None) -> str:
@@ -226,6 +273,11 @@ def _lack(source: str, standing: Standing | None, health: Health | None) -> str:
 
 def _day(at: Instant) -> str:
     return str(moment(at))[: len("2026-11-24")]
+
+
+def _of_calls(view: View) -> Bools:
+    """By origin; the last is that of rows without one."""
+    return np.array([origin in OF_CALLS for origin in (*view.origins, "")])
 
 
 def _is_kind(kinds: Collection[AssetKind]) -> Bools:

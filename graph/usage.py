@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import orjson
@@ -111,7 +111,7 @@ class Usage:
     errors: int
     first: Instant
     last: Instant
-    latency: Latency | None = None
+    latency: Latency | None = field(default=None, hash=False)  # it holds a mapping
     """None: nobody told how long they took."""
 
     @property
@@ -131,3 +131,7 @@ def dormant(origin: str) -> str:
 
 def is_dormant(origin: str) -> bool:
     return origin.startswith(_OWN) and origin.endswith(_DORMANT)
+
+
+OF_CALLS = frozenset(origin + end for origin in ("gateway:verified", "gateway:claimed") for end in ("", _DORMANT))
+"""The origins of flows that follow from calls, which are counted: they say no more than that there was one once."""

@@ -32,7 +32,7 @@ strawberry.enum(
 
 @strawberry.type(
     name="Dependency",
-    description="A consumer or a deployment uses a deployment or a feature; the flow has the evidence.",
+    description="A consumer or a deployment uses a deployment, a feature or its view, or a dataset; the flow has the evidence.",
 )
 class DependencyNode:
     flow: FlowNode

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
@@ -30,6 +31,9 @@ class Connection(Generic[NodeT]):
         return [edge.node for edge in self.edges]
 
 
+_NUMBER = re.compile("-?[0-9]{1,18}")
+
+
 def encode_cursor(*parts: object) -> str:
     return base64.urlsafe_b64encode("\n".join(map(str, parts)).encode()).decode().rstrip("=")
 
@@ -52,9 +56,14 @@ def decode_offset(cursor: str | None) -> int:
     parts = decode_cursor(cursor, 1)
     if parts is None:
         return 0
-    if not parts[0].isdigit():
+    return decode_number(parts[0], cursor) + 1
+
+
+def decode_number(text: str, cursor: str | None) -> int:
+    """Of a part of a cursor."""
+    if not _NUMBER.fullmatch(text):
         raise GraphQLError(f"{cursor!r} is not a cursor of this connection", extensions={"code": "BAD_CURSOR"})
-    return int(parts[0]) + 1
+    return int(text)
 
 
 def page_size(first: int) -> int:

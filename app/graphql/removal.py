@@ -32,7 +32,7 @@ strawberry.enum(
     Verdict,
     name="RemovalVerdict",
     description="Whether somebody would miss an asset. USED: it was seen being used. NEEDED: somebody says that they depend on"
-    " it, and was not seen. UNCOVERED: nobody was seen, and not all uses would have been seen. SAFE: nobody was seen, and"
+    " it, or a job read it that has not run for as long, and was not seen. UNCOVERED: nobody was seen, and not all uses would have been seen. SAFE: nobody was seen, and"
     " every source that would have seen a use was well.",
 )
 
@@ -42,7 +42,9 @@ class RemovalNode:
     asset: Asset
     verdict: Verdict
     users: list[Asset] = strawberry.field(description="Who was seen using it.")
-    needing: list[Asset] = strawberry.field(description="Who is said to depend on it, and was not seen.")
+    needing: list[Asset] = strawberry.field(
+        description="Who is said to depend on it, or read it before, and was not seen."
+    )
     calls: int = strawberry.field(description="Over the days asked for, by callers that could not be told, too.")
     last_called: datetime | None
     watchers: list[Freshness] = strawberry.field(description="Who would have seen a use.")
@@ -91,8 +93,8 @@ class RemovalQuery:
         view, now = await headwater.moment(Asked())
         standings = await standings_now(headwater, silent_days)
 
-        def find() -> tuple[list[Removal], AssetKey | None]:
-            """Those found, and the last key that was looked at; None: there are no more."""
+        def find() -> tuple[list[Removal], AssetKey | None, bool]:
+            """Those found, the last key that was looked at, and whether there may be more."""
             judge = Judge(headwater, view, now, standings, silent_days)
             found: list[Removal] = []
             end = time.monotonic() + _A_WHILE
@@ -101,15 +103,15 @@ class RemovalQuery:
                 for each in judge.judged(some, only_safe=verdict is Verdict.SAFE):
                     if each.verdict in (Verdict.SAFE, Verdict.UNCOVERED) and verdict in (None, each.verdict):
                         if len(found) == size:
-                            return found, found[-1].asset
+                            return found, found[-1].asset if found else None, True
                         found.append(each)
                 if time.monotonic() > end:
-                    return found, some[-1]
-            return found, None
+                    return found, some[-1], True
+            return found, None, False
 
-        found, last = await headwater.in_long_thread(find)
+        found, last, more = await headwater.in_long_thread(find)
         edges = [Edge(cursor=encode_cursor(each.asset), node=_node(each, now)) for each in found]
-        info_ = page_info([each.cursor for each in edges], last is not None, cursor is not None)
+        info_ = page_info([each.cursor for each in edges], more, cursor is not None)
         if last is not None:
             info_.end_cursor = encode_cursor(last)
         return Connection(page_info=info_, edges=edges)
@@ -128,17 +130,24 @@ class Judge:
     def judged(self, keys: Sequence[AssetKey], only_safe: bool = False) -> Iterator[Removal]:
         """In order. `only_safe`: those of which not all uses would have been seen may be left out."""
         view, now, days = self._view, self._now, self._days
-        names = {key: {*names_of(view, key, now)} for key in keys}
+        names = {key: dict.fromkeys(names_of(view, key, now)) for key in keys}
         every = [name for of_key in names.values() for name in of_key]
         said = self._store.believed(every)
+        # Who calls a view as a whole may use any feature of it.
+        around = {key: {name.container for name in names[key]} for key in keys}
         called = {each for name in every for each in (name, *map(view.key, view.parts_of(view.number(name))))}
+        called |= {whole for of_key in around.values() for whole in of_key if whole is not None}
         usages = self._store.usage(called, day_of(now.at) - days)
         for key in keys:
             of_all = [each for name in names[key] for each in said.get(name, ())]
-            covered = self._coverage.of(key, of_all, days, now.at)
+            covered = self._coverage.of(names[key], of_all, days, now.at)
             if not (only_safe and covered.lacking):
-                calls = [each for each in usages if not names[key].isdisjoint((each.source, each.source.container))]
-                yield removal(view, now, key, calls, covered, days)
+                calls = [
+                    each
+                    for each in usages
+                    if names[key].keys() & {each.source, each.source.container} or each.source in around[key]
+                ]
+                yield removal(view, now, key, calls, covered, days, self._store.last_said)
 
 
 def _node(found: Removal, now: Moment) -> RemovalNode:

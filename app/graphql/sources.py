@@ -8,7 +8,7 @@ import strawberry
 from graphql import GraphQLError
 
 from app.graphql.context import Info
-from app.graphql.paging import Connection, decode_cursor, encode_cursor, page, page_of_list, page_size
+from app.graphql.paging import Connection, decode_cursor, decode_number, encode_cursor, page, page_of_list, page_size
 from app.graphql.usage import LARGEST
 from app.identity import Role
 from app.service import Headwater
@@ -175,9 +175,7 @@ class SourceQuery:
         self, info: Info, source: str | None = None, first: int = 50, after: str | None = None
     ) -> Connection[RejectedItem]:
         headwater, size, cursor = info.context.headwater, page_size(first), decode_cursor(after, 2)
-        if cursor is not None and not cursor[0].removeprefix("-").isdigit():
-            raise GraphQLError(f"{after!r} is not a cursor of this connection", extensions={"code": "BAD_CURSOR"})
-        before = None if cursor is None else (int(cursor[0]), cursor[1])
+        before = None if cursor is None else (decode_number(cursor[0], after), cursor[1])
         await info.context.rooms.sources.settled(headwater)
         found = await headwater.in_thread(headwater.store.rejected, source, before, size + 1)
         nodes = [(encode_cursor(item.last, item.id), _rejected(item)) for item in found[:size]]

@@ -12,7 +12,7 @@ from app.asking import Question
 from app.events import CLAIMED, VERIFIED
 from app.graphql.context import Context, Info, Record
 from app.graphql.lists import of_many
-from app.graphql.paging import Connection, decode_cursor, encode_cursor, page, page_of_list, page_size
+from app.graphql.paging import Connection, decode_cursor, decode_number, encode_cursor, page, page_of_list, page_size
 from app.graphql.usage import Usage, summary, usage_of
 from app.service import When
 from graph.attributes import Claim as Said
@@ -313,7 +313,7 @@ class Asset(Node):
     @strawberry.field(description="What changed about it and the flows at it, newest first.")
     async def history(self, info: Info, first: int = 50, after: str | None = None) -> Connection["RevisionNode"]:
         cursor = decode_cursor(after, 1)
-        before = int(cursor[0]) if cursor and cursor[0].isdigit() else self.moment.revision + 1
+        before = decode_number(cursor[0], after) if cursor else self.moment.revision + 1
         size = page_size(first)
         found = await info.context.headwater.history(self.names(info), before, size + 1)
         nodes = [(encode_cursor(revision.number), revision_node(revision)) for revision in found[:size]]
@@ -585,7 +585,10 @@ class Consumer(Asset):
         self,
         info: Info,
         of: Annotated[
-            strawberry.ID | None, strawberry.argument(description="Of one deployment or feature alone; absent: all.")
+            strawberry.ID | None,
+            strawberry.argument(
+                description="Of one deployment, feature, or view with its features, alone; absent: all."
+            ),
         ] = None,
     ) -> list[Calls]:
         names = self.names(info)
@@ -593,7 +596,7 @@ class Consumer(Asset):
         found = await info.context.usages.load_many(names)
         made: dict[tuple[AssetKey, bool], list[Counted]] = {}
         for each in (counted for of_one in found for counted in of_one):
-            if each.reader in names and (called is None or each.source in called):
+            if each.reader in names and (called is None or each.source in called or each.source.container in called):
                 made.setdefault((each.reader, each.verified), []).append(each)
         now = info.context.headwater.clock()
         return [

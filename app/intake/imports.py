@@ -21,6 +21,7 @@ from graph.importers.dbt import read_dbt
 from graph.importers.feast import read_feast
 from graph.importers.kserve import read_kserve
 from graph.importers.mlflow import read_mlflow
+from graph.importers.origins import origin_of_refused
 from graph.importers.sklearn import read_sklearn
 from graph.importers.sql.document import read_sql
 from graph.importers.told import Imported, Warned
@@ -82,6 +83,8 @@ class Imports:
                 operation = given.get("operation")
                 id_ = None if operation is None else checked_operation_id(operation)
                 origin, namespace = given.get("origin"), given.get("namespace")
+                if origin is not None:
+                    clients_origin(origin)
                 force = _yes(given.get("force", "false"))
             except GraphError as error:
                 return refused(error)
@@ -150,7 +153,15 @@ def _rejected(
     """The document, which may be right once something else is mended."""
     given = {name: value for name, value in (("origin", origin), ("namespace", namespace)) if value is not None}
     target = f"{FOLDER}{format_}" + (f"?{urlencode(given)}" if given else "")
-    return Rejected.now(format_ if origin is None else origin, target, JSON, "", reason, text, now)
+    source = origin or origin_of_refused(format_, _parsed_if_possible(text), namespace) or format_
+    return Rejected.now(source, target, JSON, "", reason, text, now)
+
+
+def _parsed_if_possible(text: bytes) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _read(reader: Reader, text: bytes, origin: str | None, namespace: str | None) -> tuple[Imported, list[str]]:

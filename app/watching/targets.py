@@ -5,7 +5,7 @@ Of what is known now. Something unknown is no target; something that may be any 
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -17,9 +17,10 @@ from app.spans import CLIENT, CONSUMER, PRODUCER, SERVER, Span
 from graph.attributes import shown_values
 from graph.errors import InvalidKey, quoted, shortened
 from graph.keys import AssetKey, AssetKind
+from graph.same import names_of
 from graph.stores.contract import Store
 from graph.time import Instant
-from graph.topology import KIND_CODE, View
+from graph.topology import KIND_CODE, Moment, View
 
 GROUPS = {"deployment": AssetKind.DEPLOYMENT, "feature_view": AssetKind.FEATURE_VIEW, "dataset": AssetKind.DATASET}
 """What groups of a pattern name."""
@@ -111,15 +112,15 @@ class _Known(NamedTuple):
 
 @dataclass(slots=True)
 class Directory:
-    """Where deployments and feature views are, as of one revision."""
+    """Where deployments and feature views are, as of one revision, that of `view`."""
 
-    revision: int
+    view: View
+    now: Instant
     at: Instant
+    """When it was made."""
     by_name: Mapping[tuple[AssetKind, str], list[_Known]] = field(default_factory=dict)
     by_host: Mapping[str, list[_Known]] = field(default_factory=dict)
     """By host and port, and by the host alone where the URL names no port."""
-    datasets: Mapping[str, int] = field(default_factory=dict)
-    """All keys that are known."""
     answered: "dict[tuple[object, ...], Target | Ambiguous | None]" = field(default_factory=dict)
     """By what tells where a span goes by HTTP (`_WHERE`), what it touches."""
 
@@ -140,22 +141,29 @@ class Directory:
             by_name.setdefault((key.kind, key.name), []).append(known)
             if host:
                 by_host.setdefault(host, []).append(known)
-        return cls(view.revision, now, by_name, by_host, view.numbers)
+        return cls(view, now, now, by_name, by_host)
 
     def still(self, view: View, store: Store, now: Instant) -> bool:
         """Whether it holds for `view`; its revision is then that of `view`. Raises StoreUnavailable."""
         if now - self.at > _REFRESH:
             return False
-        if view.revision != self.revision:
-            revisions = store.changes_since(self.revision, _FEW)
+        if view.revision != self.view.revision:
+            revisions = store.changes_since(self.view.revision, _FEW)
             rows = (row for revision in revisions for row in (*revision.opened, *revision.closed))
             changed = {subject.kind for row in rows if isinstance(subject := row.assertion.subject, AssetKey)}
             if len(revisions) == _FEW or not changed.isdisjoint(_ADDRESSED):
                 return False
             if AssetKind.DATASET in changed:
                 self.answered.clear()
-            self.revision, self.datasets = view.revision, view.numbers
+            self.view, self.now = view, now
         return True
+
+    def alone(self, keys: Iterable[AssetKey]) -> AssetKey | None:
+        """The key of the only asset that they name, by which it is shown where they are several; None: they name several."""
+        few = [*keys]
+        if len(few) > 1:
+            few = [*{names_of(self.view, key, Moment(self.now, self.view.revision))[0] for key in few}]
+        return few[0] if len(few) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +213,7 @@ class Targets:
                 if kind is AssetKind.DATASET:
                     return _dataset([(namespace or "", name)], directory, writes=goes.writes)
                 known = directory.by_name.get((kind, name), [])
-                return _one([each for each in known if namespace in (None, each.key.namespace)], goes.text)
+                return _one([each for each in known if namespace in (None, each.key.namespace)], goes.text, directory)
         return None
 
 
@@ -290,7 +298,7 @@ def _asked(span: Span, goes: Goes, directory: Directory) -> Target | Ambiguous |
         # Every server says that it is at localhost:8080.
         at_host = [each for each in at_host if each.path]
     if found := [each for each in at_host if each.key.name == model] or _nearest(at_host, goes.path):
-        return _one(found, goes.text)
+        return _one(found, goes.text, directory)
     kinds = (AssetKind.FEATURE_VIEW,) if _FEATURES.fullmatch(goes.path) else _ADDRESSED
     peer = span.attributes.get("service.peer.name", span.attributes.get("peer.service"))
     if peer is not None and span.kind in (CLIENT, PRODUCER):
@@ -298,10 +306,10 @@ def _asked(span: Span, goes: Goes, directory: Directory) -> Target | Ambiguous |
         known = [each for kind in kinds for each in directory.by_name.get((kind, peer), ())]
         known = [each for each in known if namespace in (None, each.key.namespace)]
         if known:
-            return _one(_of_host(known, goes), peer)
+            return _one(_of_host(known, goes), peer, directory)
     if model is None:
         return None
-    return _one(_of_host(directory.by_name.get((AssetKind.DEPLOYMENT, model), ()), goes), model)
+    return _one(_of_host(directory.by_name.get((AssetKind.DEPLOYMENT, model), ()), goes), model, directory)
 
 
 def _model(path: str) -> str | None:
@@ -348,15 +356,17 @@ def _of_host(known: Sequence[_Known], goes: Goes) -> Sequence[_Known]:
     return [each for each in known if each.key.namespace in parts] or known
 
 
-def _one(known: Sequence[_Known], asked: str) -> Target | Ambiguous | None:
+def _one(known: Sequence[_Known], asked: str, directory: Directory) -> Target | Ambiguous | None:
     if not known:
         return None
     served = [each for each in known if each.is_served_here]
-    if len(known) > 1 and len(served) != 1:
+    if len(served) == 1:
+        return Target(served[0].key, is_served_here=True)
+    alone = directory.alone(each.key for each in known)
+    if alone is None:
         named = ", ".join(sorted(str(each.key) for each in known))
         return Ambiguous(f"asks {quoted(asked)}, which may be any of {shortened(named)}")
-    chosen = (served or known)[0]
-    return Target(chosen.key, is_served_here=chosen.is_served_here)
+    return Target(alone, is_served_here=bool(served))
 
 
 # Data
@@ -418,8 +428,11 @@ def _dataset(names: Sequence[tuple[str, str]], directory: Directory, writes: boo
             key = AssetKey.of(AssetKind.DATASET, namespace, name)
         except InvalidKey:
             continue
-        if str(key) in directory.datasets:
+        if str(key) in directory.view.numbers:
             found[key] = None
-    if len(found) > 1:
+    if not found:
+        return None
+    alone = directory.alone(found)
+    if alone is None:
         return Ambiguous(f"touches what may be any of {shortened(', '.join(map(str, found)))}")
-    return next((Target(key, writes) for key in found), None)
+    return Target(alone, writes)

@@ -47,7 +47,7 @@ def read_mlflow(document: object, origin: str | None = None, namespace: str | No
         raise InvalidManifest(problems)
     server = text(read, "server") or ""
     if origin is None:
-        origin = f"mlflow:{_host(server)}" if server else None
+        origin = f"mlflow:{host_of(server)}" if server else None
     if origin is None:
         raise InvalidManifest(["server: missing, so name an origin"])
     reading = _Reading(namespace or "default", _public(server), problems)
@@ -491,7 +491,7 @@ def _escaped(text: str) -> str:
     return quote(text, safe="", errors="replace")
 
 
-def _host(server: str) -> str:
+def host_of(server: str) -> str:
     try:
         return urlsplit(server).netloc.rpartition("@")[2] or server
     except ValueError:

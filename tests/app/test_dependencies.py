@@ -7,7 +7,7 @@ from app.compose import now
 from graph.changes import FlowStatement
 from graph.model import Basis
 from graph.stores.sqlite import SqliteStore
-from graph.usage import MICROSECONDS_PER_DAY, Usage, day_of
+from graph.usage import MICROSECONDS_PER_DAY, Latency, Usage, day_of
 from tests.app.test_graphql import Answer, ask, http, store  # noqa: F401 (fixtures)
 from tests.saying import flow, key, say
 
@@ -62,10 +62,44 @@ async def test_undeclared_is_what_was_seen_and_nobody_declared(http: httpx.Async
     assert dependency["flow"]["usage"]["calls"] == 7
 
 
+async def test_how_long_calls_took_is_told_of_the_called_and_of_each_flow(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    at = now()
+    took = Usage(key(SCORES), key(CHECKOUT), True, day_of(at), 2, 0, at, at, Latency(6_000, {93: 2}))
+    store.count([took], "timed", 1)
+    query = """{ asset(key: "deployment:risk/scores") {
+      usage { latency { calls mean } } flowsOut { nodes { target { id } usage { calls latency { calls } } } } } }"""
+    found = (await ask(http, query))["asset"]
+    assert found["usage"]["latency"] == {"calls": 2, "mean": 3.0}
+    of_flows = {each["target"]["id"]: each["usage"] for each in found["flowsOut"]["nodes"]}
+    assert of_flows[CHECKOUT] == {"calls": 3, "latency": {"calls": 2}}
+
+
 async def test_dormant_is_what_was_declared_and_not_called_for_as_long(http: httpx.AsyncClient) -> None:  # noqa: F811
     assert ends(await standing(http, "DORMANT")) == [(SCORES, REPORT), (AMOUNT, SCORES)]
     assert ends(await standing(http, "DORMANT", days=60)) == [(AMOUNT, SCORES)]
     assert ends(await standing(http, "DORMANT", days=2)) == [(SCORES, BATCH), (SCORES, REPORT), (AMOUNT, SCORES)]
+
+
+async def test_who_calls_a_view_uses_its_features_and_a_table_that_is_read_is_undeclared(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    today, view, table = now(), "feature_view:shop/spending", "dataset:db/orders"
+    long_ago = today - 100 * MICROSECONDS_PER_DAY
+    declared = flow(AMOUNT, REPORT), flow("column:db/orders#total", REPORT)
+    seen = [flow(source, reader) for source in (view, table) for reader in (REPORT, STRANGER)]
+    say(store, *(FlowStatement(each, since=long_ago) for each in declared), now=today)
+    said = say(store, *seen, now=today, origin="gateway:claimed", basis=Basis.OBSERVED)
+    at_least = 'query($r: Int!) { asset(key: "job:a/b", atLeastRevision: $r) { id } }'
+    await ask(http, at_least, r=said.revision)
+    called = [Usage(*each[:2], False, day_of(today), 1, 0, today, today) for each in seen]
+    store.count(called, "traced", 1)
+    assert ends(await standing(http, "UNDECLARED")) == [(table, STRANGER), (SCORES, STRANGER), (view, STRANGER)]
+    assert (AMOUNT, REPORT) not in ends(await standing(http, "DORMANT")), "the view was called"
+    assert (AMOUNT, SCORES) in ends(await standing(http, "DORMANT")), "by another"
 
 
 async def test_dependencies_come_in_pages(http: httpx.AsyncClient) -> None:  # noqa: F811

@@ -296,3 +296,12 @@ def test_a_rule_that_cannot_be_read_is_told_with_its_place(tmp_path: Path, text:
     with pytest.raises(RulesUnreadable) as refused:
         read_rules(tmp_path / "rules.toml")
     assert says in str(refused.value), refused.value
+
+
+async def test_calls_of_a_view_are_those_of_its_features_too(http: httpx.AsyncClient, store: SqliteStore) -> None:  # noqa: F811
+    today, view = now(), "feature_view:shop/spending"
+    for number, source in enumerate((view, f"{view.replace('_view', '')}#amount", "feature:shop/other#amount")):
+        usage = Usage(key(source), key(PROVED), True, day_of(today), 10**number, 0, today, today)
+        store.count([usage], "views", number)
+    (calls,) = (await ask(http, ABOUT, key=PROVED, of=view))["asset"]["calls"]
+    assert (calls["name"], calls["usage"]["calls"]) == (PROVED, 11)

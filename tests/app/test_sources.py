@@ -4,10 +4,11 @@ import httpx
 import pytest
 
 from app.compose import now
+from app.graphql.paging import encode_cursor
 from app.intake.imports import FORMATS
 from graph.changes import AssetStatement, FlowStatement, Receipt
 from graph.errors import InvalidInput
-from graph.model import Basis, Json
+from graph.model import Basis, Flow, Json
 from graph.sources import Heard
 from graph.stores.sqlite import SqliteStore
 from graph.usage import MICROSECONDS_PER_DAY, Usage, day_of
@@ -77,6 +78,59 @@ async def test_a_refused_document_is_kept_and_can_be_taken_again(http: httpx.Asy
     assert (await ask(http, SOURCES))["sources"]["nodes"][0]["health"] == "REFUSED"
 
 
+FEAST = {"registry": {"lastUpdated": "2026-11-01T00:00:00Z", "project": "shop"}}
+DBT_METADATA = {
+    "dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json",
+    "project_name": "shop",
+    "adapter_type": "postgres",
+}
+DBT = {"manifest": {"metadata": DBT_METADATA, "nodes": {}, "sources": {}, "exposures": {}, "parent_map": {}}}
+MLFLOW: dict[str, object] = {"server": "https://ml.example:5000", "fetched": "2026-11-24T06:00:00Z"} | {
+    name: [] for name in ("registered_models", "model_versions", "experiments", "runs", "logged_models")
+}
+SKLEARN = {"model": "fraud", "version": "7", "inputs": [], "used": [], "consumed": []}
+SQL = {"dialect": "bigquery", "files": [{"path": "a.sql", "text": "CREATE TABLE a.b.t (x INT64)"}]}
+
+
+@pytest.mark.parametrize(
+    ("format_", "document", "wrong", "origin"),
+    [
+        ("dbt", DBT, {"manifest": DBT["manifest"] | {"parent_map": {"a": ["b"]}}}, "dbt:shop"),
+        ("feast", FEAST, {"registry": FEAST["registry"] | {"featureViews": 5}}, "feast:shop"),
+        ("kserve", {"resources": [RESOURCE]}, {"resources": [RESOURCE, RESOURCE | {"spec": 5}]}, "kserve:risk"),
+        ("mlflow", MLFLOW, {"runs": 5}, "mlflow:ml.example:5000"),
+        ("sklearn", SKLEARN, {"used": 5}, "sklearn:default/fraud#7"),
+        ("sql", SQL, {"files": 5}, "sql:bigquery"),
+    ],
+)
+async def test_a_refused_document_is_its_sources_until_a_right_one_comes(
+    http: httpx.AsyncClient,  # noqa: F811
+    format_: str,
+    document: dict[str, object],
+    wrong: dict[str, object],
+    origin: str,
+) -> None:
+    refused = await http.post(f"/api/v1/imports/{format_}", json=document | wrong)
+    assert refused.status_code == 400
+    assert (
+        await http.post(f"/api/v1/imports/{format_}", content=b"{", headers={"Content-Type": "application/json"})
+    ).status_code == 400
+    found = {each["name"]: each["health"] for each in (await ask(http, SOURCES))["sources"]["nodes"]}
+    assert (found[origin], found[format_]) == ("REFUSED", "REFUSED")
+    taken = await http.post(f"/api/v1/imports/{format_}", json=document)
+    assert (taken.status_code, taken.json().get("origin")) == (200, origin), taken.text
+    kept = (await ask(http, REJECTED))["rejectedItems"]["nodes"]
+    assert [each["source"] for each in kept] == [format_], "of that nothing could be told"
+
+
+@pytest.mark.parametrize("origin", ["gateway", "gateway:claimed", "rules:x", " "])
+async def test_who_speaks_for_another_makes_no_source_unwell(http: httpx.AsyncClient, origin: str) -> None:  # noqa: F811
+    for document in ({"resources": [RESOURCE]}, {"resources": 5}):
+        refused = await http.post("/api/v1/imports/kserve", json=document, params={"origin": origin})
+        assert refused.status_code == 400
+    assert (await ask(http, REJECTED))["rejectedItems"]["nodes"] == []
+
+
 async def test_what_is_right_by_now_is_taken_and_no_longer_kept(
     http: httpx.AsyncClient,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
@@ -110,6 +164,13 @@ async def test_refused_items_come_in_pages_and_can_be_given_up(http: httpx.Async
     ids = [each["id"] for each in first["nodes"]]
     assert (await ask(http, DISCARD, ids=[*ids, "unknown"]))["discardRejected"] == 2
     assert (await http.get(first["nodes"][0]["url"])).status_code == 404
+
+
+@pytest.mark.parametrize("number", ["9" * 30, "9" * 5000, "²", "-", ""])
+async def test_a_cursor_of_nowhere_is_refused(http: httpx.AsyncClient, number: str) -> None:  # noqa: F811
+    after = encode_cursor(number, "x")
+    answer = await http.post("/graphql", json={"query": REJECTED, "variables": {"after": after}})
+    assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_CURSOR"
 
 
 async def test_health_is_told_by_the_pace_of_a_source(http: httpx.AsyncClient, store: SqliteStore) -> None:  # noqa: F811
@@ -282,6 +343,8 @@ async def test_the_unused_are_listed_with_what_is_not_covered(http: httpx.AsyncC
     rest = (await ask(http, UNUSED, first=1, after=first["pageInfo"]["endCursor"]))["unused"]
     assert [each["asset"]["id"] for each in (*first["nodes"], *rest["nodes"])] == [RETURNS, SCORES]
     assert (await ask(http, UNUSED, kinds=["MODEL"]))["unused"]["nodes"] == []
+    none = (await ask(http, UNUSED, first=0))["unused"]
+    assert none == {"nodes": [], "pageInfo": {"hasNextPage": True, "endCursor": None}}
 
 
 @pytest.mark.usefixtures("told")
@@ -295,6 +358,86 @@ async def test_a_use_by_any_of_its_names_is_a_use(http: httpx.AsyncClient, store
         assert (await removal(http, name))["needing"] == [{"id": "consumer:bi/report"}]
     found = (await ask(http, UNUSED, kinds=["DATASET"]))["unused"]["nodes"]
     assert found == []
+
+
+@pytest.mark.usefixtures("told")
+async def test_a_job_that_has_not_run_for_long_is_no_user_but_needs_it(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    origin, reads = "openlineage:airflow#job:nightly/report", flow(ORDERS, "job:nightly/report")
+    store.mark_said({(reads, origin): now() - 40 * DAY})
+    found = await removal(http, ORDERS)
+    assert (found["verdict"], found["users"]) == ("NEEDED", [])
+    assert found["needing"] == [{"id": "job:nightly/report"}]
+    assert (await removal(http, ORDERS, days=60))["verdict"] == "USED"
+    store.mark_said({(reads, origin): now() - DAY})
+    assert (await removal(http, ORDERS))["verdict"] == "USED"
+
+
+@pytest.mark.usefixtures("told")
+async def test_a_column_that_only_jobs_of_long_ago_read_is_needed_by_what_they_wrote(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    origin, job = "openlineage:airflow#job:nightly/report", key("job:nightly/report")
+    column, written = "column:warehouse/orders#total", "column:warehouse/report#total"
+    fine = Flow(key(column), key(written), job)
+    reads = flow(column, "job:nightly/report")
+    await follow(http, say(store, fine, reads, key(column), now=now(), origin=origin, basis=Basis.OBSERVED))
+    whole = flow(ORDERS, "job:nightly/report")
+    store.mark_said({(said, origin): now() - 40 * DAY for said in (fine, reads, whole)})
+    found = await removal(http, column)
+    assert (found["verdict"], found["users"]) == ("NEEDED", [])
+    store.mark_said({(fine, origin): now()})
+    assert {"id": written} in (await removal(http, column))["users"]
+
+
+@pytest.mark.usefixtures("told")
+async def test_traces_of_who_reads_a_table_count_as_calls_and_say_nothing_of_other_tables(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    tell(store, "gateway", *range(60))
+    today, table, other = now(), "dataset:db/orders", "dataset:db/returns"
+    reads = FlowStatement(flow(table, "consumer:shop/bi"), since=today - 90 * DAY)
+    say(store, long_ago(table), long_ago(other), long_ago("column:db/orders#total"), now=today)
+    await follow(http, say(store, reads, now=today, origin="gateway:claimed", basis=Basis.OBSERVED))
+    for each in (table, other):
+        found = await removal(http, each)
+        assert (found["verdict"], found["users"], found["watchers"]) == ("UNCOVERED", [], []), "it was read long ago"
+        assert found["uncovered"] == ["no source tells who uses a dataset of db"]
+    unused = (await ask(http, UNUSED, kinds=["DATASET"]))["unused"]["nodes"]
+    assert {table, other} <= {each["asset"]["id"] for each in unused}
+    at = now() - DAY
+    store.count([Usage(key(table), key("consumer:shop/bi"), False, day_of(at), 2, 0, at, at)], "tests", 1)
+    for each in (table, "column:db/orders#total"):
+        found = await removal(http, each)
+        assert (found["verdict"], found["users"], found["calls"]) == ("USED", [{"id": "consumer:shop/bi"}], 2)
+
+
+@pytest.mark.usefixtures("told")
+async def test_a_caller_by_several_names_is_one_user(http: httpx.AsyncClient, store: SqliteStore) -> None:  # noqa: F811
+    today, proved, claimed = now(), "consumer:shop/checkout", "consumer:default/checkout-api"
+    for number, reader in enumerate((proved, claimed)):
+        store.count([Usage(key(SCORES), key(reader), False, day_of(today), 1, 0, today, today)], "tests", number)
+        seen = flow(SCORES, reader)
+        await follow(http, say(store, key(reader), seen, now=today, origin="gateway:claimed", basis=Basis.OBSERVED))
+    joined = AssetStatement(key(claimed), {"same_as": [proved]})
+    await follow(http, say(store, joined, flow(SCORES, claimed), now=today, origin="manifest:shop"))
+    found = await removal(http, SCORES)
+    assert (found["users"], found["needing"], found["calls"]) == ([{"id": proved}], [], 2)
+
+
+async def test_the_traces_of_a_deployment_by_any_of_its_names_are_those_of_it(
+    http: httpx.AsyncClient,  # noqa: F811
+    store: SqliteStore,  # noqa: F811
+) -> None:
+    other = long_ago("deployment:default/scores-server", same_as=[SCORES])
+    await follow(http, say(store, long_ago(SCORES), other, now=now(), origin="kserve:risk", basis=Basis.IMPORTED))
+    assert (await removal(http, SCORES))["verdict"] == "UNCOVERED"
+    tell(store, "traces:default/scores-server", *range(60))
+    assert (await removal(http, SCORES))["verdict"] == "SAFE"
 
 
 async def test_what_nobody_can_use_is_refused(http: httpx.AsyncClient) -> None:  # noqa: F811

@@ -208,12 +208,21 @@ HOSTILE = some.sampled_from(
 )
 
 
+@pytest.fixture(scope="module")
+def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Directory]:
+    store = SqliteStore(tmp_path_factory.mktemp("nothing") / "lineage.db")
+    index = LineageIndex(store)
+    index.load()
+    yield Directory.of(index.view(), store, NOW)
+    store.close()
+
+
 @given(
-    some.integers(0, 6),
-    some.dictionaries(some.sampled_from(sorted(WANTED)), HOSTILE | some.text(), max_size=8),
+    kind=some.integers(0, 6),
+    attributes=some.dictionaries(some.sampled_from(sorted(WANTED)), HOSTILE | some.text(), max_size=8),
 )
-def test_hostile_attributes_touch_nothing(kind: int, attributes: dict[str, str]) -> None:
-    assert found(Directory(1, NOW), kind, attributes) is None
+def test_hostile_attributes_touch_nothing(nothing: Directory, kind: int, attributes: dict[str, str]) -> None:
+    assert found(nothing, kind, attributes) is None
 
 
 def test_a_directory_is_made_anew_when_something_in_it_changed(tmp_path: Path) -> None:
@@ -225,8 +234,36 @@ def test_a_directory_is_made_anew_when_something_in_it_changed(tmp_path: Path) -
     directory = Directory.of(index.view(), store, NOW)
     say(store, key("dataset:w/t"), now=NOW + 1)
     assert directory.still(index.view(), store, NOW + 2)
-    assert directory.revision == index.revision
+    assert directory.view.revision == index.revision
     say(store, key("deployment:risk/other"), now=NOW + 3)
     assert not directory.still(index.view(), store, NOW + 4)
     assert not Directory.of(index.view(), store, NOW).still(index.view(), store, NOW + 3_600_000_000)
+    store.close()
+
+
+TWIN = {"url.full": "http://x.example/v2/models/twin/infer", "http.request.method": "POST"}
+TABLE = {
+    "db.system.name": "postgresql",
+    "server.address": "twice",
+    "db.namespace": "a",
+    "db.collection.name": "t",
+    "db.operation.name": "SELECT",
+}
+
+
+def test_several_that_are_the_same_are_one(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "lineage.db")
+    with_port, without = "dataset:postgres%3A%2F%2Ftwice%3A5432/a.t", "dataset:postgres%3A%2F%2Ftwice/a.t"
+    say(store, *map(key, ("deployment:one/twin", "deployment:two/twin", with_port, without)), now=NOW - 10)
+    index = LineageIndex(store)
+    index.load()
+    store.announce_to(index.hear)
+    directory = Directory.of(index.view(), store, NOW)
+    assert found(directory, CLIENT, TABLE) == "?"
+    say(store, asset(without, same_as=[with_port]), now=NOW + 1)
+    assert directory.still(index.view(), store, NOW + 2)
+    assert found(directory, CLIENT, TABLE) == with_port
+    assert found(directory, CLIENT, TWIN) == "?"
+    say(store, asset("deployment:one/twin", same_as=["deployment:two/twin"]), now=NOW + 3)
+    assert found(Directory.of(index.view(), store, NOW + 4), CLIENT, TWIN) == "deployment:two/twin"
     store.close()

@@ -18,7 +18,7 @@ from graph.errors import InvalidInput
 from graph.folding import Folding, reduce
 from graph.importers.openlineage.events import Event, read_event, reduced
 from graph.importers.openlineage.fold import Fold, folded
-from graph.keys import AssetKey
+from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Basis, Flow, Subject
 from graph.stores.contract import KeptEvent
 from graph.stores.sqlite import SqliteStore
@@ -311,6 +311,33 @@ def test_times_are_read_as_producers_write_them(text: str, microseconds: int) ->
     assert read_event({**run_event("COMPLETE", 1), "eventTime": text}).at == instant(1) + microseconds
 
 
+@pytest.mark.parametrize("many", [988, 1000])
+def test_what_turns_out_to_be_a_training_under_a_name_too_long_for_a_run_stays_a_run_of_its_job(many: int) -> None:
+    job = {"namespace": "n", "name": "j" * (many - 1)}
+    events = run_event("COMPLETE", 1, inputs=[ORDERS]), job_event(2, outputs=[MODEL])
+    found = said(*({**each, "job": job} for each in events))
+    is_run = any(isinstance(each, AssetKey) and each.kind is AssetKind.RUN for each in found)
+    is_read_by_job = any(isinstance(each, Flow) and each.target.kind is AssetKind.JOB for each in found)
+    assert (is_run, is_read_by_job) == (many == 988, many != 988)
+
+
+def of_model(version: str) -> dict[str, Any]:
+    return dataset("model", datasetType={"datasetType": "MODEL"}, version={"datasetVersion": version})
+
+
+@pytest.mark.parametrize("version", ["", "v" * 1020, "\x00", "@best"])
+def test_the_version_of_what_is_no_model_may_be_anything(version: str) -> None:
+    (read,) = read_event(
+        run_event("COMPLETE", 1, inputs=[dataset("orders", version={"datasetVersion": version})])
+    ).inputs
+    assert read.version is None
+
+
+def test_a_model_whose_version_is_empty_has_none() -> None:
+    (read,) = read_event(run_event("COMPLETE", 1, inputs=[of_model("")])).inputs
+    assert (read.is_model, read.version) == (True, None)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -331,6 +358,13 @@ def test_times_are_read_as_producers_write_them(text: str, microseconds: int) ->
         ),
         ({"outputs": [dataset("x", columnLineage={"fields": {"": {}}})]}, "outputs[0].facets.columnLineage.fields.: "),
         ({"outputs": [{"namespace": "n" * 900, "name": "m" * 900}]}, "outputs[0]: a key's namespace, name and part"),
+        (
+            {"job": {"namespace": "n", "name": "j" * 1000}, "outputs": [MODEL]},
+            "job: a key's namespace, name and part",
+        ),
+        ({"outputs": [of_model("v" * 1020)]}, "outputs[0].facets.version.datasetVersion: a key's namespace, name and part"),
+        ({"outputs": [of_model("\x00")]}, "outputs[0].facets.version.datasetVersion: the model_version part '\\x00' holds"),
+        ({"inputs": [of_model("@best")]}, "inputs[0].facets.version.datasetVersion is '@best', which is an alias"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_its_place(change: dict[str, Any], message: str) -> None:
@@ -437,6 +471,15 @@ def test_old_events_are_reduced_and_late_ones_still_find_what_they_need(tmp_path
         store.keep([kept(sent[2])], "one", 40)
         Folding("one").fold(store, {ORIGIN: None}, 50, "tests")
         assert _bytes(store.believed_by(ORIGIN)) == _bytes(said(*sent))
+
+
+def test_a_kept_event_that_can_no_longer_be_read_holds_up_no_other(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / "lineage.db")) as store:
+        sent = run_event("COMPLETE", 1, inputs=[ORDERS], outputs=[TOTALS])
+        unreadable = KeptEvent("0" * 64, ORIGIN, canonical({**sent, "inputs": [of_model("\x00")]}), instant(2))
+        store.keep([kept(sent), unreadable], "one", 10)
+        Folding("one").fold(store, {ORIGIN: None}, 20, "tests")
+        assert _bytes(store.believed_by(ORIGIN)) == _bytes(said(sent))
 
 
 def test_a_lane_is_heard_of_while_its_runs_are() -> None:

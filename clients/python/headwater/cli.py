@@ -18,7 +18,7 @@ import typer
 from rich.text import Text
 
 from headwater import documents, feast, manifests, mlflow, repository, watching
-from headwater.client import Client
+from headwater.client import CALLED, Client
 from headwater.errors import Refused
 from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
 from headwater.terminal import (
@@ -248,6 +248,7 @@ def consumers(
     many = len(found["consumers"])
     typer.echo(
         f"{many:,} consumer{'' if many == 1 else 's'}; {found['unidentified']:,} calls by callers that could not be told."
+        + ("" if asset.startswith(CALLED) else " Calls are those of all that a consumer calls.")
     )
 
 

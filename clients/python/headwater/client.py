@@ -29,6 +29,9 @@ RETRIES = 3
 
 Json = dict[str, Any]
 
+CALLED = ("deployment:", "feature_view:", "feature:")
+"""How keys begin of what is called; of all else, the calls of a consumer are those of whatever it calls."""
+
 
 class Client:
     """One service. Safe to use from several threads; close it, or use it in a `with` statement.
@@ -255,11 +258,11 @@ class Client:
         """Who uses an asset, however far downstream: {id, unidentified, consumers}, each of these
         {id, sameAs, hops, partly, verified, calls}.
 
-        What is known by several keys is there once; `calls` are those of the last 30 days (of a deployment or a feature:
-        those of it), by the key they were made under and whether that was proved: {name, verified, usage}.
+        What is known by several keys is there once; `calls` are those of the last 30 days (of a deployment, a feature or its
+        view: those of it), by the key they were made under and whether that was proved: {name, verified, usage}.
         Raises Refused for an asset that nobody knows.
         """
-        called = key if key.startswith(("deployment:", "feature:")) else None
+        called = key if key.startswith(CALLED) else None
         found: list[Json] = []
         after = None
         while True:

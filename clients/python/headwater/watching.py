@@ -217,7 +217,7 @@ def removal(
     told = {
         "SAFE": f"nobody was seen using it in {days} days, and every source that would have seen a use was well",
         "UNCOVERED": f"nobody was seen using it in {days} days, but not all uses would have been seen",
-        "NEEDED": f"nobody was seen using it in {days} days, but somebody says that they depend on it",
+        "NEEDED": f"nobody was seen using it in {days} days, but somebody says that they depend on it, or a job read it before",
         "USED": "it is used",
     }
     page = console()

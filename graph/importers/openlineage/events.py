@@ -195,7 +195,10 @@ def _run_event(event: Mapping[str, Any], at: Instant, digest: str, producer: str
         state = State.OTHER if given is None else State(given.upper())
     except (ValueError, AttributeError):
         raise InvalidInput(f"eventType is {_shown(given)}; it is one of {', '.join(State)}", given) from None
-    return _job_event(About.RUN, event, at, digest, producer, run_id, state)
+    read = _job_event(About.RUN, event, at, digest, producer, run_id, state)
+    if read.from_registry or any(each.is_model for each in read.outputs):  # it is an asset of its own
+        _part(read.subject, run_id, place="job")
+    return read
 
 
 def _job_event(
@@ -305,12 +308,13 @@ def _dataset_anew(given: Mapping[str, Any], place: str) -> Dataset:
         before = f"{at}.lifecycleStateChange.previousIdentifier"
         renamed_from = _key(AssetKind.DATASET, _object(lifecycle["previousIdentifier"], before), before)
     type_ = _optional_text(facets.get("datasetType", {}), "datasetType", f"{at}.datasetType")
+    is_model = type_ is not None and type_.upper() == "MODEL"
     derived = [*_column_lineage(facets.get("columnLineage", {}), key, f"{at}.columnLineage")]
     derived += _explicit(facets.get("lineage", {}), key, f"{at}.lineage")
     return Dataset(
         key,
-        type_ is not None and type_.upper() == "MODEL",
-        _optional_text(facets.get("version", {}), "datasetVersion", f"{at}.version"),
+        is_model,
+        _version(facets.get("version", {}), key, f"{at}.version", is_model),
         _checked(dict(_dataset_attributes(facets, key, at)), key, at),
         _columns(facets["schema"], key, f"{at}.schema") if "schema" in facets else None,
         tuple(derived),
@@ -318,6 +322,23 @@ def _dataset_anew(given: Mapping[str, Any], place: str) -> Dataset:
         renamed_from,
         tuple(_writers(facets.get("lineage", {}), f"{at}.lineage")),
     )
+
+
+def _version(facet: Mapping[str, Any], of: AssetKey, place: str, is_model: bool) -> str | None:
+    """Of what may be a model. Of what is none as far as is known here, one that could not be a model's is left alone."""
+    version = _optional_text(facet, "datasetVersion", place)
+    if not version:
+        return None
+    model = AssetKey(AssetKind.MODEL, of.namespace, of.name)
+    try:
+        if _part(model, version, place=f"{place}.datasetVersion").is_alias:
+            message = f"{place}.datasetVersion is {quoted(version)}, which is an alias, and no version"
+            raise InvalidInput(message, version)
+    except InvalidInput:
+        if is_model:
+            raise
+        return None
+    return version
 
 
 def _dataset_attributes(
@@ -340,7 +361,7 @@ def _columns(schema: Mapping[str, Any], of: AssetKey, place: str) -> dict[tuple[
             steps = (*path, _text(each, "name", place_of))
             if len(steps) > _DEEPEST:
                 raise InvalidInput(f"{place_of} is nested deeper than {_DEEPEST} levels", steps[-1])
-            column = _column(of, steps, f"{place_of}.name")
+            column = _part(of, *steps, place=f"{place_of}.name")
             texts = {name: _optional_text(each, name, place_of) for name in ("type", "description")}
             found[column.path] = _checked({name: text for name, text in texts.items() if text}, column, place_of)
             stack.append((each, place_of, steps))
@@ -350,7 +371,7 @@ def _columns(schema: Mapping[str, Any], of: AssetKey, place: str) -> dict[tuple[
 def _column_lineage(facet: Mapping[str, Any], of: AssetKey, place: str) -> Iterator[Derivation]:
     for into, given in _object(facet.get("fields") or {}, f"{place}.fields").items():
         at = f"{place}.fields.{into}"
-        _column(of, (into,), at)
+        _part(of, into, place=at)
         for each, at_input in _objects(_object(given, at), "inputFields", at):
             yield from _derivations(each, into, at_input)
     for each, at_input in _objects(facet, "dataset", place):
@@ -364,7 +385,7 @@ def _explicit(facet: Mapping[str, Any], of: AssetKey, place: str) -> Iterator[De
             yield from _derivations(each, None, at)
     for into, given in _object(facet.get("fields") or {}, f"{place}.fields").items():
         at_field = f"{place}.fields.{into}"
-        _column(of, (into,), at_field)
+        _part(of, into, place=at_field)
         for each, at in _objects(_object(given, at_field), "inputs", at_field):
             if each.get("type") != "JOB":
                 yield from _derivations(each, into, at)
@@ -381,7 +402,7 @@ def _derivations(given: Mapping[str, Any], into: str | None, place: str) -> Iter
     source = _key(AssetKind.DATASET, given, place)
     column = _optional_text(given, "field", place)
     if column is not None:
-        _column(source, (column,), f"{place}.field")
+        _part(source, column, place=f"{place}.field")
     of_value: list[str] = []
     of_rows: list[str] = []
     for each, at in _objects(given, "transformations", place):
@@ -543,7 +564,7 @@ def _key(kind: AssetKind, of: Mapping[str, Any], place: str) -> AssetKey:
         raise InvalidInput(f"{place}: {error}", error.value) from None
 
 
-def _column(of: AssetKey, steps: tuple[str, ...], place: str) -> AssetKey:
+def _part(of: AssetKey, *steps: str, place: str) -> AssetKey:
     try:
         return of.part_key(*steps)
     except InvalidKey as error:

@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from graph.errors import InvalidKey
 from graph.importers.openlineage.events import COLUMNS, THERE, About, Dataset, Derivation, Event, State
 from graph.importers.openlineage.timelines import Holding, Said, Timeline, assertions, stronger
 from graph.keys import AssetKey, AssetKind
@@ -225,7 +226,7 @@ class Fold:
         if not run.counts:
             return
         outputs = frozenset(run.facts.outputs)
-        if self._trains or not outputs.isdisjoint(self._models):
+        if (self._trains or not outputs.isdisjoint(self._models)) and self._can_be_named(run):
             run.trained = self._training(run)
             for subject in run.trained:
                 self._givers.setdefault(subject, {})[run] = None
@@ -340,6 +341,16 @@ class Fold:
         flow = checked_flow(source, target, job)
         yield flow, each.transformations
         yield from ((also, ()) for also in implied_flows(flow))
+
+    def _can_be_named(self, run: "_Run") -> bool:
+        """Whether names are short enough for its id to be a part of them. That a run trains may be known only later."""
+        unversioned = [each for each, versions in run.facts.outputs.items() if each in self._models and not versions]
+        try:
+            for each in (self._subject, *map(_model, unversioned)):
+                each.part_key(run.id)
+        except InvalidKey:
+            return False
+        return True
 
     def _training(self, run: "_Run") -> Collection[Subject]:
         key, facts = self._subject.part_key(run.id), run.facts
