@@ -19,22 +19,18 @@ from base64 import b64decode
 from binascii import Error as NoBase64
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from graph.attributes import canonical, checked_attributes
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidAttribute, InvalidInput, InvalidManifest, quoted
-from graph.importers.labels import labelled, owners
+from graph.importers.labels import definition, labelled, owners
 from graph.importers.places import Place, place_of
-from graph.importers.shapes import Anything, Field, Flag, Many, Mapped, Problems, Record, Shape, Text, opened
+from graph.importers.shapes import Anything, Field, Flag, Many, Mapped, Problems, Record, Shape, Text, noting, opened
 from graph.importers.values import record, records, text, texts
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow, Json, checked_flow
 from graph.time import Instant, parse_instant
-
-MOST_OF_A_DEFINITION = 65_536
-"""Characters of code; longer code is left out."""
 
 
 def read_feast(document: object, origin: str | None = None, namespace: str | None = None) -> Registration:
@@ -239,25 +235,17 @@ class _Reading:
         self.features = {str(spec["name"]): _names(spec, "features") for _, spec, _ in views}
         for place, source in records(registry, "dataSources", "registry"):
             if _is_of(source, self.project):
-                with self.at(place):
+                with noting(self.problems, place):
                     self._source(source)
         for place, spec, kind in views:
-            with self.at(f"{place}.spec"):
+            with noting(self.problems, f"{place}.spec"):
                 self._view(spec, kind, f"{place}.spec")
         for place, spec in self._specs(registry, "featureServices"):
-            with self.at(f"{place}.spec"):
+            with noting(self.problems, f"{place}.spec"):
                 self._service(spec)
         for place, spec in self._specs(registry, "savedDatasets"):
-            with self.at(f"{place}.spec"):
+            with noting(self.problems, f"{place}.spec"):
                 self._saved(spec)
-
-    @contextmanager
-    def at(self, place: str) -> Iterator[None]:
-        """What is wrong there is a problem, and reading goes on."""
-        try:
-            yield
-        except InvalidInput as error:
-            self.problems.append(f"{place}: {error}")
 
     def _specs(self, registry: dict[str, Json], name: str) -> Iterator[tuple[str, dict[str, Json]]]:
         for place, each in records(registry, name, "registry"):
@@ -271,7 +259,6 @@ class _Reading:
         view = self._own(AssetKind.FEATURE_VIEW, str(spec["name"]))
         if view in self.said:
             raise InvalidInput(f"{view} stands here twice", view)
-        code = _code(spec)
         entities = [name for name in texts(spec.get("entities")) if name != _NO_ENTITY]
         ttl = text(spec, "ttl")
         self._say(
@@ -287,11 +274,11 @@ class _Reading:
                 "disabled": spec.get("disabled"),
                 "mode": text(spec, "mode") or None,
                 "feast_version": text(spec, "version") or None,
-                "definition": code if code and len(code) <= MOST_OF_A_DEFINITION else None,
+                "definition": definition(_code(spec)),
             },
         )
         for at, each in records(spec, "features", place):
-            with self.at(at):
+            with noting(self.problems, at):
                 self._say(view.part_key(str(each["name"])), _field(each))
         is_computed = bool(
             spec.get("aggregations") or spec.get("userDefinedFunction") or spec.get("featureTransformation")
@@ -299,15 +286,15 @@ class _Reading:
         for name in ("batchSource", "streamSource", "source"):
             if name in spec:
                 source = record(spec[name])
-                with self.at(f"{place}.{name}"):
+                with noting(self.problems, f"{place}.{name}"):
                     self._read_from(source, view, spec, is_computed)
                     if "batchSource" in source:  # of a push
                         self._read_from(record(source["batchSource"]), view, spec, is_computed)
         for name, given in record(spec.get("sources")).items():
-            with self.at(f"{place}.sources.{name}"):
+            with noting(self.problems, f"{place}.sources.{name}"):
                 self._taken_in(record(given), name, view, spec)
         for at, other in records(spec, "sourceViews", place):
-            with self.at(at):
+            with noting(self.problems, at):
                 self._derive(self._features_of(str(other["name"]), _names(other, "features")), view, spec)
 
     def _read_from(self, source: dict[str, Json], view: AssetKey, spec: dict[str, Json], is_computed: bool) -> None:
@@ -416,14 +403,13 @@ class _Reading:
         dataset = AssetKey.of(AssetKind.DATASET, *place) if place else own
         assert dataset is not None
         options = next(iter(held.values()), {})
-        query = text(options, "query") or text(_configuration(options), "query")
         type_ = source.get("type")
         self._say(
             dataset,
             {
                 **_people(source),
                 "source_type": type_ if isinstance(type_, str) else None,
-                "definition": query if query and len(query) <= MOST_OF_A_DEFINITION else None,
+                "definition": definition(text(options, "query") or text(_configuration(options), "query")),
             },
             own,
         )

@@ -14,8 +14,7 @@ Text that is another tool's own (sources, schemas, signatures) is read where it 
 import math
 import re
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
@@ -23,17 +22,14 @@ from urllib.parse import quote, urlsplit
 from graph.attributes import checked_attributes
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidInput, InvalidManifest, quoted, shortened
-from graph.importers.labels import fitting, labelled, owners
+from graph.importers.labels import definition, fitting, labelled, owners
 from graph.importers.mlflow_texts import columns_of, parsed, place_of_source, signature_of
 from graph.importers.places import Place
-from graph.importers.shapes import Anything, Field, Many, Problems, Record, Schema, Text, opened
+from graph.importers.shapes import Anything, Field, Many, Problems, Record, Schema, Text, noting, opened
 from graph.importers.values import listed, record, records, text, texts
 from graph.keys import AssetKey, AssetKind, alias_key
 from graph.model import Basis, Flow, Json, checked_flow
 from graph.time import Instant, parse_instant
-
-MOST_OF_A_DEFINITION = 65_536
-"""Characters of SQL."""
 
 
 def read_mlflow(document: object, origin: str | None = None, namespace: str | None = None) -> Registration:
@@ -53,7 +49,7 @@ def read_mlflow(document: object, origin: str | None = None, namespace: str | No
     reading = _Reading(namespace or "default", _public(server), problems)
     reading.take(read)
     taken = None
-    with reading.at("fetched"):
+    with noting(problems, "fetched"):
         taken = parse_instant(str(read["fetched"])) if "fetched" in read else None
     if problems:
         raise InvalidManifest(problems)
@@ -226,13 +222,13 @@ class _Reading:
         # From old to new, so that of a dataset the newest run's word counts.
         for run_id, (place, run) in sorted(by_id.items(), key=lambda each: _started(each[1][1])):
             if run_id in wanted:
-                with self.at(place):
+                with noting(self.problems, place):
                     self._run(run_id, run, place)
         for place, each in models.values():
-            with self.at(place):
+            with noting(self.problems, place):
                 self._model(each, place)
         for place, each in versions:
-            with self.at(place):
+            with noting(self.problems, place):
                 self._version(each, by_id.get(self._run_of(each) or "", ("", {}))[1])
         for run_id, key in self.runs.items():
             _, run = by_id[run_id]
@@ -243,14 +239,6 @@ class _Reading:
         for columns in self.columns.values():
             for column, attributes in columns.items():
                 self._say(column, attributes, None)
-
-    @contextmanager
-    def at(self, place: str) -> Iterator[None]:
-        """What is wrong there is a problem, and reading goes on."""
-        try:
-            yield
-        except InvalidInput as error:
-            self.problems.append(f"{place}: {error}")
 
     # Models
 
@@ -266,7 +254,7 @@ class _Reading:
             _millis(model.get("creation_timestamp")),
         )
         for at, alias in records(model, "aliases", place):
-            with self.at(at):
+            with noting(self.problems, at):
                 self._say(alias_key(key, str(alias["alias"])), {"version": alias["version"]}, None)
 
     def _version(self, version: dict[str, Json], run: dict[str, Json]) -> None:
@@ -356,7 +344,7 @@ class _Reading:
     def _inputs(self, run: dict[str, Json], key: AssetKey, experiment: str, since: Instant | None, place: str) -> None:
         columns: dict[AssetKey, dict[AssetKey, dict[str, Json]]] = {}
         for at, each in records(record(run.get("inputs")), "dataset_inputs", f"{place}.inputs"):
-            with self.at(f"{at}.dataset"):
+            with noting(self.problems, f"{at}.dataset"):
                 given = record(each["dataset"])
                 found = self._dataset(given, experiment)
                 passed = self.flows.setdefault(checked_flow(found, key), _Passed({}, since))
@@ -375,10 +363,9 @@ class _Reading:
             place = Place(self.namespace, name)
         key = AssetKey.of(AssetKind.DATASET, *place)
         before = self.said[key].attributes.get("mlflow_names") if key in self.said else None
-        sql = text(source, "sql")
         attributes: dict[str, Json] = {
             "source_type": kind,
-            "definition": sql if sql and len(sql) <= MOST_OF_A_DEFINITION else None,
+            "definition": definition(text(source, "sql")),
             "mlflow_names": [*sorted({*texts(before), str(given["name"])})],
         }
         self._say(key, attributes, None)
