@@ -24,6 +24,7 @@ from app.intake.otlp import BodyUnreadable, from_json, from_protobuf
 from app.service import Headwater
 from app.spans import NOBODY, Rejected, Service, Span
 from graph.errors import NotReady, StoreUnavailable, quoted
+from graph.keys import is_legible
 from graph.sources import Rejected as Kept
 from graph.time import Instant
 
@@ -112,10 +113,8 @@ class Traces:
 
 
 def _source(service: Service) -> str:
-    """Spaces at an end, or characters that do not show, would make two look like one."""
-    name = f"{service.namespace or 'default'}/{service.name or ''}"
-    is_named = service.name and not service.name.startswith("unknown_service") and name.isprintable()
-    return f"traces:{name}" if is_named and name == name.strip() else "traces:unidentified"
+    is_known = service.is_named and is_legible(service.full_name)
+    return f"traces:{service.full_name}" if is_known else "traces:unidentified"
 
 
 def _answer(form: str, rejected: Sequence[Rejected], unnamed: int) -> Response:

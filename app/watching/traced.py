@@ -17,7 +17,6 @@ import orjson
 
 from app.events import Sighting
 from app.spans import SERVER, Rejected, Service, Span, span_id
-from app.watching.callers import DEFAULT_NAMESPACE
 from app.watching.resolving import Change, Counts, Link, Recent, Resolver
 from app.watching.targets import Ambiguous, Directory, Target, Targets
 from graph.keys import AssetKey
@@ -79,8 +78,7 @@ class Traced:
 
         @lru_cache(10_000)
         def is_transparent(service: Service) -> bool:
-            namespace, name = service.namespace or DEFAULT_NAMESPACE, service.name or ""
-            return any(pattern.fullmatch(f"{namespace}/{name}") for pattern in transparent)
+            return any(pattern.fullmatch(service.full_name) for pattern in transparent)
 
         @lru_cache(10_000)
         def named(service: Service) -> AssetKey | None:

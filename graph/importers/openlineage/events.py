@@ -19,7 +19,7 @@ import orjson
 from graph.attributes import canonical, checked_attributes
 from graph.changes import MAX_ORIGIN_BYTES
 from graph.errors import InvalidAttribute, InvalidInput, InvalidKey, InvalidTime, quoted, shortened
-from graph.keys import AssetKey, AssetKind
+from graph.keys import AssetKey, AssetKind, is_legible
 from graph.model import Attributes, Flow, Json
 from graph.plan import AHEAD
 from graph.time import Instant, instant, moment
@@ -161,7 +161,7 @@ def origin_of(producer: str, subject: AssetKey) -> str:
     upgrade it is still the same source.
     """
     text = f"{_source(producer)}#{subject}"
-    if not text.isprintable() or text != text.strip():
+    if not is_legible(text):
         raise InvalidInput(f"producer is {quoted(producer)}, which does not print", producer)
     if len(text.encode()) > MAX_ORIGIN_BYTES:
         return f"openlineage:sha256:{hashlib.sha256(text.encode()).hexdigest()}"
