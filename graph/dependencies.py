@@ -13,9 +13,9 @@ from graph.model import REFINES_FIRST, Basis, Flow
 from graph.neighbours import HeldFlow
 from graph.ports import Port, Step
 from graph.same import groups_at
-from graph.time import Instant
+from graph.time import DAY, Instant
 from graph.topology import KINDS, Moment, View
-from graph.usage import MICROSECONDS_PER_DAY, Usage
+from graph.usage import Usage
 
 _USED = np.array([kind in (AssetKind.DEPLOYMENT, AssetKind.FEATURE) for kind in (*KINDS, None)])
 _USERS = np.array([kind in (AssetKind.CONSUMER, AssetKind.DEPLOYMENT) for kind in (*KINDS, None)])
@@ -69,7 +69,7 @@ def undeclared(found: Iterable[Dependency]) -> Iterator[Dependency]:
 
 def dormant(found: Iterable[Dependency], used: Iterable[Usage], now: Instant, days: int) -> Iterator[Dependency]:
     """What has been declared for so many days at least, and was not called for as long. `used`: all calls since then."""
-    start = now - days * MICROSECONDS_PER_DAY
+    start = now - days * DAY
     called = {(each.source, each.reader) for each in used if each.last >= start}
     return (
         each

@@ -15,9 +15,9 @@ from graph.model import REFINES_FIRST, Assertion, Basis
 from graph.ports import Port, Step
 from graph.same import groups_at, names_of
 from graph.sources import Health, Standing, source_of
-from graph.time import FOREVER, Instant, moment
+from graph.time import DAY, FOREVER, Instant, moment
 from graph.topology import KIND_CODE, KINDS, Bools, Ints, Moment, View
-from graph.usage import MICROSECONDS_PER_DAY, Usage
+from graph.usage import Usage
 from graph.walk import Direction, FlowFilter, walk
 
 REMOVABLE = (
@@ -128,7 +128,7 @@ class Coverage:
             if health is not Health.WELL:
                 lacking.append(_lack(source, standing, health))
         since = min((each.valid.start for each in holding), default=now)
-        if since > now - days * MICROSECONDS_PER_DAY:
+        if since > now - days * DAY:
             lacking.append(f"it is known only since {_day(since)}")
         return Covered(tuple(watchers), tuple(lacking))
 
@@ -142,7 +142,7 @@ def removal(
     days: int,
 ) -> Removal:
     """`usages`: calls of it and of its parts. Raises NotFound."""
-    start = now.at - days * MICROSECONDS_PER_DAY
+    start = now.at - days * DAY
     recent = [each for each in usages if each.calls > 0 and each.last >= start]
     callers = {each.reader for each in recent if each.reader is not None}
     seen = _direct(view, now, asset, (Basis.OBSERVED,))

@@ -16,9 +16,9 @@ from graph.changes import FlowStatement, Registration, Withdrawal
 from graph.errors import GraphError
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow
-from graph.time import Instant
+from graph.time import DAY, Instant
 from graph.topology import KIND_CODE, Moment, View
-from graph.usage import MICROSECONDS_PER_DAY, day_of, dormant, is_dormant
+from graph.usage import day_of, dormant, is_dormant
 
 EVERY_SECONDS = 3600.0
 _AT_ONCE = 1_000
@@ -53,7 +53,7 @@ class Dormancy:
     def _turned(self, headwater: Headwater) -> "tuple[list[_Called], list[_Called]]":
         """Flows that turn dormant, and dormant ones that turn active."""
         view, now = headwater.index.view(), headwater.clock()
-        start = now - self.days * MICROSECONDS_PER_DAY
+        start = now - self.days * DAY
         called = [*_called(view, Moment(now, view.revision))]
         used = _used(headwater, {each.flow.target for each in called}, start)
         asleep, awake = [], []

@@ -22,18 +22,15 @@ from app.watching.targets import Ambiguous, Directory, Target, Targets
 from graph.keys import AssetKey
 from graph.plan import AHEAD
 from graph.stores.contract import SeenSpans, Store, ToldSpans
-from graph.time import Instant, moment
+from graph.time import HOUR, MINUTE, Instant, moment
 from graph.topology import View
 
-WINDOW: Instant = 10 * 60 * 1_000_000
+WINDOW: Instant = 10 * MINUTE
 """How long, at least, a call waits for the spans that tell who made it; unless there are too many."""
 KEPT, PASSING = 100_000, 300_000
 """How many spans that matter, and others that might come to matter, are remembered at least."""
 IDS_REMEMBERED = 500_000
 """Ids of counted spans in memory, some 70 bytes each. Those of other minutes are read when somebody sends such spans."""
-
-MINUTE: Instant = 60_000_000
-HOUR: Instant = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
 from graph.attributes import checked_attributes
@@ -29,7 +28,7 @@ from graph.importers.shapes import Anything, Field, Many, Problems, Record, Sche
 from graph.importers.values import listed, record, records, text, texts
 from graph.keys import AssetKey, AssetKind, alias_key
 from graph.model import Basis, Flow, Json, checked_flow
-from graph.time import Instant, parse_instant
+from graph.time import Instant, moment, parse_instant
 
 
 def read_mlflow(document: object, origin: str | None = None, namespace: str | None = None) -> Registration:
@@ -471,7 +470,8 @@ _LAST_MILLI = 253_402_300_800_000
 
 def _iso(value: Json) -> str | None:
     at = _millis(value)
-    return None if at is None else datetime.fromtimestamp(at / 1_000_000, UTC).isoformat(timespec="milliseconds")
+    found = None if at is None else moment(at)
+    return None if found is None else found.isoformat(timespec="milliseconds")
 
 
 def _escaped(text: str) -> str:

@@ -154,7 +154,7 @@ class SqliteStore:
 
     def mark_said(self, at: Mapping[tuple[Subject, str], Instant]) -> None:
         def write(db: sqlite3.Connection) -> int:
-            sqlite_events.hear(db, at)
+            sqlite_events.mark_said(db, at)
             return len(at)
 
         self._writes.submit(write)
@@ -354,7 +354,7 @@ class SqliteStore:
 
     def last_said(self, subjects: Collection[Subject]) -> Mapping[tuple[Subject, str], Instant]:
         with self._reading() as db:
-            return sqlite_events.heard(db, subjects)
+            return sqlite_events.last_said(db, subjects)
 
     def heard(self, since_day: Day = 0, source: str | None = None) -> list[Heard]:
         with self._reading() as db:

@@ -6,7 +6,8 @@ from threading import Barrier
 from typing import TypeVar
 
 from graph.keys import AssetKey
-from graph.usage import MICROSECONDS_PER_DAY, Usage
+from graph.time import DAY as A_DAY
+from graph.usage import Usage
 from tests.saying import flow, key
 
 ORDERS, AMOUNT, DAY = (
@@ -33,7 +34,7 @@ def used(
     source: AssetKey = SCORES,
 ) -> Usage:
     """`first` and `last` count from the start of `day`."""
-    start = day * MICROSECONDS_PER_DAY
+    start = day * A_DAY
     return Usage(source, reader, verified, day, calls, errors, start + first, start + last)
 
 

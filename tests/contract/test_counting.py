@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from graph.keys import AssetKey, AssetKind
 from graph.stores.contract import SeenSpans, Store, ToldSpans
-from graph.usage import MICROSECONDS_PER_DAY, Latency, Usage
+from graph.time import DAY
+from graph.usage import Latency, Usage
 from tests.contract.given import SCORES, WRITERS, at_once, used
 from tests.saying import key
 
@@ -100,7 +101,7 @@ def test_spans_are_kept_with_what_was_counted_of_them_or_not_at_all(store: Store
 def test_spans_of_long_ago_are_forgotten_and_their_numbers_are_not_used_again(store: Store) -> None:
     for number, minute in enumerate((5, 6, 4)):
         assert store.count_spans([], "a", number, told_spans(number, {minute: b"i" * 8}, b"link", at=minute)) == []
-    assert store.forget_spans(6, 6, 20_000 * MICROSECONDS_PER_DAY) == 3
+    assert store.forget_spans(6, 6, 20_000 * DAY) == 3
     assert [each.minute for each in store.seen_spans([4, 5, 6])] == [6, 4], "the last keeps its number"
     assert store.last_seen_spans() == 3
     assert store.links("me", 0) == [b"link"]

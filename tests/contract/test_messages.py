@@ -6,7 +6,8 @@ from graph.errors import PlanOutdated
 from graph.messages import Delivery, Message
 from graph.plan import plan_registration
 from graph.stores.contract import Store
-from graph.usage import KEPT_DAYS, MICROSECONDS_PER_DAY
+from graph.time import DAY
+from graph.usage import KEPT_DAYS
 from tests.contract.given import ORDERS, REPORT, SCORES, WRITERS, at_once, used
 from tests.saying import asset, operation, registration, say
 
@@ -70,7 +71,7 @@ def test_messages_are_postponed_given_up_or_delivered(store: Store) -> None:
 
 
 def test_messages_no_longer_due_and_usage_of_long_ago_are_forgotten(store: Store) -> None:
-    day = MICROSECONDS_PER_DAY
+    day = DAY
     say(store, ORDERS, now=20_000 * day, messages=(told("due"), told("sent")))
     say(store, REPORT, now=20_010 * day, messages=(told("new"),))
     for id_ in ("sent", "new"):
