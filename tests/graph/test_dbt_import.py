@@ -14,11 +14,11 @@ from graph.attributes import checked_attributes
 from graph.changes import Registration
 from graph.errors import InvalidInput, InvalidManifest
 from graph.importers.dbt import read_dbt
-from graph.keys import AssetKey
-from graph.model import Attributes, Basis, Flow
+from graph.model import Attributes, Basis
 from graph.plan import register
 from graph.stores.sqlite import SqliteStore
 from graph.time import parse_instant
+from tests.said import attributes, flows, keys
 from tests.saying import flow, key, operation
 
 NOW = parse_instant("2026-11-24T12:00:00Z")
@@ -96,19 +96,6 @@ def manifest(**changed: object) -> dict[str, Any]:
 
 def read(document: dict[str, Any], **given: Any) -> Registration:
     return read_dbt({"manifest": document}, **{"namespace": "postgres://db:5432", **given})
-
-
-def attributes(said: Registration, text: str) -> Attributes:
-    (found,) = [each.attributes for each in said.assets if each.key == key(text)]
-    return found
-
-
-def flows(said: Registration) -> set[Flow]:
-    return {each.flow for each in said.flows}
-
-
-def keys(said: Registration) -> set[AssetKey]:
-    return {each.key for each in said.assets}
 
 
 def problems(document: object) -> list[str]:

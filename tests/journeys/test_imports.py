@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import pickle
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from app.identity import Kind, Role, create_token
 from tests.models import fitted
 from tests.real_manifests import real_manifests
-from tests.repository import HEADWATER
+from tests.repository import headwater
 from tests.service import running_service
 
 pytestmark = pytest.mark.timeout(300)
@@ -37,17 +36,6 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         store = request.getfixturevalue("neo4j_url")
     with running_service(store, max_import_bytes=10_000_000) as address:
         yield address
-
-
-def headwater(address: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [HEADWATER, *arguments],
-        env=os.environ | {"HEADWATER_URL": address},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
 
 
 def imported(address: str, *arguments: str | Path) -> dict[str, Any]:
