@@ -27,7 +27,7 @@ from graph.importers.sql.ordering import in_order
 from graph.importers.sql.relations import Leaf, Relation, stored
 from graph.importers.sql.statements import Script, definitions, passing_names, tables_made
 from graph.importers.sql.text import NOT_READ, Statement, parsed
-from graph.importers.sql.writing import Place, Written
+from graph.importers.sql.writing import DefaultSchema, Written
 from graph.importers.told import Imported, Warned
 from graph.importers.values import record, records, text
 from graph.keys import AssetKey, AssetKind
@@ -80,7 +80,7 @@ def read_sql(document: object, origin: str | None = None, namespace: str | None 
     if problems:
         raise InvalidManifest(problems)
     origin = checked_origin(f"sql:{namespace}" if origin is None else origin)
-    place = Place(text(given, "database") or None, text(given, "schema") or None)
+    place = DefaultSchema(text(given, "database") or None, text(given, "schema") or None)
     reading = _Reading(origin, str(namespace), dialect, place, tables)
     reading.take(files)
     return reading.imported()
@@ -142,7 +142,7 @@ class _Job:
 
 class _Reading:
     def __init__(
-        self, origin: str, namespace: str, dialect: str, place: Place, tables: Mapping[str, Sequence[str]]
+        self, origin: str, namespace: str, dialect: str, place: DefaultSchema, tables: Mapping[str, Sequence[str]]
     ) -> None:
         self._origin = origin
         self._namespace = namespace
@@ -158,7 +158,7 @@ class _Reading:
         scripts = [(path, list(parsed(sql, self._dialect))) for path, sql in files]
         for number in in_order(_needs(scripts, self._made_and_read)):
             path, statements = scripts[number]
-            place = Place(self._place.database, self._place.schema)
+            place = DefaultSchema(self._place.database, self._place.schema)
 
             def tell(statement: Statement, reason: str, is_left_out: bool, path: str = path) -> None:
                 warned = Warned(f"{path}:{statement.line}", reason, statement.text if is_left_out else None)
@@ -198,7 +198,7 @@ class _Reading:
             tuple(self._warned),
         )
 
-    def _name(self, table: exp.Table, place: Place) -> str:
+    def _name(self, table: exp.Table, place: DefaultSchema) -> str:
         database, schema = table.catalog or None, table.db or None
         if schema is None:
             schema = place.schema
