@@ -11,6 +11,7 @@ from app.service import Headwater
 from graph.keys import AssetKey
 from graph.sources import Rejected
 from graph.time import Instant
+from graph.usage import dormant_origin
 
 GATEWAY = "gateway"
 """The origin of what this service does itself: what it serves, and which deployments call each other for it."""
@@ -20,6 +21,8 @@ CLAIMED = "gateway:claimed"
 """The origin of what callers only said of themselves. Kept apart: neither can withdraw or overwrite the other, and
 taking a deployment out of service withdraws neither: who called it stays known.
 """
+OF_CALLERS = frozenset((VERIFIED, CLAIMED, dormant_origin(VERIFIED), dormant_origin(CLAIMED)))
+"""The origins of what was seen of callers, lately or long ago."""
 PREDICTIONS = "gateway:predictions"
 """The origin of the prediction logs, which outlive the deployments that wrote them."""
 MONITORING = "monitoring"

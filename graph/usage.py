@@ -123,7 +123,7 @@ def day_of(at: Instant) -> Day:
     return at // DAY
 
 
-def dormant(origin: str) -> str:
+def dormant_origin(origin: str) -> str:
     """The origin of the flows of `origin` that were not seen for long: told, and nothing breaks by them now."""
     return origin + _DORMANT
 

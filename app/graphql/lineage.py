@@ -33,7 +33,7 @@ from graph.same import groups_at
 from graph.summary import count_by_kind, count_by_owner, count_by_when
 from graph.time import instant, moment
 from graph.topology import KIND_CODE, Ints, Moment, View
-from graph.usage import dormant
+from graph.usage import dormant_origin
 from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected
 
 strawberry.enum(Direction, name="Direction")
@@ -90,7 +90,7 @@ class KnownAtInput:
 def flow_filter(given: FlowFilterInput | None) -> FlowFilter:
     if given is None:
         return FlowFilter()
-    without = (CLAIMED, dormant(CLAIMED)) if given.verified else ()
+    without = (CLAIMED, dormant_origin(CLAIMED)) if given.verified else ()
     return FlowFilter(tuple(given.bases), tuple(given.timings), tuple(given.origins), without)
 
 

@@ -8,7 +8,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from app.asking import Question
-from app.events import CLAIMED, VERIFIED
+from app.events import CLAIMED, OF_CALLERS, VERIFIED
 from app.graphql.assertions import (
     AssertionNode,
     Attribute,
@@ -30,7 +30,7 @@ from graph.neighbours import HeldFlow, flows_at, parts_of
 from graph.summary import name, namespace, title
 from graph.time import moment
 from graph.topology import Label, Moment
-from graph.usage import dormant, is_dormant
+from graph.usage import is_dormant
 from graph.walk import AssetFilter, Direction
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ strawberry.enum(AssetKind, name="AssetKind")
 strawberry.enum(Timing, name="Timing", description="Whether a flow passes live or was baked in once.")
 
 
-_OF_CALLERS = (VERIFIED, CLAIMED, dormant(VERIFIED), dormant(CLAIMED))
 _KINDS = {kind.value: kind for kind in AssetKind}
 
 
@@ -427,7 +426,7 @@ class FlowNode:
     async def verified(self, info: Info) -> bool | None:
         said = [stored.assertion for stored in await self._believed(info)]
         held = [each for each in said if each.valid.holds_at(self.moment.at)]
-        told = [each.attributes.get("verified") for each in held if each.origin in _OF_CALLERS]
+        told = [each.attributes.get("verified") for each in held if each.origin in OF_CALLERS]
         return True if True in told else False if False in told else None
 
     @strawberry.field(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import structlog
 
-from app.events import CLAIMED, GATEWAY, VERIFIED
+from app.events import CLAIMED, GATEWAY, OF_CALLERS, VERIFIED
 from app.service import Headwater
 from graph.changes import FlowStatement, Registration, Withdrawal
 from graph.errors import GraphError
@@ -18,12 +18,10 @@ from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow
 from graph.time import DAY, Instant
 from graph.topology import KIND_CODE, Moment, View
-from graph.usage import day_of, dormant, is_dormant
+from graph.usage import day_of, dormant_origin, is_dormant
 
 EVERY_SECONDS = 3600.0
 _AT_ONCE = 1_000
-_OF_CALLERS = (VERIFIED, CLAIMED)
-_SEEN = frozenset((*_OF_CALLERS, *map(dormant, _OF_CALLERS)))
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +75,7 @@ class _Called(NamedTuple):
 
 def _called(view: View, now: Moment) -> Iterable[_Called]:
     """In the order of the flows' text."""
-    names = [place for place, name in enumerate(view.origins) if name in _SEEN]
+    names = [place for place, name in enumerate(view.origins) if name in OF_CALLERS]
     rows = view.rows
     held = view.holding(np.flatnonzero(np.isin(rows["origin"][: view.row_count], names)), now)
     held = held[view.kind[view.vertex_asset[rows["target"][held]]] == KIND_CODE[AssetKind.CONSUMER]]
@@ -99,22 +97,22 @@ def _used(
     for place in range(0, len(every), _AT_ONCE):
         for usage in headwater.store.usage(every[place : place + _AT_ONCE], day_of(start)):
             if usage.reader is not None and usage.calls > 0:
-                place_ = usage.source, usage.reader, usage.verified
-                used[place_] = max(usage.last, used.get(place_, usage.last))
+                call = usage.source, usage.reader, usage.verified
+                used[call] = max(usage.last, used.get(call, usage.last))
     return used
 
 
 def _is_verified(origin: str) -> bool:
-    return origin in (VERIFIED, dormant(VERIFIED))
+    return origin in (VERIFIED, dormant_origin(VERIFIED))
 
 
 async def _state_dormant(headwater: Headwater, called: Sequence[_Called]) -> None:
-    for origin in _OF_CALLERS:
+    for origin in (VERIFIED, CLAIMED):
         flows = tuple(
             FlowStatement(each.flow, {"verified": origin == VERIFIED}) for each in called if each.origin == origin
         )
         if flows:
-            wanted = Registration(dormant(origin), Basis.OBSERVED, flows=flows, stubs=True)
+            wanted = Registration(dormant_origin(origin), Basis.OBSERVED, flows=flows, stubs=True)
             await headwater.register(wanted, None, GATEWAY)
 
 
