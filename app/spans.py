@@ -74,7 +74,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class RejectedSpan:
     """A span that cannot be used."""
 
     service: Service

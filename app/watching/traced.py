@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from app.events import Sighting
-from app.spans import SERVER, Rejected, Service, Span, span_id
+from app.spans import SERVER, RejectedSpan, Service, Span, span_id
 from app.watching.resolving import Change, Counts, Link, Recent, Resolver
 from app.watching.targets import Ambiguous, Directory, Target, Targets
 from graph.keys import AssetKey
@@ -50,7 +50,7 @@ class Taken:
     """What came of some spans."""
 
     changes: list[Change] = field(default_factory=list)
-    rejected: list[list[Rejected]] = field(default_factory=list)
+    rejected: list[list[RejectedSpan]] = field(default_factory=list)
     """For each of the requests."""
     unnamed: list[int] = field(default_factory=list)
     """For each of the requests, how many calls were made by services without a name."""
@@ -99,13 +99,15 @@ class Traced:
             self._directory = Directory.of(view, store, now)
         taken, links = Taken(), []
         for spans in requests:
-            rejected: list[Rejected] = []
+            rejected: list[RejectedSpan] = []
             unnamed = 0
             for span in spans:
                 link = self._link(span, now)
                 if isinstance(link, str):
                     original = span.original
-                    rejected.append(Rejected(span.service, original.place, f"{original.name} {link}", original.item))
+                    rejected.append(
+                        RejectedSpan(span.service, original.place, f"{original.name} {link}", original.item)
+                    )
                     continue
                 links.append(link)
                 unnamed += link.target is not None and link.kind != SERVER and self._named(link.service) is None
