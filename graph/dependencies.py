@@ -14,12 +14,11 @@ from graph.neighbours import HeldFlow
 from graph.ports import Port, Step
 from graph.same import groups_at
 from graph.time import DAY, Instant
-from graph.topology import KINDS, Moment, View
+from graph.topology import Moment, View, kinds_mask
 from graph.usage import Usage
 
-_USED = np.array([kind in (AssetKind.DEPLOYMENT, AssetKind.FEATURE) for kind in (*KINDS, None)])
-_USERS = np.array([kind in (AssetKind.CONSUMER, AssetKind.DEPLOYMENT) for kind in (*KINDS, None)])
-"""By kind; the last is that of aliases."""
+_USED = kinds_mask((AssetKind.DEPLOYMENT, AssetKind.FEATURE))
+_USERS = kinds_mask((AssetKind.CONSUMER, AssetKind.DEPLOYMENT))
 
 _STRENGTH = {basis: place for place, basis in enumerate(REFINES_FIRST)}
 _SAID = [_STRENGTH[Basis.DECLARED], _STRENGTH[Basis.IMPORTED]]

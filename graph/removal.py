@@ -15,9 +15,10 @@ from graph.model import REFINES_FIRST, Assertion, Basis
 from graph.ports import Port, Step
 from graph.same import groups_at, names_of
 from graph.sources import Health, Standing, source_of
+from graph.stores.contract import Store
 from graph.time import DAY, FOREVER, Instant, moment
-from graph.topology import KIND_CODE, KINDS, Bools, Ints, Moment, View
-from graph.usage import Usage
+from graph.topology import KIND_CODE, KINDS, Bools, Ints, Moment, View, kinds_mask
+from graph.usage import Usage, day_of
 from graph.walk import Direction, FlowFilter, walk
 
 REMOVABLE = (
@@ -169,6 +170,32 @@ def removal(
     )
 
 
+class Judge:
+    """Whether anybody would miss some assets, now."""
+
+    def __init__(
+        self, store: Store, view: View, now: Moment, standings: Iterable[Standing], own: str, days: int
+    ) -> None:
+        """`own`: the source that this service itself is."""
+        self._store, self._view, self._now, self._days = store, view, now, days
+        self._coverage = Coverage(view, standings, own)
+
+    def judged(self, keys: Sequence[AssetKey], only_safe: bool = False) -> Iterator[Removal]:
+        """In order. `only_safe`: those of which not all uses would have been seen may be left out."""
+        view, now, days = self._view, self._now, self._days
+        names = {key: {*names_of(view, key, now)} for key in keys}
+        every = [name for of_key in names.values() for name in of_key]
+        said = self._store.believed(every)
+        called = {each for name in every for each in (name, *map(view.key, view.parts_of(view.number(name))))}
+        usages = self._store.usage(called, day_of(now.at) - days)
+        for key in keys:
+            of_all = [each for name in names[key] for each in said.get(name, ())]
+            covered = self._coverage.of(key, of_all, days, now.at)
+            if not (only_safe and covered.lacking):
+                calls = [each for each in usages if not names[key].isdisjoint((each.source, each.source.container))]
+                yield removal(view, now, key, calls, covered, days)
+
+
 def removable(view: View, now: Moment, kinds: Collection[AssetKind]) -> Iterator[AssetKey]:
     """Assets of these kinds that may have no users but callers, in the order of the keys' text; others have some."""
     here = np.flatnonzero(np.isin(view.kind[: view.assets], [KIND_CODE[kind] for kind in kinds])).astype(np.int32)
@@ -185,7 +212,7 @@ def _has_users(view: View, now: Moment) -> Bools:
     held = held[rows["step"][held] & Step.FLOW != 0]
     source, target = (view.vertex_asset[rows[end][held]] for end in ("source", "target"))
     whose, where = (np.where(view.container[ends] > 0, view.container[ends], ends) for ends in (source, target))
-    calls = _is_kind(_CALLED)[view.kind[source]] & _is_kind(_CALLERS)[view.kind[target]]
+    calls = kinds_mask(_CALLED)[view.kind[source]] & kinds_mask(_CALLERS)[view.kind[target]]
     calls &= rows["strength"][held] == REFINES_FIRST.index(Basis.OBSERVED)
     logs = (view.kind[source] == KIND_CODE[AssetKind.DEPLOYMENT]) & (view.kind[target] == KIND_CODE[AssetKind.DATASET])
     used = np.zeros(view.assets, np.bool_)
@@ -226,11 +253,6 @@ def _lack(source: str, standing: Standing | None, health: Health | None) -> str:
 
 def _day(at: Instant) -> str:
     return str(moment(at))[: len("2026-11-24")]
-
-
-def _is_kind(kinds: Collection[AssetKind]) -> Bools:
-    """By code; the last is that of aliases."""
-    return np.array([kind in kinds for kind in (*KINDS, None)])
 
 
 def _groups() -> Ints:

@@ -18,7 +18,7 @@ from app.graphql.context import Context, Info
 from app.graphql.lists import of_many
 from app.graphql.paging import decode_cursor, encode_cursor, page_info, page_size
 from app.graphql.problems import InvalidInputProblem, RevisionUnavailableProblem, UnknownAssetProblem
-from app.graphql.sources import Freshness, checked_days, freshness, standings_now
+from app.graphql.sources import Freshness, HealthDays, checked_days, freshness, standings_now
 from app.graphql.types import Asset, AtHand, FlowNode, asset, assets_at, flow_node
 from app.graphql.usage import Usage, usage_of
 from app.graphql.why import Explained, PathCount, WhyNode, path_count
@@ -244,9 +244,7 @@ class LineageNode:
     async def sources(
         self,
         info: Info,
-        silent_days: Annotated[
-            int, strawberry.argument(description="Over how many days, and today, health is told.")
-        ] = 7,
+        silent_days: HealthDays = 7,
     ) -> list[Freshness]:
         checked_days(silent_days)
         headwater, now = info.context.headwater, info.context.headwater.clock()

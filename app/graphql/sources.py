@@ -150,15 +150,16 @@ class Retaken:
     reason: str | None
 
 
+HealthDays = Annotated[int, strawberry.argument(description="Over how many days, and today, health is told.")]
+
+
 @strawberry.type
 class SourceQuery:
     @strawberry.field(description="All sources that were heard lately, in the order of their names.")
     async def sources(
         self,
         info: Info,
-        silent_days: Annotated[
-            int, strawberry.argument(description="Over how many days, and today, health is told.")
-        ] = 7,
+        silent_days: HealthDays = 7,
         first: int = 50,
         after: str | None = None,
     ) -> Connection[Source]:
