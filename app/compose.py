@@ -33,11 +33,11 @@ from app.settings import DetectorName, Settings
 from app.sources.sources import Sources
 from app.upkeep import Upkeep
 from app.watching.dormancy import Dormancy
-from app.watching.traced import HOUR, Reading
+from app.watching.traced import Reading
 from app.watching.watch import Watch
 from graph.index import LineageIndex
 from graph.stores.contract import Store
-from graph.time import Instant
+from graph.time import HOUR, Instant
 
 
 def compose(settings: Settings) -> Starlette:

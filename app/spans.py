@@ -13,11 +13,26 @@ _PRIME = (1 << 64) - 59
 _FACTOR = 0x9E3779B97F4A7C15F39CC0605CEDC835
 
 
+DEFAULT_NAMESPACE = "default"
+"""Of services that name none."""
+_UNNAMED = "unknown_service"
+"""What OpenTelemetry calls a service that was not given a name; `unknown_service:python` too."""
+
+
 class Service(NamedTuple):
-    """What a process says it is. Without a name, or with one that OpenTelemetry made up, it is nobody."""
+    """What a process says it is."""
 
     namespace: str | None
     name: str | None
+
+    @property
+    def is_named(self) -> bool:
+        """Else it is nobody."""
+        return bool(self.name) and not str(self.name).startswith(_UNNAMED)
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.namespace or DEFAULT_NAMESPACE}/{self.name or ''}"
 
 
 NOBODY = Service(None, None)
@@ -59,7 +74,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class RejectedSpan:
     """A span that cannot be used."""
 
     service: Service

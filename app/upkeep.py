@@ -11,6 +11,7 @@ import structlog
 from app.service import Headwater
 from graph.errors import GraphError, StoreUnavailable
 from graph.stores.contract import Store
+from graph.time import DAY
 from graph.warming import warm
 
 T = TypeVar("T")
@@ -20,7 +21,6 @@ FORGET_SECONDS = 3600.0
 SAVE_SECONDS = 300.0
 """After a crash the index catches up with what was committed since it was last saved."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
-_MICROSECONDS_PER_DAY = 86_400_000_000
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ class Upkeep:
         self._open_store = open_store
         self._host = host
         self._follow_seconds = follow_seconds
-        self._operation_microseconds = int(operation_days * _MICROSECONDS_PER_DAY)
+        self._operation_microseconds = int(operation_days * DAY)
         self._works = works
         self._working: list[asyncio.Task[None]] = []
         self._doing = "the store is being opened"

@@ -14,12 +14,12 @@ from graph.model import Assertion, Timing
 from graph.neighbours import flows_at
 from graph.same import names_of
 from graph.stores.contract import Revision
-from graph.time import Instant, moment
+from graph.time import DAY, MINUTE, Instant, moment
 from graph.topology import Moment, View
 from graph.walk import Direction, FlowFilter, located, walk
 
 AT_MOST = 20
-RECENT: Instant = 7 * 24 * 3_600_000_000
+RECENT: Instant = 7 * DAY
 """How long before a drift a change upstream still counts as its possible cause."""
 
 _LIVE = FlowFilter(timings=(Timing.LIVE,))
@@ -194,7 +194,7 @@ def _clock(at: Instant) -> str:
 
 
 def _ago(duration: Instant) -> str:
-    minutes = duration // 60_000_000
+    minutes = duration // MINUTE
     if minutes < 120:
         return f"{minutes} min"
     return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"

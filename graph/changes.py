@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from graph.attributes import canonical
 from graph.errors import InvalidInput, quoted
-from graph.keys import AssetKey
+from graph.keys import AssetKey, is_legible
 from graph.messages import Message
 from graph.model import Assertion, Attributes, Basis, Flow, Subject
 from graph.time import Instant
@@ -155,7 +155,7 @@ class Receipt:
 
 def checked_origin(origin: str) -> str:
     """Raises InvalidInput. An origin is free text that names a source: `manifest:risk/fraud`, `api:alice`."""
-    if not origin or not origin.isprintable() or origin != origin.strip() or len(origin.encode()) > MAX_ORIGIN_BYTES:
+    if not origin or not is_legible(origin) or len(origin.encode()) > MAX_ORIGIN_BYTES:
         raise InvalidInput(
             f"{quoted(origin)} is not an origin: 1 to {MAX_ORIGIN_BYTES} bytes of printable text without outer space",
             origin,

@@ -14,14 +14,13 @@ from graph.model import REFINES_FIRST, Basis, Flow
 from graph.neighbours import HeldFlow
 from graph.ports import Port, Step
 from graph.same import groups_at
-from graph.time import Instant
-from graph.topology import KINDS, Moment, View
-from graph.usage import MICROSECONDS_PER_DAY, Usage
+from graph.time import DAY, Instant
+from graph.topology import Moment, View, kinds_mask
+from graph.usage import Usage
 
 _CALLED = (AssetKind.DEPLOYMENT, AssetKind.FEATURE_VIEW, AssetKind.FEATURE)
-_USED = np.array([kind in (*_CALLED, AssetKind.DATASET, AssetKind.COLUMN) for kind in (*KINDS, None)])
-_USERS = np.array([kind in (AssetKind.CONSUMER, AssetKind.DEPLOYMENT) for kind in (*KINDS, None)])
-"""By kind; the last is that of aliases."""
+_USED = kinds_mask((*_CALLED, AssetKind.DATASET, AssetKind.COLUMN))
+_USERS = kinds_mask((AssetKind.CONSUMER, AssetKind.DEPLOYMENT))
 
 _STRENGTH = {basis: place for place, basis in enumerate(REFINES_FIRST)}
 _SAID = [_STRENGTH[Basis.DECLARED], _STRENGTH[Basis.IMPORTED]]
@@ -81,7 +80,7 @@ def dormant(found: Iterable[Dependency], used: Iterable[Usage], now: Instant, da
 
     Who calls a view may use any feature of it, and who calls a feature uses its view.
     """
-    start = now - days * MICROSECONDS_PER_DAY
+    start = now - days * DAY
     called = {(each.source, each.reader) for each in used if each.calls > 0 and each.last >= start}
     in_part = {(source.container, reader) for source, reader in called}
     return (

@@ -12,7 +12,7 @@ from graph import kernels
 from graph.keys import AssetKind
 from graph.networks import distinct
 from graph.ports import Port, Step
-from graph.topology import KINDS, Bools, Ints, Moment, View
+from graph.topology import Bools, Ints, Moment, View, kinds_mask
 from graph.usage import is_dormant
 from graph.walk import Direction, FlowFilter, Lineage, Met, allowed, have_flows, walking
 
@@ -165,8 +165,8 @@ def _vertices(view: View, assets: Ints) -> Ints:
     return np.concatenate([whole, some[some != whole]])
 
 
-_RUN_OR_VERSION = np.array([kind in (AssetKind.RUN, AssetKind.MODEL_VERSION) for kind in (*KINDS, None)])
-_USED_BY = np.array([kind in (AssetKind.DEPLOYMENT, None) for kind in (*KINDS, None)])
+_RUN_OR_VERSION = kinds_mask((AssetKind.RUN, AssetKind.MODEL_VERSION))
+_USED_BY = kinds_mask((AssetKind.DEPLOYMENT, None))
 """By kind; the last is that of aliases."""
 
 

@@ -158,6 +158,11 @@ def refuse_outer_space(*texts: str) -> None:
             raise InvalidKey(f"{quoted(text)} begins or ends with space", text)
 
 
+def is_legible(text: str) -> bool:
+    """Outer space, or characters that do not show, would make two names look like one."""
+    return text.isprintable() and text == text.strip()
+
+
 _FORM = re.compile(r"(?P<kind>[^:/#]*):(?P<namespace>[^:/#]*)/(?P<name>[^:/#]*)(?:#(?P<part>[^:/#]*))?", re.DOTALL)
 _PLAIN = re.compile(rf"({'|'.join(_KINDS)}):([A-Za-z0-9._~-]+)/([A-Za-z0-9._~-]+)(?:#([A-Za-z0-9._~-]+))?")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")

@@ -29,9 +29,9 @@ from graph.errors import (
 from graph.keys import AssetKey
 from graph.model import Assertion, Attributes, Flow, Json, Operation, Subject, implied_flows
 from graph.stores.contract import GraphReader, Plan, Store
-from graph.time import Instant, Interval, interval, moment, pieces
+from graph.time import MINUTE, Instant, Interval, interval, moment, pieces
 
-AHEAD: Instant = 10 * 60 * 1_000_000
+AHEAD: Instant = 10 * MINUTE
 """How far ahead of the clock a statement may begin; beyond that a clock is wrong, and it is refused."""
 
 _ATTEMPTS = 100

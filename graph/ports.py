@@ -1,4 +1,4 @@
-"""Which port of an asset each flow leaves and reaches: the refinement of DESIGN section 3, as pure functions.
+"""Which port of an asset each flow leaves and reaches. Pure functions.
 
 A container is two vertices: `whole`, all of it, and `any`, some of it. A flow told at the grain of containers leaves
 from `any` and arrives at `whole`; where finer flows of the same kind of source are known it is narrowed. Narrowing is

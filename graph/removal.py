@@ -15,9 +15,10 @@ from graph.model import REFINES_FIRST, Assertion, Basis, Flow, Subject
 from graph.ports import Port, Step
 from graph.same import groups_at, names_of
 from graph.sources import Health, Standing, source_of
-from graph.time import FOREVER, Instant, moment
-from graph.topology import KIND_CODE, KINDS, Bools, Ints, Moment, View
-from graph.usage import MICROSECONDS_PER_DAY, OF_CALLS, Usage
+from graph.stores.contract import Store
+from graph.time import DAY, FOREVER, Instant, moment
+from graph.topology import KIND_CODE, KINDS, Bools, Ints, Moment, View, kinds_mask
+from graph.usage import OF_CALLS, Usage, day_of
 from graph.walk import Direction, FlowFilter, walk
 
 REMOVABLE = (
@@ -142,7 +143,7 @@ class Coverage:
         since = min((each.valid.start for each in holding), default=None)
         if since is None:
             lacking.append("nobody says what it is, so it is not known since when it is there")
-        elif since > now - days * MICROSECONDS_PER_DAY:
+        elif since > now - days * DAY:
             lacking.append(f"it is known only since {_day(since)}")
         return Covered(tuple(watchers), tuple(lacking))
 
@@ -157,7 +158,7 @@ def removal(
     last_said: LastSaid,
 ) -> Removal:
     """`usages`: calls of it, of its parts and of its container. Raises NotFound."""
-    start = now.at - days * MICROSECONDS_PER_DAY
+    start = now.at - days * DAY
     recent = [each for each in usages if each.calls > 0 and each.last >= start]
     callers = {names_of(view, each.reader, now)[0] for each in recent if each.reader is not None}
     seen = _direct(view, now, asset, FlowFilter(bases=(Basis.OBSERVED,), without=OF_CALLS))
@@ -186,6 +187,39 @@ def removal(
     )
 
 
+class Judge:
+    """Whether anybody would miss some assets, now."""
+
+    def __init__(
+        self, store: Store, view: View, now: Moment, standings: Iterable[Standing], own: str, days: int
+    ) -> None:
+        """`own`: the source that this service itself is."""
+        self._store, self._view, self._now, self._days = store, view, now, days
+        self._coverage = Coverage(view, standings, own)
+
+    def judged(self, keys: Sequence[AssetKey], only_safe: bool = False) -> Iterator[Removal]:
+        """In order. `only_safe`: those of which not all uses would have been seen may be left out."""
+        view, now, days = self._view, self._now, self._days
+        names = {key: dict.fromkeys(names_of(view, key, now)) for key in keys}
+        every = [name for of_key in names.values() for name in of_key]
+        said = self._store.believed(every)
+        # Who calls a view as a whole may use any feature of it.
+        around = {key: {name.container for name in names[key]} for key in keys}
+        called = {each for name in every for each in (name, *map(view.key, view.parts_of(view.number(name))))}
+        called |= {whole for of_key in around.values() for whole in of_key if whole is not None}
+        usages = self._store.usage(called, day_of(now.at) - days)
+        for key in keys:
+            of_all = [each for name in names[key] for each in said.get(name, ())]
+            covered = self._coverage.of(names[key], of_all, days, now.at)
+            if not (only_safe and covered.lacking):
+                calls = [
+                    each
+                    for each in usages
+                    if names[key].keys() & {each.source, each.source.container} or each.source in around[key]
+                ]
+                yield removal(view, now, key, calls, covered, days, self._store.last_said)
+
+
 def removable(view: View, now: Moment, kinds: Collection[AssetKind]) -> Iterator[AssetKey]:
     """Assets of these kinds that may have no users but callers, in the order of the keys' text; others have some."""
     here = np.flatnonzero(np.isin(view.kind[: view.assets], [KIND_CODE[kind] for kind in kinds])).astype(np.int32)
@@ -202,7 +236,7 @@ def _has_users(view: View, now: Moment) -> Bools:
     held = held[rows["step"][held] & Step.FLOW != 0]
     source, target = (view.vertex_asset[rows[end][held]] for end in ("source", "target"))
     whose, where = (np.where(view.container[ends] > 0, view.container[ends], ends) for ends in (source, target))
-    calls = _is_kind(_CALLED)[view.kind[source]] & _is_kind(_CALLERS)[view.kind[target]]
+    calls = kinds_mask(_CALLED)[view.kind[source]] & kinds_mask(_CALLERS)[view.kind[target]]
     calls &= rows["strength"][held] == _OBSERVED
     calls |= _of_calls(view)[rows["origin"][held]]
     logs = (view.kind[source] == KIND_CODE[AssetKind.DEPLOYMENT]) & (view.kind[target] == KIND_CODE[AssetKind.DATASET])
@@ -278,11 +312,6 @@ def _day(at: Instant) -> str:
 def _of_calls(view: View) -> Bools:
     """By origin; the last is that of rows without one."""
     return np.array([origin in OF_CALLS for origin in (*view.origins, "")])
-
-
-def _is_kind(kinds: Collection[AssetKind]) -> Bools:
-    """By code; the last is that of aliases."""
-    return np.array([kind in kinds for kind in (*KINDS, None)])
 
 
 def _groups() -> Ints:

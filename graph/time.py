@@ -10,6 +10,9 @@ from graph.errors import InvalidTime, quoted
 Instant: TypeAlias = int
 """Microseconds since 1970-01-01T00:00:00Z."""
 
+SECOND: Instant = 1_000_000
+MINUTE, HOUR, DAY = 60 * SECOND, 3_600 * SECOND, 86_400 * SECOND
+
 FOREVER: Instant = 2**63 - 1
 """The open end of an interval that has not ended."""
 

@@ -5,7 +5,7 @@ An edge between vertices is a *row*: who says so, when it holds (valid time) and
 time). Rows by vertex are kept as compressed sparse rows, what holds now first, plus chains of the rows since.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
@@ -26,6 +26,11 @@ ALIAS_CODE = len(KINDS)
 ALWAYS = Interval(-(2**63), FOREVER)
 TIMES = ("valid_start", "valid_end", "known_first", "known_last")
 """The columns of `times`, in this order."""
+
+
+def kinds_mask(kinds: Collection[AssetKind | None]) -> Bools:
+    """By the code of a kind whether it is one of these; None: aliases."""
+    return np.array([kind in kinds for kind in (*KINDS, None)])
 
 
 class Moment(NamedTuple):

@@ -3,17 +3,17 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import TypeAlias
 
 import orjson
 
 from graph.keys import AssetKey
-from graph.time import Instant
+from graph.time import DAY, Instant
 
 Day: TypeAlias = int
 """Days since 1970-01-01, UTC."""
 
-MICROSECONDS_PER_DAY = 86_400_000_000
 
 KEPT_DAYS = 400
 """Usage of earlier days is forgotten: a year can still be compared with the one before."""
@@ -120,11 +120,15 @@ class Usage:
         return self.source, self.reader, self.verified, self.day
 
 
+def date_of(day: Day) -> date:
+    return date(1970, 1, 1) + timedelta(days=day)
+
+
 def day_of(at: Instant) -> Day:
-    return at // MICROSECONDS_PER_DAY
+    return at // DAY
 
 
-def dormant(origin: str) -> str:
+def dormant_origin(origin: str) -> str:
     """The origin of the flows of `origin` that were not seen for long: told, and nothing breaks by them now."""
     return origin + _DORMANT
 

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from graph.time import HOUR
+
 PRODUCER = "https://example.org/tree/1.2.3/integration/spark"
 ORIGIN = "openlineage:https://example.org/tree/integration/spark#job:etl/load"
-HOUR = 3_600_000_000
 
 
 def instant(hour: int) -> int:

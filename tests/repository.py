@@ -1,5 +1,6 @@
 """A git repository with a headwater.yaml, and `headwater` run in it as a pipeline runs it."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -59,3 +60,15 @@ class Repository:
             timeout=60,
             check=False,
         )
+
+
+def headwater(address: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command, as its users call it."""
+    return subprocess.run(
+        [HEADWATER, *arguments],
+        env=os.environ | {"HEADWATER_URL": address},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )

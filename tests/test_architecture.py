@@ -19,7 +19,17 @@ MAY_IMPORT = {
 GRAPH_IS_OF = {"numpy", "numba", "scipy", "orjson", "neo4j", "sqlglot"}
 """The libraries the domain may use: nothing of the web, and the database driver in its store alone."""
 
-CAPABILITIES = {"watching", "joining", "intake", "features", "serving", "predictions", "monitoring", "alerting"}
+CAPABILITIES = {
+    "watching",
+    "joining",
+    "intake",
+    "features",
+    "serving",
+    "predictions",
+    "monitoring",
+    "alerting",
+    "sources",
+}
 """Rooms of app/ that meet through events or through what compose hands them, never by import."""
 
 

@@ -12,16 +12,15 @@ from app.metrics import Metrics
 from app.service import Headwater
 from graph.errors import StoreUnavailable
 from graph.messages import Delivery, Message
-from graph.time import Instant
+from graph.time import MINUTE, SECOND, Instant
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 3600.0
 """Seconds before the second attempt; twice as many before each further one, up to the longest."""
 MOST_ATTEMPTS = 82
 """About three days; then a message is given up."""
 _MOST_WAIT = 24 * 3600.0
-_LEASE: Instant = 60_000_000
-_SECOND: Instant = 1_000_000
-_LOOK_SECONDS = 5.0
+_LEASE: Instant = MINUTE
+_LOOKSECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Outbox:
             except StoreUnavailable as error:
                 log.warning("messages wait for the store", reason=str(error))
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
+                async with asyncio.timeout(_LOOKSECONDS):
                     await self._woken.wait()
 
     async def deliver_due(self, headwater: Headwater) -> int:
@@ -86,7 +85,7 @@ class Outbox:
             return
         given_up = outcome.final or delivery.attempts + 1 >= MOST_ATTEMPTS
         pause = max(pause_seconds(delivery.attempts, self._chance()), min(outcome.wait_seconds or 0, _MOST_WAIT))
-        until = None if given_up else now + int(pause * _SECOND)
+        until = None if given_up else now + int(pause * SECOND)
         await headwater.in_thread(store.postponed, message.id, until, outcome.reason)
         self._metrics.messages.labels("given_up" if given_up else "postponed").inc()
         log.warning(

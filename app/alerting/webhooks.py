@@ -15,7 +15,7 @@ import orjson
 
 from app.alerting.outbox import Delivered, Failed, Outcome
 from graph.messages import Message
-from graph.time import Instant
+from graph.time import SECOND, Instant
 
 SECONDS = 5.0
 """For a whole attempt: name, connection, answer."""
@@ -65,7 +65,7 @@ class Webhook:
 
     async def send(self, message: Message, now: Instant) -> Outcome:
         content = orjson.dumps({"type": message.topic, **_object(message)})
-        timestamp = now // 1_000_000
+        timestamp = now // SECOND
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "Headwater",
@@ -131,6 +131,6 @@ def _retry_after(value: str | None, now: Instant) -> float | None:
     if value.isascii() and value.strip().isdigit():
         return float(value)
     try:
-        return max(parsedate_to_datetime(value).timestamp() - now / 1_000_000, 0.0)
+        return max(parsedate_to_datetime(value).timestamp() - now / SECOND, 0.0)
     except (ValueError, TypeError, OverflowError):
         return None

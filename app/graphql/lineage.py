@@ -18,7 +18,7 @@ from app.graphql.context import Context, Info
 from app.graphql.lists import of_many
 from app.graphql.paging import decode_cursor, encode_cursor, page_info, page_size
 from app.graphql.problems import InvalidInputProblem, RevisionUnavailableProblem, UnknownAssetProblem
-from app.graphql.sources import Freshness, checked_days, freshness, standings_now
+from app.graphql.sources import Freshness, HealthDays, checked_days, freshness, standings_now
 from app.graphql.types import Asset, AtHand, FlowNode, asset, assets_at, flow_node
 from app.graphql.usage import Usage, usage_of
 from app.graphql.why import Explained, PathCount, WhyNode, path_count
@@ -33,7 +33,7 @@ from graph.same import groups_at
 from graph.summary import count_by_kind, count_by_owner, count_by_when
 from graph.time import instant, moment
 from graph.topology import KIND_CODE, Ints, Moment, View
-from graph.usage import dormant
+from graph.usage import dormant_origin
 from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected
 
 strawberry.enum(Direction, name="Direction")
@@ -90,7 +90,7 @@ class KnownAtInput:
 def flow_filter(given: FlowFilterInput | None) -> FlowFilter:
     if given is None:
         return FlowFilter()
-    without = (CLAIMED, dormant(CLAIMED)) if given.verified else ()
+    without = (CLAIMED, dormant_origin(CLAIMED)) if given.verified else ()
     return FlowFilter(tuple(given.bases), tuple(given.timings), tuple(given.origins), without)
 
 
@@ -244,9 +244,7 @@ class LineageNode:
     async def sources(
         self,
         info: Info,
-        silent_days: Annotated[
-            int, strawberry.argument(description="Over how many days, and today, health is told.")
-        ] = 7,
+        silent_days: HealthDays = 7,
     ) -> list[Freshness]:
         checked_days(silent_days)
         headwater, now = info.context.headwater, info.context.headwater.clock()

@@ -7,6 +7,7 @@ import strawberry
 
 from app.asking import Question
 from app.graphql.alerts import AlertQuery
+from app.graphql.assertions import RevisionNode, revision_node
 from app.graphql.bulk import BulkQuery
 from app.graphql.checks import CheckQuery
 from app.graphql.context import Info
@@ -35,7 +36,7 @@ from app.graphql.paging import (
 from app.graphql.problems import problem
 from app.graphql.removal import RemovalQuery
 from app.graphql.sources import SourceQuery
-from app.graphql.types import Asset, Node, RevisionNode, asset, key_of, revision_node
+from app.graphql.types import Asset, Node, asset, key_of
 from graph.errors import GraphError, InvalidInput, InvalidKey, NotFound
 from graph.keys import AssetKey, AssetKind
 from graph.paths import paths

@@ -1,7 +1,6 @@
 """Whether anybody would miss an asset, and which assets nobody uses."""
 
 import time
-from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Annotated
@@ -13,16 +12,12 @@ from app.graphql.context import Info
 from app.graphql.paging import Connection, Edge, decode_cursor, encode_cursor, page_info, page_size
 from app.graphql.sources import Freshness, checked_days, freshness, standings_now
 from app.graphql.types import Asset, asset, key_of
-from app.service import Headwater
 from app.service import When as Asked
 from graph.errors import InvalidInput
 from graph.keys import AssetKey, AssetKind
-from graph.removal import REMOVABLE, Coverage, Removal, Verdict, removable, removal
-from graph.same import names_of
-from graph.sources import Standing
+from graph.removal import REMOVABLE, Judge, Removal, Verdict, removable
 from graph.time import moment
-from graph.topology import Moment, View
-from graph.usage import day_of
+from graph.topology import Moment
 
 _AT_ONCE = 50
 _A_WHILE = 2.0
@@ -69,7 +64,7 @@ class RemovalQuery:
         view.number(key)
         standings = await standings_now(headwater, silent_days)
         (found,) = await headwater.in_long_thread(
-            lambda: [*Judge(headwater, view, now, standings, silent_days).judged([key])]
+            lambda: [*Judge(headwater.store, view, now, standings, GATEWAY, silent_days).judged([key])]
         )
         return _node(found, now)
 
@@ -95,7 +90,7 @@ class RemovalQuery:
 
         def find() -> tuple[list[Removal], AssetKey | None, bool]:
             """Those found, the last key that was looked at, and whether there may be more."""
-            judge = Judge(headwater, view, now, standings, silent_days)
+            judge = Judge(headwater.store, view, now, standings, GATEWAY, silent_days)
             found: list[Removal] = []
             end = time.monotonic() + _A_WHILE
             candidates = (key for key in removable(view, now, asked) if cursor is None or str(key) > cursor[0])
@@ -118,36 +113,6 @@ class RemovalQuery:
 
 
 _PARTS = (AssetKind.COLUMN, AssetKind.FEATURE, AssetKind.MODEL_VERSION)
-
-
-class Judge:
-    """Whether anybody would miss some assets, now."""
-
-    def __init__(self, headwater: Headwater, view: View, now: Moment, standings: Sequence[Standing], days: int) -> None:
-        self._store, self._view, self._now, self._days = headwater.store, view, now, days
-        self._coverage = Coverage(view, standings, GATEWAY)
-
-    def judged(self, keys: Sequence[AssetKey], only_safe: bool = False) -> Iterator[Removal]:
-        """In order. `only_safe`: those of which not all uses would have been seen may be left out."""
-        view, now, days = self._view, self._now, self._days
-        names = {key: dict.fromkeys(names_of(view, key, now)) for key in keys}
-        every = [name for of_key in names.values() for name in of_key]
-        said = self._store.believed(every)
-        # Who calls a view as a whole may use any feature of it.
-        around = {key: {name.container for name in names[key]} for key in keys}
-        called = {each for name in every for each in (name, *map(view.key, view.parts_of(view.number(name))))}
-        called |= {whole for of_key in around.values() for whole in of_key if whole is not None}
-        usages = self._store.usage(called, day_of(now.at) - days)
-        for key in keys:
-            of_all = [each for name in names[key] for each in said.get(name, ())]
-            covered = self._coverage.of(names[key], of_all, days, now.at)
-            if not (only_safe and covered.lacking):
-                calls = [
-                    each
-                    for each in usages
-                    if names[key].keys() & {each.source, each.source.container} or each.source in around[key]
-                ]
-                yield removal(view, now, key, calls, covered, days, self._store.last_said)
 
 
 def _node(found: Removal, now: Moment) -> RemovalNode:

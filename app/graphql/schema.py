@@ -7,6 +7,7 @@ import strawberry
 from graphql import GraphQLError
 from strawberry.types import ExecutionContext
 
+from app.graphql import kinds  # noqa: F401  its types are assets
 from app.graphql.limits import SCHEMA_CONFIG, limit_extensions
 from app.graphql.lists import ListExecutor
 from app.graphql.mutations import Mutation

@@ -9,6 +9,7 @@ from strawberry.scalars import JSON
 from app.envelopes import checked_operation_id
 from app.graphql.context import Info
 from app.graphql.inputs import FeaturesFrom, NamedInput
+from app.graphql.kinds import Deployment
 from app.graphql.problems import (
     InvalidInputProblem,
     OperationReusedProblem,
@@ -18,7 +19,7 @@ from app.graphql.problems import (
     problem,
 )
 from app.graphql.registering import Envelope, EnvelopeInput
-from app.graphql.types import Deployment, asset
+from app.graphql.types import asset
 from app.identity import Role
 from app.serving.composition import Branch, Step, Steps
 from app.serving.deployments import Spec, url_of

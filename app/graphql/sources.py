@@ -1,7 +1,7 @@
 """The sources: how lately each told something, how they are, and what of it was refused."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated, cast
 
 import strawberry
@@ -14,8 +14,8 @@ from app.identity import Role
 from app.service import Headwater
 from app.sources.sources import FOLDER, Again
 from graph.sources import Health, Heard, Rejected, Standing, standings
-from graph.time import Instant, moment
-from graph.usage import KEPT_DAYS, day_of
+from graph.time import SECOND, Instant, moment
+from graph.usage import KEPT_DAYS, date_of, day_of
 
 MOST_AGAIN = 500
 _SHOWN_BYTES = 4_096
@@ -89,10 +89,10 @@ class Source:
 
 def _day(heard: Heard) -> SourceDay:
     return SourceDay(
-        date=datetime.fromtimestamp(0, UTC).date() + timedelta(days=heard.day),
+        date=date_of(heard.day),
         items=min(heard.items, LARGEST),
         rejected=min(heard.rejected, LARGEST),
-        lag_seconds=None if heard.lag is None else heard.lag / 1_000_000,
+        lag_seconds=None if heard.lag is None else heard.lag / SECOND,
     )
 
 
@@ -150,15 +150,16 @@ class Retaken:
     reason: str | None
 
 
+HealthDays = Annotated[int, strawberry.argument(description="Over how many days, and today, health is told.")]
+
+
 @strawberry.type
 class SourceQuery:
     @strawberry.field(description="All sources that were heard lately, in the order of their names.")
     async def sources(
         self,
         info: Info,
-        silent_days: Annotated[
-            int, strawberry.argument(description="Over how many days, and today, health is told.")
-        ] = 7,
+        silent_days: HealthDays = 7,
         first: int = 50,
         after: str | None = None,
     ) -> Connection[Source]:

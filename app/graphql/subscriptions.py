@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator
 import strawberry
 
 from app.graphql.alerts import AlertSubscription
+from app.graphql.assertions import RevisionNode, revision_node
 from app.graphql.bulk import BulkSubscription
 from app.graphql.context import Info
-from app.graphql.types import RevisionNode, revision_node
 
 
 @strawberry.type

@@ -1,7 +1,6 @@
-"""The types of the public schema: assets, flows, assertions, revisions. Queries start in `queries`."""
+"""The types of the public schema: assets and flows. Queries start in `queries`."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias, cast
 
@@ -10,23 +9,28 @@ from strawberry.scalars import JSON
 
 from app.asking import Question
 from app.events import CLAIMED, VERIFIED
+from app.graphql.assertions import (
+    AssertionNode,
+    Attribute,
+    Join,
+    RevisionNode,
+    assertion_node,
+    claim_node,
+    revision_node,
+)
 from app.graphql.context import Context, Info, Record
 from app.graphql.lists import of_many
 from app.graphql.paging import Connection, decode_cursor, decode_number, encode_cursor, page, page_of_list, page_size
-from app.graphql.usage import Usage, summary, usage_of
+from app.graphql.usage import Usage, usage_of
 from app.service import When
-from graph.attributes import Claim as Said
 from graph.attributes import named_same, values
-from graph.changes import Verb
 from graph.keys import AssetKey, AssetKind
-from graph.model import Basis, Flow, Json, StoredAssertion, Subject, Timing
-from graph.neighbours import HeldFlow, aliases_of, flows_at, parts_of
-from graph.stores.contract import Revision
+from graph.model import Basis, Flow, Json, StoredAssertion, Timing
+from graph.neighbours import HeldFlow, flows_at, parts_of
 from graph.summary import name, namespace, title
-from graph.time import FOREVER, moment
+from graph.time import moment
 from graph.topology import Label, Moment
-from graph.usage import Usage as Counted
-from graph.usage import dormant, is_dormant
+from graph.usage import OF_CALLS, is_dormant
 from graph.walk import AssetFilter, Direction
 
 if TYPE_CHECKING:
@@ -37,12 +41,9 @@ Alerts: TypeAlias = list[Annotated["Alert", strawberry.lazy("app.graphql.alerts"
 LineageRows: TypeAlias = Annotated["LineageConnection", strawberry.lazy("app.graphql.lineage")]
 
 strawberry.enum(AssetKind, name="AssetKind")
-strawberry.enum(Verb, name="Verb")
-strawberry.enum(Basis, name="Basis", description="How the origin of an assertion knows.")
 strawberry.enum(Timing, name="Timing", description="Whether a flow passes live or was baked in once.")
 
 
-_OF_CALLERS = (VERIFIED, CLAIMED, dormant(VERIFIED), dormant(CLAIMED))
 _KINDS = {kind.value: kind for kind in AssetKind}
 
 
@@ -87,31 +88,6 @@ async def _owners_by_name(assets: Sequence["Asset"], context: Context) -> list[l
         for names, each in labels.items()
     }
     return [owned[each.at_hand.label.owners] for each in assets if each.at_hand is not None]
-
-
-@strawberry.type(description="One origin's value of an attribute.")
-class Claim:
-    value: JSON
-    origin: str
-    basis: Basis
-    since: datetime
-
-
-@strawberry.type(description="An origin says that two keys are of one asset.")
-class Join:
-    asset: strawberry.ID
-    same_as: strawberry.ID
-    origin: str
-    basis: Basis
-    since: datetime | None
-
-
-@strawberry.type(description="An attribute as shown, who says so, and who says otherwise.")
-class Attribute:
-    name: str
-    value: JSON
-    claims: list[Claim]
-    disagreeing: list[Claim]
 
 
 @strawberry.interface(
@@ -163,7 +139,7 @@ class Asset(Node):
     @of_many(str | None)
     @staticmethod
     async def description(assets: Sequence["Asset"], context: Context) -> list[str | None]:
-        return await _texts(assets, context, "description")
+        return await texts_of(assets, context, "description")
 
     @of_many(
         list[Owner],
@@ -180,7 +156,7 @@ class Asset(Node):
         at_hand = [each.at_hand for each in assets]
         if None not in at_hand:
             return [each.label.tags for each in at_hand if each is not None]
-        return await _lists_of_texts(assets, context, "tags")
+        return await lists_of_texts(assets, context, "tags")
 
     @of_many(int | None, description="How critical it is, from 1 (most) to 4.")
     @staticmethod
@@ -188,17 +164,17 @@ class Asset(Node):
         at_hand = [each.at_hand for each in assets]
         if None not in at_hand:
             return [each.label.tier for each in at_hand if each is not None]
-        return [cast("int | None", shown.get("tier")) for shown in await _shown(assets, context)]
+        return [cast("int | None", shown.get("tier")) for shown in await shown_of(assets, context)]
 
     @of_many(str | None)
     @staticmethod
     async def environment(assets: Sequence["Asset"], context: Context) -> list[str | None]:
-        return await _texts(assets, context, "environment")
+        return await texts_of(assets, context, "environment")
 
     @of_many(str | None)
     @staticmethod
     async def source_link(assets: Sequence["Asset"], context: Context) -> list[str | None]:
-        return await _texts(assets, context, "source_link")
+        return await texts_of(assets, context, "source_link")
 
     @strawberry.field(
         description="Calls seen: those a consumer made; for every other asset those made of it, by unidentified callers too."
@@ -237,7 +213,7 @@ class Asset(Node):
         ]
 
     @strawberry.field(description="Who says that it is the same as others.")
-    async def joins(self, info: Info) -> list["Join"]:
+    async def joins(self, info: Info) -> list[Join]:
         if len(self.names(info)) == 1:
             return []
         held = [row.assertion for row in (await self.record(info)).said if row.assertion.valid.holds_at(self.moment.at)]
@@ -260,8 +236,8 @@ class Asset(Node):
             Attribute(
                 name=name,
                 value=cast("JSON", shown.value),
-                claims=[_claim(claim) for claim in shown.claims],
-                disagreeing=[_claim(claim) for claim in shown.disagreeing],
+                claims=[claim_node(claim) for claim in shown.claims],
+                disagreeing=[claim_node(claim) for claim in shown.disagreeing],
             )
             for name, shown in record.shown.items()
         ]
@@ -311,7 +287,7 @@ class Asset(Node):
         return await alerts_of(info, self.names(info), open, first)
 
     @strawberry.field(description="What changed about it and the flows at it, newest first.")
-    async def history(self, info: Info, first: int = 50, after: str | None = None) -> Connection["RevisionNode"]:
+    async def history(self, info: Info, first: int = 50, after: str | None = None) -> Connection[RevisionNode]:
         cursor = decode_cursor(after, 1)
         before = decode_number(cursor[0], after) if cursor else self.moment.revision + 1
         size = page_size(first)
@@ -320,7 +296,7 @@ class Asset(Node):
         return page(nodes, len(found) > size, after is not None)
 
     @strawberry.field(description="What is believed of it: every origin's say.")
-    async def assertions(self, info: Info) -> list["AssertionNode"]:
+    async def assertions(self, info: Info) -> list[AssertionNode]:
         return [assertion_node(stored) for stored in (await self.record(info)).said]
 
     # Not in the schema
@@ -358,17 +334,17 @@ async def _records(assets: Sequence[Asset], context: Context) -> list[Record]:
     return await context.records_of([(each.key, each.moment) for each in assets])
 
 
-async def _shown(assets: Sequence[Asset], context: Context) -> list[dict[str, Json]]:
+async def shown_of(assets: Sequence[Asset], context: Context) -> list[dict[str, Json]]:
     return [values(record.shown) for record in await _records(assets, context)]
 
 
-async def _texts(assets: Sequence[Asset], context: Context, name: str) -> list[str | None]:
-    told = [shown.get(name) for shown in await _shown(assets, context)]
+async def texts_of(assets: Sequence[Asset], context: Context, name: str) -> list[str | None]:
+    told = [shown.get(name) for shown in await shown_of(assets, context)]
     return [value if isinstance(value, str) else None for value in told]
 
 
-async def _lists_of_texts(assets: Sequence[Asset], context: Context, name: str) -> list[list[str]]:
-    told = [shown.get(name) for shown in await _shown(assets, context)]
+async def lists_of_texts(assets: Sequence[Asset], context: Context, name: str) -> list[list[str]]:
+    told = [shown.get(name) for shown in await shown_of(assets, context)]
     return [[str(item) for item in value] if isinstance(value, list) else [] for value in told]
 
 
@@ -377,7 +353,7 @@ async def _spelled(assets: Sequence[Asset], context: Context, part: str, plain: 
         return [*plain]
     spelled = [*plain]
     places = [place for place, text in enumerate(plain) if not text.isascii()]
-    for place, shown in zip(places, await _shown([assets[place] for place in places], context), strict=True):
+    for place, shown in zip(places, await shown_of([assets[place] for place in places], context), strict=True):
         spelling = shown.get("spelling")
         if isinstance(spelling, dict):
             spelled[place] = str(spelling.get(part, plain[place]))
@@ -396,7 +372,7 @@ async def _owners(assets: Sequence[Asset], context: Context) -> list[list[Owner]
 
 async def _owners_told(assets: Sequence[Asset], context: Context) -> list[list[tuple[str, str | None]]]:
     """Name and contact of each asset's owners, by name; a part without owners has its container's."""
-    found = [_named_owners(shown) for shown in await _shown(assets, context)]
+    found = [_named_owners(shown) for shown in await shown_of(assets, context)]
     bare = [place for place, owners in enumerate(found) if not owners and assets[place].key.container]
     held = [(cast("AssetKey", assets[place].key.container), assets[place].moment) for place in bare]
     for place, record in zip(bare, await context.records_of(held), strict=True):
@@ -409,243 +385,6 @@ def _named_owners(shown: dict[str, Json]) -> list[tuple[str, str | None]]:
     told = [owner for owner in (owners if isinstance(owners, list) else []) if isinstance(owner, dict)]
     named = [(str(owner["name"]), cast("str | None", owner.get("contact"))) for owner in told]
     return sorted(named, key=lambda owner: (owner[0], owner[1] or ""))
-
-
-@strawberry.type(description="A table, file, topic or prediction log; identified as OpenLineage writes it.")
-class Dataset(Asset):
-    @strawberry.field
-    async def columns(self, info: Info, first: int = 50, after: str | None = None) -> Connection["Asset"]:
-        return await self.parts(info, first, after)
-
-
-@strawberry.type(description="A column of a dataset; nested ones by field path.")
-class Column(Asset):
-    @of_many(str | None)
-    @staticmethod
-    async def type(assets: Sequence[Asset], context: Context) -> list[str | None]:
-        return await _texts(assets, context, "type")
-
-    @of_many(bool | None)
-    @staticmethod
-    async def nullable(assets: Sequence[Asset], context: Context) -> list[bool | None]:
-        return [cast("bool | None", shown.get("nullable")) for shown in await _shown(assets, context)]
-
-
-@strawberry.type(description="Features that share entities and source.")
-class FeatureView(Asset):
-    @of_many(list[str])
-    @staticmethod
-    async def entities(assets: Sequence[Asset], context: Context) -> list[list[str]]:
-        return await _lists_of_texts(assets, context, "entities")
-
-    @strawberry.field
-    async def features(self, info: Info, first: int = 50, after: str | None = None) -> Connection["Asset"]:
-        return await self.parts(info, first, after)
-
-
-@strawberry.type(description="One feature of a view.")
-class Feature(Asset):
-    @of_many(str | None)
-    @staticmethod
-    async def type(assets: Sequence[Asset], context: Context) -> list[str | None]:
-        return await _texts(assets, context, "type")
-
-    @of_many(str | None, description="How it is computed: SQL or Python source.")
-    @staticmethod
-    async def definition(assets: Sequence[Asset], context: Context) -> list[str | None]:
-        return await _texts(assets, context, "definition")
-
-
-@strawberry.type(description="A transformation or training definition.")
-class Job(Asset):
-    @of_many(str | None)
-    @staticmethod
-    async def definition(assets: Sequence[Asset], context: Context) -> list[str | None]:
-        return await _texts(assets, context, "definition")
-
-    @strawberry.field
-    async def runs(self, info: Info, first: int = 50, after: str | None = None) -> Connection["Asset"]:
-        return await self.parts(info, first, after)
-
-
-@strawberry.type(description="One execution of a job; a training run is one.")
-class Run(Asset):
-    @strawberry.field
-    async def hyperparameters(self, info: Info) -> JSON | None:
-        return await self.json(info, "hyperparameters")
-
-    @strawberry.field
-    async def metrics(self, info: Info) -> JSON | None:
-        return await self.json(info, "metrics")
-
-
-@strawberry.type(description="A name in an alias table: the version that `models:/name@alias` means now.")
-class ModelAlias:
-    name: str
-    version: "Asset"
-
-
-@strawberry.type(description="A registered model.")
-class Model(Asset):
-    @strawberry.field
-    async def versions(self, info: Info, first: int = 50, after: str | None = None) -> Connection["Asset"]:
-        return await self.parts(info, first, after)
-
-    @strawberry.field
-    async def aliases(self, info: Info) -> list[ModelAlias]:
-        view = info.context.headwater.index.view()
-        named = await info.context.headwater.in_thread(aliases_of, view, self.key, self.moment)
-        return [
-            ModelAlias(name=(alias.part or "").removeprefix("@"), version=asset(version, self.moment))
-            for alias, version in named
-        ]
-
-
-@strawberry.type(description="One version of a model: artifact, training, held-out metrics, signature.")
-class ModelVersion(Asset):
-    @strawberry.field
-    async def signature(self, info: Info) -> JSON | None:
-        return await self.json(info, "signature")
-
-    @strawberry.field
-    async def metrics(self, info: Info) -> JSON | None:
-        return await self.json(info, "metrics")
-
-    @strawberry.field
-    async def hyperparameters(self, info: Info) -> JSON | None:
-        return await self.json(info, "hyperparameters")
-
-    @strawberry.field
-    async def artifact(self, info: Info) -> JSON | None:
-        return await self.json(info, "artifact")
-
-    @strawberry.field(
-        description="How inputs and outputs were spread when it was trained: what drift is measured from."
-    )
-    async def profile(self, info: Info) -> JSON | None:
-        return await self.json(info, "profile")
-
-
-@strawberry.type(description="A model, version or alias that a deployment serves.")
-class Served:
-    alias: str | None = strawberry.field(description="Set when it is served by alias; `asset` is the version it names.")
-    asset: "Asset"
-
-
-@strawberry.type(description="An address that answers predictions, or a composition of others.")
-class Deployment(Asset):
-    @of_many(str | None)
-    @staticmethod
-    async def url(assets: Sequence[Asset], context: Context) -> list[str | None]:
-        return await _texts(assets, context, "url")
-
-    @strawberry.field(description="Whether it answers requests here, now, whatever the moment asked for.")
-    def ready(self, info: Info) -> bool:
-        return info.context.rooms.serving.ready(self.key)
-
-    @strawberry.field(description="The steps of a deployment made of others, as they were deployed; null for others.")
-    async def composition(self, info: Info) -> JSON | None:
-        serving = (await self.shown(info)).get("serving")
-        return cast("JSON | None", serving.get("composition")) if isinstance(serving, dict) else None
-
-    @strawberry.field(description="The models and versions it serves.")
-    async def serves(self, info: Info) -> list[Served]:
-        headwater = info.context.headwater
-        view = headwater.index.view()
-        held = await headwater.in_thread(flows_at, view, view.number(self.key), Direction.UPSTREAM, self.moment)
-        served = []
-        for source in dict.fromkeys(each.flow.source for each in held):
-            if source.is_alias:
-                container = source.container
-                assert container is not None
-                named = dict(await headwater.in_thread(aliases_of, view, container, self.moment))
-                if source in named:
-                    alias = (source.part or "").removeprefix("@")
-                    served.append(Served(alias=alias, asset=asset(named[source], self.moment)))
-            elif source.kind in {AssetKind.MODEL, AssetKind.MODEL_VERSION}:
-                served.append(Served(alias=None, asset=asset(source, self.moment)))
-        return served
-
-
-@strawberry.type(
-    description="Calls under one name, and whether a credential proved it: proved and claimed are never added up."
-)
-class Calls:
-    name: strawberry.ID
-    verified: bool
-    usage: Usage
-
-
-@strawberry.type(description="A service, application, dashboard, notebook or batch job that uses an output.")
-class Consumer(Asset):
-    @strawberry.field(
-        description="Its calls, by the key they were made under and whether that was proved or only claimed."
-    )
-    async def calls(
-        self,
-        info: Info,
-        of: Annotated[
-            strawberry.ID | None,
-            strawberry.argument(
-                description="Of one deployment, feature, or view with its features, alone; absent: all."
-            ),
-        ] = None,
-    ) -> list[Calls]:
-        names = self.names(info)
-        called = None if of is None else info.context.headwater.names(key_of(of), self.moment)
-        found = await info.context.usages.load_many(names)
-        made: dict[tuple[AssetKey, bool], list[Counted]] = {}
-        for each in (counted for of_one in found for counted in of_one):
-            if each.reader in names and (called is None or each.source in called or each.source.container in called):
-                made.setdefault((each.reader, each.verified), []).append(each)
-        now = info.context.headwater.clock()
-        return [
-            Calls(name=strawberry.ID(str(name)), verified=verified, usage=summary(made[name, verified], now))
-            for name in names
-            for verified in (True, False)
-            if (name, verified) in made
-        ]
-
-    @of_many(str | None, description="service, application, dashboard, notebook or batch_job.")
-    @staticmethod
-    async def consumer_type(assets: Sequence[Asset], context: Context) -> list[str | None]:
-        return await _texts(assets, context, "consumer_type")
-
-
-@strawberry.type(name="Assertion", description="One origin says that an asset is, or that a flow is, and since when.")
-class AssertionNode:
-    subject: str = strawberry.field(description="The key of an asset, or `source -> target` (and `via job`) of a flow.")
-    asset: strawberry.ID | None
-    source: strawberry.ID | None
-    target: strawberry.ID | None
-    via: strawberry.ID | None
-    origin: str
-    basis: Basis
-    valid_from: datetime | None
-    valid_until: datetime | None = strawberry.field(description="Null: it still holds.")
-    known_from: int = strawberry.field(description="The revision from which this was believed.")
-    known_until: int | None = strawberry.field(
-        description="The revision from which it no longer was; null: it still is."
-    )
-    attributes: JSON
-    about: strawberry.Private[Subject]
-
-    @strawberry.field(
-        description="When a run was last heard of that says so, to the hour; null where that is not followed."
-    )
-    async def last_heard(self, info: Info) -> datetime | None:
-        heard = await info.context.heard.load((self.about, self.origin))
-        return None if heard is None else moment(heard)
-
-    @strawberry.field(
-        description="It still holds, though no run that could say so has been heard of for long"
-        " (`HEADWATER_STALE_DAYS`). False where that is not followed."
-    )
-    async def stale(self, info: Info) -> bool:
-        heard = await info.context.heard.load((self.about, self.origin))
-        if heard is None or self.valid_until is not None or self.known_until is not None:
-            return False
-        return info.context.rooms.openlineage.is_stale(heard, info.context.headwater.clock())
 
 
 @strawberry.type(name="Flow", description="Data or behaviour passes from source to target.")
@@ -687,7 +426,7 @@ class FlowNode:
     async def verified(self, info: Info) -> bool | None:
         said = [stored.assertion for stored in await self._believed(info)]
         held = [each for each in said if each.valid.holds_at(self.moment.at)]
-        told = [each.attributes.get("verified") for each in held if each.origin in _OF_CALLERS]
+        told = [each.attributes.get("verified") for each in held if each.origin in OF_CALLS]
         return True if True in told else False if False in told else None
 
     @strawberry.field(
@@ -707,37 +446,8 @@ class FlowNode:
         return [assertion for each in told for assertion in each]
 
 
-@strawberry.type(description="What one origin came to say, or stopped saying, of one subject.")
-class Change:
-    verb: Verb
-    subject: str
-    origin: str
-    opened: list[AssertionNode] = strawberry.field(description="What came to be believed.")
-    closed: list[AssertionNode] = strawberry.field(description="What stopped being believed.")
-
-
-@strawberry.type(name="Revision", description="One commit.")
-class RevisionNode:
-    number: int
-    at: datetime
-    actor: str
-    operation_id: str | None
-    changes: list[Change]
-
-
-ASSET_TYPES: dict[AssetKind, type[Asset]] = {
-    AssetKind.DATASET: Dataset,
-    AssetKind.COLUMN: Column,
-    AssetKind.FEATURE_VIEW: FeatureView,
-    AssetKind.FEATURE: Feature,
-    AssetKind.JOB: Job,
-    AssetKind.RUN: Run,
-    AssetKind.MODEL: Model,
-    AssetKind.MODEL_VERSION: ModelVersion,
-    AssetKind.DEPLOYMENT: Deployment,
-    AssetKind.CONSUMER: Consumer,
-}
-"""`app.graphql.alerts`, which builds on more than assets, adds its own."""
+ASSET_TYPES: dict[AssetKind, type[Asset]] = {}
+"""Each module that has a type of asset adds its own: `kinds`, and `alerts`."""
 
 
 def asset(key: AssetKey, at: Moment) -> Asset:
@@ -760,61 +470,3 @@ def flow_node(held: HeldFlow, at: Moment) -> FlowNode:
         timing=held.timing,
         basis=held.basis,
     )
-
-
-def assertion_node(stored: StoredAssertion) -> AssertionNode:
-    subject = stored.assertion.subject
-    ends: Sequence[AssetKey | None] = subject if isinstance(subject, Flow) else (None, None, None)
-    source, target, via = (strawberry.ID(str(end)) if end else None for end in ends)
-    start, end = stored.assertion.valid
-    return AssertionNode(
-        subject=str(subject),
-        asset=strawberry.ID(str(subject)) if isinstance(subject, AssetKey) else None,
-        source=source,
-        target=target,
-        via=via,
-        origin=stored.assertion.origin,
-        basis=stored.assertion.basis,
-        valid_from=moment(start),
-        valid_until=moment(end),
-        known_from=stored.known.first,
-        known_until=None if stored.known.last == FOREVER else stored.known.last,
-        attributes=cast("JSON", dict(stored.assertion.attributes)),
-        about=subject,
-    )
-
-
-def revision_node(revision: Revision) -> RevisionNode:
-    opened, closed = _by_say(revision.opened), _by_say(revision.closed)
-    changes = []
-    for say in sorted({*opened, *closed}, key=lambda say: (str(say[0]), say[1])):
-        now_on = any(stored.assertion.valid.holds_at(revision.at) for stored in opened.get(say, ()))
-        before = any(stored.assertion.valid.holds_at(revision.at) for stored in closed.get(say, ()))
-        verb = Verb.CHANGED if now_on == before else Verb.ADDED if now_on else Verb.WITHDRAWN
-        changes.append(
-            Change(
-                verb=verb,
-                subject=str(say[0]),
-                origin=say[1],
-                opened=[assertion_node(stored) for stored in opened.get(say, ())],
-                closed=[assertion_node(stored) for stored in closed.get(say, ())],
-            )
-        )
-    at = moment(revision.at)
-    assert at is not None
-    return RevisionNode(
-        number=revision.number, at=at, actor=revision.actor, operation_id=revision.operation, changes=changes
-    )
-
-
-def _by_say(rows: Iterable[StoredAssertion]) -> dict[tuple[Subject, str], list[StoredAssertion]]:
-    found: dict[tuple[Subject, str], list[StoredAssertion]] = {}
-    for row in rows:
-        found.setdefault((row.assertion.subject, row.assertion.origin), []).append(row)
-    return found
-
-
-def _claim(claim: Said) -> Claim:
-    since = moment(claim.since)
-    assert since is not None
-    return Claim(value=cast("JSON", claim.value), origin=claim.origin, basis=claim.basis, since=since)

@@ -1,14 +1,14 @@
 """How much is called: a measure beside the facts, of the last thirty days, whatever the moment an answer is about."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import strawberry
 
 from app.graphql.context import Info
 from graph.keys import AssetKey
 from graph.time import Instant, moment
-from graph.usage import Day, Latency, all_latency, day_of
+from graph.usage import Day, Latency, all_latency, date_of, day_of
 from graph.usage import Usage as Counted
 
 LARGEST = 2**31 - 1
@@ -70,9 +70,7 @@ def summary(counted: Iterable[Counted], now: Instant) -> Usage:
         last_seen=None if last is None else moment(last),
         latency=_shown(all_latency(latencies)),
         days=[
-            UsageDay(
-                date=date(1970, 1, 1) + timedelta(days=day), calls=_bounded(calls[day]), errors=_bounded(errors[day])
-            )
+            UsageDay(date=date_of(day), calls=_bounded(calls[day]), errors=_bounded(errors[day]))
             for day in sorted(calls)
         ],
     )

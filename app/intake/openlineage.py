@@ -32,8 +32,7 @@ from graph.importers.openlineage.events import Event, read_event, refuse_ahead, 
 from graph.keys import AssetKey
 from graph.sources import Rejected, source_of
 from graph.stores.contract import KeptEvent, Store
-from graph.time import FOREVER, Instant, parse_instant
-from graph.usage import MICROSECONDS_PER_DAY
+from graph.time import DAY, FOREVER, Instant, parse_instant
 
 PATHS = ("/api/v1/lineage", "/lineage")
 EVENTS = "/api/v1/lineage/events"
@@ -65,7 +64,7 @@ class OpenLineage:
     ) -> None:
         self._clock = clock
         self._sources = sources
-        self._whole, self._silent = (int(days * MICROSECONDS_PER_DAY) for days in (event_days, stale_days))
+        self._whole, self._silent = (int(days * DAY) for days in (event_days, stale_days))
         self._reduced = -_REDUCE
         self._fold = Folding(secrets.token_hex(8))
         self._waiting: dict[str, list[Event] | None] = {}

@@ -15,7 +15,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Status
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtelSpan
 
-from app.spans import CONSUMER, INTERNAL, WANTED, Rejected, Service, Span, span_id
+from app.spans import CONSUMER, INTERNAL, WANTED, RejectedSpan, Service, Span, span_id
 from graph.errors import shortened
 
 _NAMES = frozenset({"service.name", "service.namespace"})
@@ -38,7 +38,7 @@ class _Misfit(Exception):
 @dataclass(slots=True)
 class Read:
     spans: list[Span] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[RejectedSpan] = field(default_factory=list)
 
 
 def _named(attributes: Mapping[str, str]) -> Service:
@@ -85,7 +85,7 @@ def from_protobuf(body: bytes) -> Read:
                 try:
                     read.spans.append(_span_of(span, service, original))
                 except _Misfit as error:
-                    read.rejected.append(Rejected(service, original.place, str(error), original.item))
+                    read.rejected.append(RejectedSpan(service, original.place, str(error), original.item))
     return read
 
 
@@ -164,7 +164,7 @@ def from_json(body: bytes) -> Read:
                         raise _Misfit(f"it is {shortened(repr(given))}, not an object")
                     read.spans.append(_span(given, service, original))
                 except _Misfit as error:
-                    read.rejected.append(Rejected(service, place, str(error), original.item))
+                    read.rejected.append(RejectedSpan(service, place, str(error), original.item))
     return read
 
 

@@ -22,9 +22,10 @@ from app.events import Hearing
 from app.http.answers import refusal
 from app.intake.otlp import BodyUnreadable, from_json, from_protobuf
 from app.service import Headwater
-from app.spans import NOBODY, Rejected, Service, Span
+from app.spans import NOBODY, RejectedSpan, Service, Span
 from graph.errors import NotReady, StoreUnavailable, quoted
-from graph.sources import Rejected as Kept
+from graph.keys import is_legible
+from graph.sources import Rejected
 from graph.time import Instant
 
 PATH = "/v1/traces"
@@ -43,7 +44,7 @@ _INVALID_ARGUMENT, _UNAVAILABLE = 3, 14
 class Watcher(Protocol):
     """Who is told of spans."""
 
-    async def told(self, headwater: Headwater, spans: Sequence[Span]) -> tuple[list[Rejected], int]:
+    async def told(self, headwater: Headwater, spans: Sequence[Span]) -> tuple[list[RejectedSpan], int]:
         """Returns once what they tell is durable: those that cannot be used, and the calls of services without a name.
 
         Raises StoreUnavailable, NotReady.
@@ -86,7 +87,7 @@ class Traces:
                 read = await headwater.in_thread(from_json if form == JSON else from_protobuf, body)
             rejected, unnamed = await self._watcher.told(headwater, read.spans)
         except BodyUnreadable as error:
-            self._sources.refused([Kept.now(_source(NOBODY), PATH, form, "", str(error), body, self._clock())])
+            self._sources.refused([Rejected.now(_source(NOBODY), PATH, form, "", str(error), body, self._clock())])
             return _status(form, 400, _INVALID_ARGUMENT, str(error))
         except (StoreUnavailable, NotReady) as error:
             return _status(form, 503, _UNAVAILABLE, str(error))
@@ -94,7 +95,7 @@ class Traces:
         self._refuse(form, [*read.rejected, *rejected])
         return _answer(form, [*read.rejected, *rejected], unnamed)
 
-    def _tell(self, spans: Sequence[Span], rejected: Sequence[Rejected]) -> None:
+    def _tell(self, spans: Sequence[Span], rejected: Sequence[RejectedSpan]) -> None:
         """`rejected`: those of `spans` that are, and are told of by themselves."""
         starts: dict[Service, list[Instant]] = {}
         for span in spans:
@@ -104,21 +105,22 @@ class Traces:
             if items := len(times) - counted_elsewhere[service]:
                 self._sources.heard(_source(service), items, (min(times), max(times)))
 
-    def _refuse(self, form: str, rejected: Sequence[Rejected]) -> None:
+    def _refuse(self, form: str, rejected: Sequence[RejectedSpan]) -> None:
         now = self._clock()
         self._sources.refused(
-            [Kept.now(_source(each.service), PATH, form, each.place, each.reason, each.item, now) for each in rejected]
+            [
+                Rejected.now(_source(each.service), PATH, form, each.place, each.reason, each.item, now)
+                for each in rejected
+            ]
         )
 
 
 def _source(service: Service) -> str:
-    """Spaces at an end, or characters that do not show, would make two look like one."""
-    name = f"{service.namespace or 'default'}/{service.name or ''}"
-    is_named = service.name and not service.name.startswith("unknown_service") and name.isprintable()
-    return f"traces:{name}" if is_named and name == name.strip() else "traces:unidentified"
+    is_known = service.is_named and is_legible(service.full_name)
+    return f"traces:{service.full_name}" if is_known else "traces:unidentified"
 
 
-def _answer(form: str, rejected: Sequence[Rejected], unnamed: int) -> Response:
+def _answer(form: str, rejected: Sequence[RejectedSpan], unnamed: int) -> Response:
     """As OTLP has it: a message with no rejected spans is a warning."""
     sentences = [f"{each.place}: {each.reason}" for each in rejected[:_TOLD]]
     if len(rejected) > _TOLD:

@@ -26,12 +26,11 @@ from numpy.typing import NDArray
 from app.events import Columns, LoggedRows, Prediction
 from app.files import keep, make_folder
 from graph.keys import AssetKey
-from graph.time import Instant, instant, moment
+from graph.time import DAY, Instant, instant, moment
 
 INPUT, FEATURE, OUTPUT = "input_", "feature_", "output_"
 """What the names of the columns begin with."""
 
-_DAY = 86_400_000_000
 _LONGEST = 200
 """Of a folder's name, in bytes; most file systems take 255."""
 _NAME = re.compile(r"part-(\d{8}T\d{12})-(\d{8}T\d{12})-[0-9a-f]{32}\.parquet")
@@ -54,7 +53,7 @@ def grouped(predictions: Iterable[Prediction]) -> dict[Group, list[Prediction]]:
     groups: dict[Group, list[Prediction]] = {}
     for prediction in predictions:
         columns = tuple((name, array.dtype.str, array.shape[1:]) for name, array in _columns(prediction))
-        group = Group(prediction.deployment, prediction.version, prediction.at // _DAY, columns)
+        group = Group(prediction.deployment, prediction.version, prediction.at // DAY, columns)
         groups.setdefault(group, []).append(prediction)
     return groups
 
@@ -85,7 +84,7 @@ def write(root: Path, group: Group, table: pa.Table) -> None:
     """As a file of its own, durable when this returns. Raises OSError: then there is no such file."""
     at = table["predicted_at"].cast(pa.int64()).to_numpy()
     name = f"part-{_stamp(at.min())}-{_stamp(at.max())}-{uuid.uuid4().hex}.parquet"
-    day = moment(group.day * _DAY)
+    day = moment(group.day * DAY)
     assert day is not None
     temporary = root / ".writing" / f"{name}.tmp"
     make_folder(temporary.parent)

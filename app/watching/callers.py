@@ -11,16 +11,13 @@ from starlette.requests import HTTPConnection
 
 from app.events import Caller
 from app.identity import Kind, Principal
+from app.spans import DEFAULT_NAMESPACE, Service
 from graph.errors import InvalidKey
-from graph.keys import AssetKey, AssetKind
-
-DEFAULT_NAMESPACE = "default"
+from graph.keys import AssetKey, AssetKind, is_legible
 
 _MAX_BAGGAGE = 8_192
 """Characters of all `baggage` headers together, as W3C Baggage says; longer ones are not looked at."""
 _MAX_AGENT = 512
-_UNNAMED = "unknown_service"
-"""What OpenTelemetry calls a service that was not given a name; `unknown_service:python` too."""
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 
 _LIBRARY = "a library: it names no service, and all services that use it would be one"
@@ -76,16 +73,12 @@ def bound_consumer(name: str) -> AssetKey | None:
 
 def claimed_consumer(name: str | None, namespace: str | None) -> AssetKey | None:
     """The consumer that calls itself so; None for what names no service, or could be mistaken for another."""
-    if not name or name.startswith(_UNNAMED):
-        return None
-    return _consumer(namespace or DEFAULT_NAMESPACE, name)
+    return _consumer(namespace or DEFAULT_NAMESPACE, name) if name and Service(namespace, name).is_named else None
 
 
 def _consumer(namespace: str, name: str) -> AssetKey | None:
-    for text in (namespace, name):
-        # Space at an end, or characters that do not show, would make two names look like one.
-        if text != text.strip() or not text.isprintable():
-            return None
+    if not is_legible(namespace) or not is_legible(name):
+        return None
     try:
         return AssetKey.of(AssetKind.CONSUMER, namespace, name)
     except InvalidKey:

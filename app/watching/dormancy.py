@@ -16,14 +16,12 @@ from graph.changes import FlowStatement, Registration, Withdrawal
 from graph.errors import GraphError
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow
-from graph.time import Instant
+from graph.time import DAY, Instant
 from graph.topology import KIND_CODE, Moment, View
-from graph.usage import MICROSECONDS_PER_DAY, day_of, dormant, is_dormant
+from graph.usage import OF_CALLS, day_of, dormant_origin, is_dormant
 
 EVERY_SECONDS = 3600.0
 _AT_ONCE = 1_000
-_OF_CALLERS = (VERIFIED, CLAIMED)
-_SEEN = frozenset((*_OF_CALLERS, *map(dormant, _OF_CALLERS)))
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +51,7 @@ class Dormancy:
     def _turned(self, headwater: Headwater) -> "tuple[list[_Called], list[_Called]]":
         """Flows that turn dormant, and dormant ones that turn active."""
         view, now = headwater.index.view(), headwater.clock()
-        start = now - self.days * MICROSECONDS_PER_DAY
+        start = now - self.days * DAY
         called = [*_called(view, Moment(now, view.revision))]
         used = _used(headwater, {each.flow.target for each in called}, start)
         asleep, awake = [], []
@@ -77,7 +75,7 @@ class _Called(NamedTuple):
 
 def _called(view: View, now: Moment) -> Iterable[_Called]:
     """In the order of the flows' text."""
-    names = [place for place, name in enumerate(view.origins) if name in _SEEN]
+    names = [place for place, name in enumerate(view.origins) if name in OF_CALLS]
     rows = view.rows
     held = view.holding(np.flatnonzero(np.isin(rows["origin"][: view.row_count], names)), now)
     held = held[view.kind[view.vertex_asset[rows["target"][held]]] == KIND_CODE[AssetKind.CONSUMER]]
@@ -99,22 +97,22 @@ def _used(
     for place in range(0, len(every), _AT_ONCE):
         for usage in headwater.store.usage(every[place : place + _AT_ONCE], day_of(start)):
             if usage.reader is not None and usage.calls > 0:
-                place_ = usage.source, usage.reader, usage.verified
-                used[place_] = max(usage.last, used.get(place_, usage.last))
+                call = usage.source, usage.reader, usage.verified
+                used[call] = max(usage.last, used.get(call, usage.last))
     return used
 
 
 def _is_verified(origin: str) -> bool:
-    return origin in (VERIFIED, dormant(VERIFIED))
+    return origin in (VERIFIED, dormant_origin(VERIFIED))
 
 
 async def _state_dormant(headwater: Headwater, called: Sequence[_Called]) -> None:
-    for origin in _OF_CALLERS:
+    for origin in (VERIFIED, CLAIMED):
         flows = tuple(
             FlowStatement(each.flow, {"verified": origin == VERIFIED}) for each in called if each.origin == origin
         )
         if flows:
-            wanted = Registration(dormant(origin), Basis.OBSERVED, flows=flows, stubs=True)
+            wanted = Registration(dormant_origin(origin), Basis.OBSERVED, flows=flows, stubs=True)
             await headwater.register(wanted, None, GATEWAY)
 
 

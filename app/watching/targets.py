@@ -19,7 +19,7 @@ from graph.errors import InvalidKey, quoted, shortened
 from graph.keys import AssetKey, AssetKind
 from graph.same import names_of
 from graph.stores.contract import Store
-from graph.time import Instant
+from graph.time import MINUTE, Instant
 from graph.topology import KIND_CODE, Moment, View
 
 GROUPS = {"deployment": AssetKind.DEPLOYMENT, "feature_view": AssetKind.FEATURE_VIEW, "dataset": AssetKind.DATASET}
@@ -40,7 +40,7 @@ _WHERE = (
     *("service.peer.name", "service.peer.namespace", "peer.service", "rpc.method"),
 )
 _REMEMBERED = 20_000
-_REFRESH: Instant = 60_000_000
+_REFRESH: Instant = MINUTE
 """How old a directory may be though nothing was committed: something may have begun or ended."""
 _FEW = 200
 _ADDRESSED = (AssetKind.DEPLOYMENT, AssetKind.FEATURE_VIEW)

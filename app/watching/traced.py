@@ -16,25 +16,21 @@ from typing import Any
 import orjson
 
 from app.events import Sighting
-from app.spans import SERVER, Rejected, Service, Span, span_id
-from app.watching.callers import DEFAULT_NAMESPACE
+from app.spans import SERVER, RejectedSpan, Service, Span, span_id
 from app.watching.resolving import Change, Counts, Link, Recent, Resolver
 from app.watching.targets import Ambiguous, Directory, Target, Targets
 from graph.keys import AssetKey
 from graph.plan import AHEAD
 from graph.stores.contract import SeenSpans, Store, ToldSpans
-from graph.time import Instant, moment
+from graph.time import HOUR, MINUTE, Instant, moment
 from graph.topology import View
 
-WINDOW: Instant = 10 * 60 * 1_000_000
+WINDOW: Instant = 10 * MINUTE
 """How long, at least, a call waits for the spans that tell who made it; unless there are too many."""
 KEPT, PASSING = 100_000, 300_000
 """How many spans that matter, and others that might come to matter, are remembered at least."""
 IDS_REMEMBERED = 500_000
 """Ids of counted spans in memory, some 70 bytes each. Those of other minutes are read when somebody sends such spans."""
-
-MINUTE: Instant = 60_000_000
-HOUR: Instant = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ class Taken:
     """What came of some spans."""
 
     changes: list[Change] = field(default_factory=list)
-    rejected: list[list[Rejected]] = field(default_factory=list)
+    rejected: list[list[RejectedSpan]] = field(default_factory=list)
     """For each of the requests."""
     unnamed: list[int] = field(default_factory=list)
     """For each of the requests, how many calls were made by services without a name."""
@@ -79,8 +75,7 @@ class Traced:
 
         @lru_cache(10_000)
         def is_transparent(service: Service) -> bool:
-            namespace, name = service.namespace or DEFAULT_NAMESPACE, service.name or ""
-            return any(pattern.fullmatch(f"{namespace}/{name}") for pattern in transparent)
+            return any(pattern.fullmatch(service.full_name) for pattern in transparent)
 
         @lru_cache(10_000)
         def named(service: Service) -> AssetKey | None:
@@ -104,13 +99,15 @@ class Traced:
             self._directory = Directory.of(view, store, now)
         taken, links = Taken(), []
         for spans in requests:
-            rejected: list[Rejected] = []
+            rejected: list[RejectedSpan] = []
             unnamed = 0
             for span in spans:
                 link = self._link(span, now)
                 if isinstance(link, str):
                     original = span.original
-                    rejected.append(Rejected(span.service, original.place, f"{original.name} {link}", original.item))
+                    rejected.append(
+                        RejectedSpan(span.service, original.place, f"{original.name} {link}", original.item)
+                    )
                     continue
                 links.append(link)
                 unnamed += link.target is not None and link.kind != SERVER and self._named(link.service) is None

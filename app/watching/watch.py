@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from app.events import CLAIMED, GATEWAY, VERIFIED, Caller, Sighting
 from app.metrics import Metrics
 from app.service import Headwater
-from app.spans import Rejected, Span
+from app.spans import RejectedSpan, Span
 from app.watching.callers import caller_of, claimed_consumer
 from app.watching.resolving import Change, Counts, Place
 from app.watching.traced import Reading, Taken, Traced
@@ -91,7 +91,7 @@ class Watch:
 
     # What traces tell
 
-    async def told(self, headwater: Headwater, spans: Sequence[Span]) -> tuple[list[Rejected], int]:
+    async def told(self, headwater: Headwater, spans: Sequence[Span]) -> tuple[list[RejectedSpan], int]:
         """Returns once what they tell is durable: those that cannot be used, and the calls of services without a name.
 
         Raises StoreUnavailable, NotReady.
@@ -379,7 +379,7 @@ class _Request:
     """Spans that somebody waits to be told are kept."""
 
     spans: Sequence[Span]
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[RejectedSpan] = field(default_factory=list)
     unnamed: int = 0
     is_resolved: bool = False
     is_taken: bool = False

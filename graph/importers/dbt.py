@@ -11,7 +11,7 @@ Flows are those of `parent_map`. Which column comes from which is read from the 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import md5
 
@@ -19,53 +19,50 @@ from graph.attributes import checked_attributes
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidInput, InvalidManifest, quoted
 from graph.importers.dbt_columns import Compiled, columns_of
-from graph.importers.shapes import Anything, Field, Many, Mapped, Record, Text
+from graph.importers.labels import definition
+from graph.importers.shapes import Anything, Field, Many, Mapped, Problems, Record, Text, noting
 from graph.importers.told import Imported
+from graph.importers.values import listed, record, text, texts
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow, Json, checked_flow
 from graph.time import Instant, parse_instant
 
 OLDEST, NEWEST = 1, 12
 """Versions of the manifest's schema: dbt 0.19 to 1.12."""
-MOST_OF_A_DEFINITION = 65_536
-"""Characters of SQL or Python that are kept of one node; longer ones are left out."""
 
 
-def read_dbt(document: object, origin: str | None = None, namespace: str | None = None) -> Registration:
-    """`origin` absent: `dbt:` and the project; `namespace`, of the relations, absent: the origin, but for BigQuery.
+def read_dbt(document: object, origin: str | None = None, namespace: str | None = None) -> Imported:
+    """What the project says; and beside it, under an origin of its own, what its compiled SQL says of columns: that never narrows
+    what dbt says.
 
+    `origin` absent: `dbt:` and the project; `namespace`, of the relations, absent: the origin, but for BigQuery.
     Raises InvalidManifest, which names every place that is wrong.
     """
-    return read_dbt_project(document, origin, namespace).registration
-
-
-def read_dbt_project(document: object, origin: str | None = None, namespace: str | None = None) -> Imported:
-    """And what its compiled SQL says of columns, under an origin of its own: it never narrows what dbt says."""
-    problems: list[str] = []
-    read = _DOCUMENT.read(document, "", problems)
+    problems: Problems = []
+    read = record(_DOCUMENT.read(document, "", problems))
     if problems:
         raise InvalidManifest(problems)
-    manifest, catalog = _record(read, "manifest"), _record(read, "catalog")
-    metadata = _record(manifest, "metadata")
+    manifest, catalog = record(read.get("manifest")), record(read.get("catalog"))
+    metadata = record(manifest.get("metadata"))
     _refuse_unknown_version(metadata)
     project = _project(metadata, manifest)
     if project is None and origin is None:
         raise InvalidManifest(["manifest.metadata.project_name: missing, and no package has its id; name an origin"])
     own = checked_origin(f"dbt:{project}" if project is not None else str(origin))
     origin = own if origin is None else checked_origin(origin)
-    adapter = _text(metadata, "adapter_type")
+    adapter = text(metadata, "adapter_type")
     if namespace is None:
         namespace = "bigquery" if adapter == "bigquery" else origin
-    reading = _Reading(own, namespace, adapter, _record(manifest, "groups"), problems)
+    reading = _Reading(own, namespace, adapter, record(manifest.get("groups")), problems)
     for section in _SECTIONS:
-        for unique_id, node in sorted(_records(manifest, section), key=_tables_first):
-            if _text(node, "resource_type") not in _TESTS:
-                columns = _record(_record(_record(catalog, section), unique_id), "columns")
+        for unique_id, node in sorted(_named_records(manifest, section), key=_tables_first):
+            if text(node, "resource_type") not in _TESTS:
+                columns = _catalogued(catalog, section, unique_id)
                 reading.take(f"manifest.{section}.{unique_id}", unique_id, node, columns)
             else:
                 reading.left_out.add(unique_id)
-    reading.left_out.update(_record(manifest, "unit_tests"), _record(manifest, "disabled"))
-    flows = reading.flows(_record(manifest, "parent_map"))
+    reading.left_out.update(record(manifest.get("unit_tests")), record(manifest.get("disabled")))
+    flows = reading.flows(record(manifest.get("parent_map")))
     taken = _generated_at(metadata, problems)
     if problems:
         raise InvalidManifest(problems)
@@ -79,16 +76,16 @@ def read_dbt_project(document: object, origin: str | None = None, namespace: str
     )
     models = [
         Compiled(
-            place=_text(node, "original_file_path") or unique_id,
-            sql=_text(node, "compiled_code") or _text(node, "compiled_sql"),
+            place=text(node, "original_file_path") or unique_id,
+            sql=text(node, "compiled_code") or text(node, "compiled_sql"),
             key=reading.keys[unique_id],
-            relation=(_text(node, "database"), _text(node, "schema"), _table(node)),
-            columns=[*_columns(node, columns := _record(_record(_record(catalog, section), unique_id), "columns"))],
+            relation=(text(node, "database"), text(node, "schema"), _table(node)),
+            columns=[*_columns(node, columns := _catalogued(catalog, section, unique_id))],
             is_catalogued=bool(columns),
         )
         for section in ("sources", "nodes")
-        for unique_id, node in sorted(_records(manifest, section))
-        if _text(node, "resource_type") in _RELATIONS and not _is_ephemeral(node) and unique_id in reading.keys
+        for unique_id, node in sorted(_named_records(manifest, section))
+        if text(node, "resource_type") in _RELATIONS and not _is_ephemeral(node) and unique_id in reading.keys
     ]
     return Imported(project_says, further=(columns_of(models, adapter, f"{origin}#sql"),))
 
@@ -232,7 +229,7 @@ class _Reading:
     """That of relations."""
     adapter: str | None
     groups: dict[str, Json]
-    problems: list[str]
+    problems: Problems
     said: dict[AssetKey, dict[str, Json]] = field(default_factory=dict)
     keys: dict[str, AssetKey] = field(default_factory=dict)
     """By dbt's unique id."""
@@ -247,25 +244,20 @@ class _Reading:
             self.problems.append(f"{place}: {error}")
             return
         for name, attributes in _columns(node, catalogued).items():
-            try:
+            with noting(self.problems, f"{place}.columns.{name}"):
                 # A dot in a column's name is a step into a record there, and stands in no name.
                 path = name.split(".") if self.adapter == "bigquery" else [name]
                 self._say(key.part_key(*path), attributes)
-            except InvalidInput as error:
-                self.problems.append(f"{place}.columns.{name}: {error}")
 
     def flows(self, parent_map: dict[str, Json]) -> dict[Flow, None]:
         flows: dict[Flow, None] = {}
         for unique_id, parents in parent_map.items():
-            for number, parent in enumerate(parents if isinstance(parents, list) else ()):
-                place = f"manifest.parent_map.{unique_id}"
-                try:
+            for number, parent in enumerate(listed(parents)):
+                with noting(self.problems, f"manifest.parent_map.{unique_id}[{number}]"):
                     target = self._known(unique_id)
                     source = target and self._known(str(parent))
                     if source and target and source != target:  # a model may read the table it builds as a source
                         flows[checked_flow(source, target)] = None
-                except InvalidInput as error:
-                    self.problems.append(f"{place}[{number}]: {error}")
         return flows
 
     def _known(self, unique_id: str) -> AssetKey | None:
@@ -276,9 +268,9 @@ class _Reading:
         return key
 
     def _key(self, unique_id: str, node: dict[str, Json]) -> AssetKey:
-        kind = _text(node, "resource_type") or ""
+        kind = text(node, "resource_type") or ""
         if kind in _RELATIONS:
-            name = ".".join(part for part in (_text(node, "database"), _text(node, "schema"), _table(node)) if part)
+            name = ".".join(part for part in (text(node, "database"), text(node, "schema"), _table(node)) if part)
             key = AssetKey.of(AssetKind.DATASET, self.namespace, name)
             # dbt lets an ephemeral model share the name of a table: it is none itself.
             if key not in self.said or not _is_ephemeral(node):
@@ -287,47 +279,46 @@ class _Reading:
         return AssetKey.of(_KINDS.get(kind, AssetKind.DATASET), self.project, name)
 
     def _attributes(self, unique_id: str, node: dict[str, Json]) -> dict[str, Json]:
-        kind, type_ = _text(node, "resource_type"), _text(node, "type")
-        code = _text(node, "raw_code") or _text(node, "raw_sql")
+        kind, type_ = text(node, "resource_type"), text(node, "type")
         owners = [*self._owners(node)]
         return {
             "dbt_nodes": [unique_id],
             "dbt_type": kind,
-            "description": _text(node, "description") or None,
+            "description": text(node, "description") or None,
             "tags": _tags(node),
             "owners": owners or None,
-            "materialized": _text(_record(node, "config"), "materialized") if kind in _RELATIONS else None,
-            "definition": code if code and len(code) <= MOST_OF_A_DEFINITION else None,
-            "file": _text(node, "original_file_path"),
-            "url": _text(node, "url"),
-            "maturity": _text(node, "maturity"),
+            "materialized": text(record(node.get("config")), "materialized") if kind in _RELATIONS else None,
+            "definition": definition(text(node, "raw_code") or text(node, "raw_sql")),
+            "file": text(node, "original_file_path"),
+            "url": text(node, "url"),
+            "maturity": text(node, "maturity"),
             "exposure_type": type_ if kind == "exposure" else None,
             "consumer_type": type_ if kind == "exposure" and type_ in _CONSUMER_TYPES else None,
         }
 
     def _owners(self, node: dict[str, Json]) -> Iterator[Json]:
         """`owner` of an exposure, of the group, and in `meta`, where it is a name, {name, email}, or several."""
-        group = _record(self.groups, f"group.{_text(node, 'package_name')}.{_text(node, 'group')}")
-        meta = _record(node, "meta").get("owner") or _record(_record(node, "config"), "meta").get("owner")
+        group = record(self.groups.get(f"group.{text(node, 'package_name')}.{text(node, 'group')}"))
+        meta = record(node.get("meta")).get("owner") or record(record(node.get("config")).get("meta")).get("owner")
         for owner in (node.get("owner"), group.get("owner"), *(meta if isinstance(meta, list) else [meta])):
             if isinstance(owner, str) and owner:
                 yield {"name": owner}
             elif isinstance(owner, dict):
                 emails = owner.get("email")
                 contact = ", ".join(map(str, emails if isinstance(emails, list) else [emails])) if emails else None
-                if name := _text(owner, "name") or contact:
+                if name := text(owner, "name") or contact:
                     yield {"name": name, **({"contact": contact} if contact else {})}
 
     def _say(self, key: AssetKey, attributes: dict[str, Json]) -> None:
         """Adds to what other nodes of the same relation said."""
         checked = {name: value for name, value in checked_attributes(attributes, key).items() if value is not None}
         before = self.said.get(key, {})
-        nodes = [*_texts(before.get("dbt_nodes")), *_texts(checked.get("dbt_nodes"))]
+        nodes = [*texts(before.get("dbt_nodes")), *texts(checked.get("dbt_nodes"))]
         self.said[key] = {**before, **checked, **({"dbt_nodes": [*nodes]} if nodes else {})}
 
 
 def _table(node: dict[str, Json]) -> str | None:
-    return _text(node, "alias") or _text(node, "identifier") or _text(node, "name")
+    return text(node, "alias") or text(node, "identifier") or text(node, "name")
 
 
 def _tables_first(named: tuple[str, dict[str, Json]]) -> tuple[bool, str]:
@@ -336,26 +327,30 @@ def _tables_first(named: tuple[str, dict[str, Json]]) -> tuple[bool, str]:
 
 
 def _is_ephemeral(node: dict[str, Json]) -> bool:
-    return _record(node, "config").get("materialized") == "ephemeral"
+    return record(node.get("config")).get("materialized") == "ephemeral"
 
 
 def _columns(node: dict[str, Json], catalogued: dict[str, Json]) -> dict[str, dict[str, Json]]:
     """By name, as the warehouse spells it where there is a catalog; those that are only documented come last."""
-    documented = {name.casefold(): column for name, column in _each(_record(node, "columns").values())}
+    documented = {name.casefold(): column for name, column in _each(record(node.get("columns")).values())}
     columns: dict[str, dict[str, Json]] = {}
     for name, found in _each(catalogued.values()):
-        columns[name] = _column(documented.pop(name.casefold(), {}), _text(found, "type"))
+        columns[name] = _column(documented.pop(name.casefold(), {}), text(found, "type"))
     for column in documented.values():
         columns[str(column["name"])] = _column(column, None)
     return columns
 
 
+def _catalogued(catalog: dict[str, Json], section: str, unique_id: str) -> dict[str, Json]:
+    """Its columns, as the warehouse has them."""
+    return record(record(record(catalog.get(section)).get(unique_id)).get("columns"))
+
+
 def _column(documented: dict[str, Json], type_: str | None) -> dict[str, Json]:
-    constraints = documented.get("constraints")
-    never_null = {"type": "not_null"} in (constraints if isinstance(constraints, list) else [])
+    never_null = {"type": "not_null"} in listed(documented.get("constraints"))
     return {
-        "description": _text(documented, "description") or None,
-        "type": type_ or _text(documented, "data_type"),
+        "description": text(documented, "description") or None,
+        "type": type_ or text(documented, "data_type"),
         "tags": _tags(documented),
         "nullable": False if never_null else None,
     }
@@ -367,12 +362,12 @@ def _each(columns: Iterable[Json]) -> Iterator[tuple[str, dict[str, Json]]]:
             yield str(column["name"]), column
 
 
-def _tags(record: dict[str, Json]) -> Json:
-    return [tag for tag in _texts(record.get("tags")) if tag] or None
+def _tags(of: dict[str, Json]) -> Json:
+    return [tag for tag in texts(of.get("tags")) if tag] or None
 
 
 def _refuse_unknown_version(metadata: dict[str, Json]) -> None:
-    given = _text(metadata, "dbt_schema_version") or ""
+    given = text(metadata, "dbt_schema_version") or ""
     version = re.fullmatch(r".*/manifest/v(\d{1,3})\.json", given)
     if version is None or not OLDEST <= int(version[1]) <= NEWEST:
         raise InvalidManifest(
@@ -383,8 +378,8 @@ def _refuse_unknown_version(metadata: dict[str, Json]) -> None:
         )
 
 
-def _generated_at(metadata: dict[str, Json], problems: list[str]) -> Instant | None:
-    given = _text(metadata, "generated_at")
+def _generated_at(metadata: dict[str, Json], problems: Problems) -> Instant | None:
+    given = text(metadata, "generated_at")
     try:
         return None if given is None else parse_instant(given)
     except InvalidInput as error:
@@ -394,30 +389,16 @@ def _generated_at(metadata: dict[str, Json], problems: list[str]) -> Instant | N
 
 def _project(metadata: dict[str, Json], manifest: dict[str, Json]) -> str | None:
     """Older manifests tell the MD5 of the project's name alone, which is that of one of its packages."""
-    if name := _text(metadata, "project_name"):
+    if name := text(metadata, "project_name"):
         return name
-    for _, node in _records(manifest, "nodes"):
-        package = _text(node, "package_name") or ""
+    for _, node in _named_records(manifest, "nodes"):
+        package = text(node, "package_name") or ""
         if md5(package.encode(), usedforsecurity=False).hexdigest() == metadata.get("project_id"):
             return package
     return None
 
 
-def _records(record: dict[str, Json], name: str) -> Iterator[tuple[str, dict[str, Json]]]:
-    for key, inner in _record(record, name).items():
+def _named_records(of: Mapping[str, Json], name: str) -> Iterator[tuple[str, dict[str, Json]]]:
+    for key, inner in record(of.get(name)).items():
         if isinstance(inner, dict):
             yield key, inner
-
-
-def _record(value: Json, name: str) -> dict[str, Json]:
-    inner = value.get(name) if isinstance(value, dict) else None
-    return inner if isinstance(inner, dict) else {}
-
-
-def _text(record: dict[str, Json], name: str) -> str | None:
-    value = record.get(name)
-    return value if isinstance(value, str) else None
-
-
-def _texts(value: Json) -> list[str]:
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []

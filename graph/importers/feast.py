@@ -19,22 +19,19 @@ from base64 import b64decode
 from binascii import Error as NoBase64
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from graph.attributes import canonical, checked_attributes
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidAttribute, InvalidInput, InvalidManifest, quoted
-from graph.importers.labels import labelled, owners
+from graph.importers.feast_document import DOCUMENT, OPTIONS, VIEWS
+from graph.importers.labels import definition, labelled, owners
 from graph.importers.places import Place, place_of
-from graph.importers.shapes import Anything, Field, Flag, Many, Mapped, Problems, Record, Shape, Text, opened
+from graph.importers.shapes import Problems, noting
 from graph.importers.values import record, records, text, texts
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow, Json, checked_flow
 from graph.time import Instant, parse_instant
-
-MOST_OF_A_DEFINITION = 65_536
-"""Characters of code; longer code is left out."""
 
 
 def read_feast(document: object, origin: str | None = None, namespace: str | None = None) -> Registration:
@@ -43,7 +40,7 @@ def read_feast(document: object, origin: str | None = None, namespace: str | Non
     Raises InvalidManifest, which names every place that is wrong.
     """
     problems: list[str] = []
-    read = record(_DOCUMENT.read(document, "", problems))
+    read = record(DOCUMENT.read(document, "", problems))
     if problems:
         raise InvalidManifest(problems)
     registry = record(read["registry"])
@@ -64,158 +61,6 @@ def read_feast(document: object, origin: str | None = None, namespace: str | Non
     )
 
 
-# What is read of a registry; what else it holds is let be
-
-_TEXT, _ANY, _FLAG = Text(), Anything(), Flag()
-_TAGS = Mapped(_TEXT)
-_FIELD = opened("field", {"name": _TEXT}, valueType=_ANY, description=_TEXT, tags=_TAGS)
-_FIELDS = Many(_FIELD)
-_TABLE = opened("table", {}, table=_TEXT, query=_TEXT, path=_TEXT, schema=_TEXT, database=_TEXT, dataSource=_TEXT)
-_FILE = opened("file", {}, uri=_TEXT)
-_CUSTOM = opened("custom options", {}, configuration=_TEXT)
-_OPTIONS: dict[str, Shape] = {
-    "fileOptions": _FILE,
-    "bigqueryOptions": _TABLE,
-    "snowflakeOptions": _TABLE,
-    "redshiftOptions": _TABLE,
-    "sparkOptions": _TABLE,
-    "trinoOptions": _TABLE,
-    "athenaOptions": _TABLE,
-    "kafkaOptions": opened("kafka options", {}, kafkaBootstrapServers=_TEXT, topic=_TEXT),
-    "kinesisOptions": opened("kinesis options", {}, region=_TEXT, streamName=_TEXT),
-    "requestDataOptions": opened("request data options", {}, schema=_FIELDS),
-    "customOptions": _CUSTOM,
-}
-_SOURCE_FIELDS: dict[str, Shape] = {
-    "name": _TEXT,
-    "project": _TEXT,
-    "type": _ANY,
-    "description": _TEXT,
-    "owner": _TEXT,
-    "tags": _TAGS,
-    "fieldMapping": _TAGS,
-    "timestampField": _TEXT,
-    "createdTimestampColumn": _TEXT,
-    **_OPTIONS,
-}
-_BATCH_SOURCE = opened("batch source", {}, **_SOURCE_FIELDS)
-_SOURCE = opened("data source", {}, batchSource=_BATCH_SOURCE, **_SOURCE_FIELDS)
-_CODE = opened("function", {}, bodyText=_TEXT, body=_TEXT, mode=_TEXT)
-_TRANSFORMATION = opened("transformation", {}, userDefinedFunction=_CODE, substraitTransformation=_ANY)
-_PROJECTION = opened("projection", {"featureViewName": _TEXT}, featureViewNameAlias=_TEXT, featureColumns=_FIELDS)
-_NAMED = opened("view", {"name": _TEXT}, features=_FIELDS)
-_OF_A_VIEW: dict[str, Shape] = {
-    "project": _TEXT,
-    "description": _TEXT,
-    "owner": _TEXT,
-    "tags": _TAGS,
-    "entities": Many(_TEXT),
-    "entityColumns": _FIELDS,
-    "features": _FIELDS,
-    "ttl": _TEXT,
-    "online": _FLAG,
-    "offline": _FLAG,
-    "writeToOnlineStore": _FLAG,
-    "disabled": _FLAG,
-    "mode": _TEXT,
-    "version": _TEXT,
-    "batchSource": _SOURCE,
-    "streamSource": _SOURCE,
-    "source": _SOURCE,
-    "featureTransformation": _TRANSFORMATION,
-    "userDefinedFunction": _CODE,
-    "aggregations": Many(_ANY),
-    "sourceViews": Many(_NAMED),
-    "sources": Mapped(
-        opened(
-            "source of a view on demand",
-            {},
-            featureView=opened("feature view", {"spec": _NAMED}),
-            featureViewProjection=_PROJECTION,
-            requestDataSource=_SOURCE,
-        )
-    ),
-}
-_META = opened("meta", {}, lastUpdatedTimestamp=_TEXT)
-
-
-def _objects(kind: str, required: Mapping[str, Shape], /, **optional: Shape) -> Field:
-    spec = opened(f"{kind} spec", required, **optional)
-    return Field(Many(opened(kind, {"spec": spec}, meta=_META)), f"Each {kind}.")
-
-
-_VIEWS = {
-    "featureViews": "FeatureView",
-    "streamFeatureViews": "StreamFeatureView",
-    "onDemandFeatureViews": "OnDemandFeatureView",
-    "labelViews": "LabelView",
-}
-_REGISTRY = Record(
-    "registry",
-    "Feast's registry.",
-    {
-        "project": Field(_TEXT, "The project, in a dump."),
-        "projects": _objects("project", {"name": _TEXT}),
-        "lastUpdated": Field(_TEXT, "When it was written."),
-        "dataSources": Field(Many(_SOURCE), "Where data lies."),
-        "entities": _objects(
-            "entity",
-            {"name": _TEXT},
-            project=_TEXT,
-            joinKey=_TEXT,
-            valueType=_ANY,
-            description=_TEXT,
-            owner=_TEXT,
-            tags=_TAGS,
-        ),
-        **{name: _objects(kind, {"name": _TEXT}, **_OF_A_VIEW) for name, kind in _VIEWS.items()},
-        "featureServices": _objects(
-            "feature service",
-            {"name": _TEXT},
-            project=_TEXT,
-            description=_TEXT,
-            owner=_TEXT,
-            tags=_TAGS,
-            features=Many(_PROJECTION),
-        ),
-        "savedDatasets": _objects(
-            "saved dataset",
-            {"name": _TEXT},
-            project=_TEXT,
-            description=_TEXT,
-            tags=_TAGS,
-            features=Many(_TEXT),
-            featureServiceName=_TEXT,
-            storage=opened(
-                "storage",
-                {},
-                fileStorage=_FILE,
-                bigqueryStorage=_TABLE,
-                redshiftStorage=_TABLE,
-                snowflakeStorage=_TABLE,
-                trinoStorage=_TABLE,
-                sparkStorage=_TABLE,
-                athenaStorage=_TABLE,
-                customStorage=_CUSTOM,
-            ),
-        ),
-    },
-    is_open=True,
-)
-_DOCUMENT = Record(
-    "feast",
-    "A registry, and of which project.",
-    {
-        "registry": Field(_REGISTRY, "The registry as JSON.", required=True),
-        "project": Field(_TEXT, "The project; absent: the only one."),
-        "repository": Field(_TEXT, "The folder that paths are relative to."),
-        "fetched": Field(_TEXT, "When it was read, where the registry does not tell when it was written."),
-    },
-)
-
-
-# What it says
-
 _NO_ENTITY = "__dummy"
 """What Feast calls the entity of views without one."""
 
@@ -235,29 +80,21 @@ class _Reading:
 
     def take(self, registry: dict[str, Json]) -> None:
         self.entities = {str(spec["name"]): spec for _, spec in self._specs(registry, "entities")}
-        views = [(place, spec, kind) for name, kind in _VIEWS.items() for place, spec in self._specs(registry, name)]
+        views = [(place, spec, kind) for name, kind in VIEWS.items() for place, spec in self._specs(registry, name)]
         self.features = {str(spec["name"]): _names(spec, "features") for _, spec, _ in views}
         for place, source in records(registry, "dataSources", "registry"):
             if _is_of(source, self.project):
-                with self.at(place):
+                with noting(self.problems, place):
                     self._source(source)
         for place, spec, kind in views:
-            with self.at(f"{place}.spec"):
+            with noting(self.problems, f"{place}.spec"):
                 self._view(spec, kind, f"{place}.spec")
         for place, spec in self._specs(registry, "featureServices"):
-            with self.at(f"{place}.spec"):
+            with noting(self.problems, f"{place}.spec"):
                 self._service(spec)
         for place, spec in self._specs(registry, "savedDatasets"):
-            with self.at(f"{place}.spec"):
+            with noting(self.problems, f"{place}.spec"):
                 self._saved(spec)
-
-    @contextmanager
-    def at(self, place: str) -> Iterator[None]:
-        """What is wrong there is a problem, and reading goes on."""
-        try:
-            yield
-        except InvalidInput as error:
-            self.problems.append(f"{place}: {error}")
 
     def _specs(self, registry: dict[str, Json], name: str) -> Iterator[tuple[str, dict[str, Json]]]:
         for place, each in records(registry, name, "registry"):
@@ -271,7 +108,6 @@ class _Reading:
         view = self._own(AssetKind.FEATURE_VIEW, str(spec["name"]))
         if view in self.said:
             raise InvalidInput(f"{view} stands here twice", view)
-        code = _code(spec)
         entities = [name for name in texts(spec.get("entities")) if name != _NO_ENTITY]
         ttl = text(spec, "ttl")
         self._say(
@@ -287,11 +123,11 @@ class _Reading:
                 "disabled": spec.get("disabled"),
                 "mode": text(spec, "mode") or None,
                 "feast_version": text(spec, "version") or None,
-                "definition": code if code and len(code) <= MOST_OF_A_DEFINITION else None,
+                "definition": definition(_code(spec)),
             },
         )
         for at, each in records(spec, "features", place):
-            with self.at(at):
+            with noting(self.problems, at):
                 self._say(view.part_key(str(each["name"])), _field(each))
         is_computed = bool(
             spec.get("aggregations") or spec.get("userDefinedFunction") or spec.get("featureTransformation")
@@ -299,15 +135,15 @@ class _Reading:
         for name in ("batchSource", "streamSource", "source"):
             if name in spec:
                 source = record(spec[name])
-                with self.at(f"{place}.{name}"):
+                with noting(self.problems, f"{place}.{name}"):
                     self._read_from(source, view, spec, is_computed)
                     if "batchSource" in source:  # of a push
                         self._read_from(record(source["batchSource"]), view, spec, is_computed)
         for name, given in record(spec.get("sources")).items():
-            with self.at(f"{place}.sources.{name}"):
+            with noting(self.problems, f"{place}.sources.{name}"):
                 self._taken_in(record(given), name, view, spec)
         for at, other in records(spec, "sourceViews", place):
-            with self.at(at):
+            with noting(self.problems, at):
                 self._derive(self._features_of(str(other["name"]), _names(other, "features")), view, spec)
 
     def _read_from(self, source: dict[str, Json], view: AssetKey, spec: dict[str, Json], is_computed: bool) -> None:
@@ -408,7 +244,7 @@ class _Reading:
     def _source(self, source: dict[str, Json]) -> AssetKey | None:
         """The dataset; None for a source that is neither named nor somewhere."""
         name = text(source, "name")
-        held = {each: record(source[each]) for each in _OPTIONS if each in source}
+        held = {each: record(source[each]) for each in OPTIONS if each in source}
         place = next((found for each, options in held.items() if (found := self._place(each, options))), None)
         if place is None and not name:
             return None
@@ -416,14 +252,13 @@ class _Reading:
         dataset = AssetKey.of(AssetKind.DATASET, *place) if place else own
         assert dataset is not None
         options = next(iter(held.values()), {})
-        query = text(options, "query") or text(_configuration(options), "query")
         type_ = source.get("type")
         self._say(
             dataset,
             {
                 **_people(source),
                 "source_type": type_ if isinstance(type_, str) else None,
-                "definition": query if query and len(query) <= MOST_OF_A_DEFINITION else None,
+                "definition": definition(text(options, "query") or text(_configuration(options), "query")),
             },
             own,
         )
@@ -503,7 +338,7 @@ def _only_project(registry: dict[str, Json]) -> str:
     if project := text(registry, "project"):
         return project
     named = {str(record(each["spec"])["name"]) for _, each in records(registry, "projects")}
-    for name in ("entities", *_VIEWS, "featureServices"):
+    for name in ("entities", *VIEWS, "featureServices"):
         named |= {text(record(each["spec"]), "project") or "" for _, each in records(registry, name)}
     named.discard("")
     if len(named) != 1:

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidInput, InvalidManifest, quoted
-from graph.importers.shapes import Anything, Field, Many, Mapped, Problems, Record, Shape, Text
+from graph.importers.shapes import Anything, Field, Many, Mapped, Problems, Record, Shape, Text, noting
+from graph.importers.values import listed, record
 from graph.keys import AssetKey, AssetKind, alias_key
 from graph.model import Basis, Flow, Json, checked_flow
 
@@ -33,8 +34,8 @@ def read_kserve(document: object, origin: str | None = None, namespace: str | No
 
     Raises InvalidManifest, which names every place that is wrong.
     """
-    problems: list[str] = []
-    read = _record(_DOCUMENT.read(document, "", problems))
+    problems: Problems = []
+    read = record(_DOCUMENT.read(document, "", problems))
     reading = _Reading(namespace or "default", problems)
     for place, resource in _flattened(read.get("resources")):
         reading.take(place, resource)
@@ -116,22 +117,20 @@ class _Reading:
         if known is None:
             return
         before = len(self.problems)
-        resource = _record(_RESOURCE.read(given, place, self.problems))
-        spec = _record(known.spec.read(resource.get("spec", {}), f"{place}.spec", self.problems))
+        resource = record(_RESOURCE.read(given, place, self.problems))
+        spec = record(known.spec.read(resource.get("spec", {}), f"{place}.spec", self.problems))
         if len(self.problems) > before:
             return
-        metadata = _record(resource["metadata"])
+        metadata = record(resource["metadata"])
         name, namespace = str(metadata["name"]), str(metadata.get("namespace") or self.namespace)
         self.namespaces.add(namespace)
-        try:
+        with noting(self.problems, f"{place}.metadata"):
             if known.is_deployment:
-                url = _record(resource.get("status")).get("url")
+                url = record(resource.get("status")).get("url")
                 attributes: dict[str, Json] = {"kubernetes_kind": given["kind"], **({"url": url} if url else {})}
                 key = AssetKey.of(AssetKind.DEPLOYMENT, namespace, name)
                 if self.said.setdefault(key, attributes) is not attributes:
                     raise InvalidInput(f"{key} stands here twice", key)
-        except InvalidInput as error:
-            self.problems.append(f"{place}.metadata: {error}")
         try:
             for each in known.said(f"{place}.spec", name, spec):
                 self._state(namespace, each)
@@ -139,7 +138,7 @@ class _Reading:
             self.problems.append(str(error))
 
     def _state(self, namespace: str, said: _Serves | _Uses) -> None:
-        try:
+        with noting(self.problems, said.place):
             if isinstance(said, _Uses):
                 source, target = (
                     AssetKey.of(AssetKind.DEPLOYMENT, namespace, name) for name in (said.source, said.target)
@@ -147,8 +146,6 @@ class _Reading:
             else:
                 source, target = self._model(said.uri), AssetKey.of(AssetKind.DEPLOYMENT, namespace, said.deployment)
             self.flows[checked_flow(source, target)] = None
-        except InvalidInput as error:
-            self.problems.append(f"{said.place}: {error}")
 
     def _model(self, given: Json) -> AssetKey:
         key = _model_of(given)
@@ -194,18 +191,18 @@ class _Misshapen(Exception):
 
 def _inference_service(place: str, name: str, spec: Spec) -> _Said:
     """The model stands under `model`, or the name of its framework, or in the environment of its own container."""
-    predictor = _record(spec["predictor"])
+    predictor = record(spec["predictor"])
     for part, held in predictor.items():
-        if "storageUri" in _record(held):
-            yield _Serves(f"{place}.predictor.{part}.storageUri", _record(held)["storageUri"], name)
-    for number, container in enumerate(_list(predictor.get("containers"))):
-        for variable in map(_record, _list(_record(container).get("env"))):
+        if "storageUri" in record(held):
+            yield _Serves(f"{place}.predictor.{part}.storageUri", record(held)["storageUri"], name)
+    for number, container in enumerate(listed(predictor.get("containers"))):
+        for variable in map(record, listed(record(container).get("env"))):
             if variable.get("name") == "STORAGE_URI" and "value" in variable:
                 yield _Serves(f"{place}.predictor.containers[{number}].env", variable["value"], name)
 
 
 def _trained_model(place: str, _: str, spec: Spec) -> _Said:
-    yield _Serves(f"{place}.model.storageUri", _record(spec["model"])["storageUri"], str(spec["inferenceService"]))
+    yield _Serves(f"{place}.model.storageUri", record(spec["model"])["storageUri"], str(spec["inferenceService"]))
 
 
 class _Passage(NamedTuple):
@@ -216,7 +213,7 @@ class _Passage(NamedTuple):
 
 
 def _inference_graph(place: str, name: str, spec: Spec) -> _Said:
-    nodes = _record(spec["nodes"])
+    nodes = record(spec["nodes"])
     uses: dict[_Uses, None] = {}
     known: dict[str, _Passage] = {}
 
@@ -231,8 +228,8 @@ def _inference_graph(place: str, name: str, spec: Spec) -> _Said:
         if node_name in within or len(within) >= MOST_NESTED:
             what = "routes to itself" if node_name in within else f"is nested deeper than {MOST_NESTED} nodes"
             raise _Misshapen(f"{at}: {quoted(node_name)} {what}")
-        node, here = _record(nodes[node_name]), f"{place}.nodes.{node_name}"
-        steps = [_record(step) for step in _list(node["steps"])]
+        node, here = record(nodes[node_name]), f"{place}.nodes.{node_name}"
+        steps = [record(step) for step in listed(node["steps"])]
         if len(steps) > MOST_STEPS:
             raise _Misshapen(f"{here}.steps: {len(steps):,} are too many; the limit is {MOST_STEPS}")
         passages = [
@@ -272,14 +269,14 @@ def _all(names: Iterator[tuple[str, ...]] | Sequence[tuple[str, ...]]) -> tuple[
 
 
 def _seldon_deployment(place: str, name: str, spec: Spec) -> _Said:
-    for number, predictor in enumerate(map(_record, _list(spec["predictors"]))):
-        waiting = [(f"{place}.predictors[{number}].graph", _record(predictor["graph"]))]
+    for number, predictor in enumerate(map(record, listed(spec["predictors"]))):
+        waiting = [(f"{place}.predictors[{number}].graph", record(predictor["graph"]))]
         while waiting:
             at, node = waiting.pop()
             if node.get("modelUri"):
                 yield _Serves(f"{at}.modelUri", node["modelUri"], name)
             waiting += [
-                (f"{at}.children[{child}]", _record(inner)) for child, inner in enumerate(_list(node.get("children")))
+                (f"{at}.children[{child}]", record(inner)) for child, inner in enumerate(listed(node.get("children")))
             ]
 
 
@@ -290,14 +287,14 @@ def _model(place: str, name: str, spec: Spec) -> _Said:
 
 def _pipeline(place: str, name: str, spec: Spec) -> _Said:
     """A reference is a step, or `step.outputs.tensor`; what names no step is an input of the pipeline."""
-    steps = {str(step["name"]): step for step in map(_record, _list(spec["steps"]))}
+    steps = {str(step["name"]): step for step in map(record, listed(spec["steps"]))}
     read: set[str] = set()
     for number, (target, step) in enumerate(steps.items()):
-        for source in _referred([*_list(step.get("inputs")), *_list(step.get("triggers"))]):
+        for source in _referred([*listed(step.get("inputs")), *listed(step.get("triggers"))]):
             if source in steps and source != target:
                 read.add(source)
                 yield _Uses(f"{place}.steps[{number}]", source, target)
-    outputs = _referred(_list(_record(spec.get("output")).get("steps"))) or [each for each in steps if each not in read]
+    outputs = _referred(listed(record(spec.get("output")).get("steps"))) or [each for each in steps if each not in read]
     for source in outputs:
         if source not in steps:
             raise _Misshapen(f"{place}.output.steps: {quoted(source)} is no step of this pipeline")
@@ -309,7 +306,7 @@ def _referred(references: Sequence[Json]) -> list[str]:
 
 
 def _experiment(place: str, name: str, spec: Spec) -> _Said:
-    for number, candidate in enumerate(map(_record, _list(spec["candidates"]))):
+    for number, candidate in enumerate(map(record, listed(spec["candidates"]))):
         for target in (name, spec.get("default")):
             if target is not None and target != candidate["name"]:
                 yield _Uses(f"{place}.candidates[{number}]", str(candidate["name"]), str(target))
@@ -343,18 +340,10 @@ _KINDS = {
 
 def _flattened(resources: Json) -> Iterator[tuple[str, dict[str, Json]]]:
     """`kubectl get` answers with a List, whose items are what is meant."""
-    for number, each in enumerate(_list(resources)):
+    for number, each in enumerate(listed(resources)):
         place = f"resources[{number}]"
-        if _record(each).get("kind") == "List":
-            for inner, item in enumerate(_list(_record(each).get("items"))):
-                yield f"{place}.items[{inner}]", _record(item)
+        if record(each).get("kind") == "List":
+            for inner, item in enumerate(listed(record(each).get("items"))):
+                yield f"{place}.items[{inner}]", record(item)
         else:
-            yield place, _record(each)
-
-
-def _record(value: Json) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Json) -> list[Json]:
-    return value if isinstance(value, list) else []
+            yield place, record(each)

@@ -1,4 +1,4 @@
-"""What other systems hang on their things: owners, and tags that have values."""
+"""What other systems hang on their things: owners, tags that have values, and the code they are made by."""
 
 from collections.abc import Iterable, Mapping
 
@@ -8,6 +8,8 @@ from graph.model import Json
 
 MOST_OF_A_TAG = 100
 """Characters of the value of a tag that people would select by; longer ones are labels alone."""
+MOST_OF_A_DEFINITION = 65_536
+"""Characters of code that are kept of one thing."""
 MOST_BYTES_OF_A_MAPPING = 60_000
 """What comes later in the order of the names is left out."""
 
@@ -30,6 +32,11 @@ def owners(names: Iterable[str]) -> Json:
         if name
     ]
     return found or None
+
+
+def definition(code: str | None) -> str | None:
+    """None for code that is empty, or too long to be kept."""
+    return code if code and len(code) <= MOST_OF_A_DEFINITION else None
 
 
 def fitting(mapping: Mapping[str, Json]) -> Json:

@@ -32,13 +32,16 @@ from graph.importers.shapes import (
     Flag,
     Many,
     Mapped,
+    Problems,
     Record,
     Schema,
     Text,
     Whole,
     document_schema,
     near,
+    noting,
 )
+from graph.importers.values import listed, record, records, text, texts
 from graph.keys import PART_OF, AssetKey, AssetKind, alias_key, refuse_outer_space
 from graph.model import FLOWS, Attributes, Basis, Flow, Json, checked_flow
 
@@ -47,16 +50,13 @@ VERSION = 1
 
 def read_manifest(document: object) -> Registration:
     """Raises InvalidManifest, which names every place that is wrong."""
-    problems: list[str] = []
-    read = _MANIFEST.read(document, "", problems)
-    manifest = read if isinstance(read, dict) else {}
-    reading = _Reading(_text(manifest, "namespace"), problems)
-    origin = _text(manifest, "origin") or (reading.namespace and f"manifest:{reading.namespace}")
+    problems: Problems = []
+    manifest = record(_MANIFEST.read(document, "", problems))
+    reading = _Reading(text(manifest, "namespace"), problems)
+    origin = text(manifest, "origin") or (reading.namespace and f"manifest:{reading.namespace}")
     if origin:
-        try:
+        with noting(problems, "origin"):
             checked_origin(origin)
-        except InvalidInput as error:
-            problems.append(f"origin: {error}")
     elif not problems:
         problems.append("origin: missing; name who speaks, as manifest:shop/prices, or give the document a namespace")
     reading.declare(manifest)
@@ -280,7 +280,7 @@ class _Stated:
 @dataclass
 class _Reading:
     namespace: str | None
-    problems: list[str]
+    problems: Problems
     declared: dict[AssetKey, _Declared] = field(default_factory=dict)
     stated: list[_Stated] = field(default_factory=list)
     names: dict[str, list[AssetKey]] = field(default_factory=dict)
@@ -288,54 +288,54 @@ class _Reading:
     # Declaring
 
     def declare(self, manifest: dict[str, Json]) -> None:
-        for place, each in _records(manifest, "datasets"):
+        for place, each in records(manifest, "datasets"):
             dataset = self._asset(AssetKind.DATASET, each, place)
             self._flows(f"{place}.derived_from", each, dataset, _DATA)
-            for inner, column in _records(each, "columns", place):
-                path = _texts(column, "path") or [name for name in [_text(column, "name")] if name]
+            for inner, column in records(each, "columns", place):
+                path = texts(column.get("path")) or [name for name in [text(column, "name")] if name]
                 if ("name" in column and "path" in column) or not path:
                     self.problems.append(f"{inner}: give a column its name, or its path if it is nested; one of both")
                 else:
                     key = self._part(dataset, path, column, inner, "type", "nullable")
                     self._flows(f"{inner}.derived_from", column, key, _DATA)
-        for place, each in _records(manifest, "feature_views"):
+        for place, each in records(manifest, "feature_views"):
             view = self._asset(AssetKind.FEATURE_VIEW, each, place, "entities")
             self._flows(f"{place}.source", each, view, _DATA)
-            for inner, feature in _records(each, "features", place):
-                if name := _text(feature, "name"):
+            for inner, feature in records(each, "features", place):
+                if name := text(feature, "name"):
                     key = self._part(view, [name], feature, inner, "type", "definition")
                     self._flows(f"{inner}.derived_from", feature, key, (*_DATA, AssetKind.FEATURE))
-        for place, each in _records(manifest, "models"):
+        for place, each in records(manifest, "models"):
             model = self._asset(AssetKind.MODEL, each, place)
             aliases = each.get("aliases")
             if model and isinstance(aliases, dict):
                 for alias, version in aliases.items():
                     self._alias(model, alias, str(version), f"{place}.aliases.{alias}")
-        for place, each in _records(manifest, "jobs"):
+        for place, each in records(manifest, "jobs"):
             job = self._asset(AssetKind.JOB, each, place, "definition")
             self._flows(f"{place}.inputs", each, job, _into(AssetKind.JOB))
             self._flows(f"{place}.outputs", each, job, _out_of(AssetKind.JOB), outward=True)
-            for inner, pair in _records(each, "column_lineage", place) if job else ():
-                source, target = _text(pair, "source"), _text(pair, "target")
+            for inner, pair in records(each, "column_lineage", place) if job else ():
+                source, target = text(pair, "source"), text(pair, "target")
                 if source and target:
                     self.stated.append(_Stated(inner, source, target, _DATA, job, _out_of(AssetKind.JOB)))
-        for place, each in _records(manifest, "deployments"):
+        for place, each in records(manifest, "deployments"):
             deployment = self._asset(AssetKind.DEPLOYMENT, each, place, "url", "features_from")
             self._flows(f"{place}.serves", each, deployment, _MODELS)
             self._flows(f"{place}.calls", each, deployment, (AssetKind.DEPLOYMENT,))
             self._flows(f"{place}.reads", each, deployment, (*_FEATURES, *_DATA))
             self._flows(f"{place}.logs_to", each, deployment, (AssetKind.DATASET,), outward=True)
-        for place, each in _records(manifest, "consumers"):
+        for place, each in records(manifest, "consumers"):
             if "type" in each:
                 each["consumer_type"] = each["type"]
             consumer = self._asset(AssetKind.CONSUMER, each, place, "consumer_type")
             self._flows(f"{place}.uses", each, consumer, _into(AssetKind.CONSUMER))
             self._flows(f"{place}.writes", each, consumer, (AssetKind.DATASET,), outward=True)
-        for place, each in _records(manifest, "model_versions"):
+        for place, each in records(manifest, "model_versions"):
             self._version(each, place)
 
     def _asset(self, kind: AssetKind, record: dict[str, Json], place: str, *own: str) -> AssetKey | None:
-        name, namespace = _text(record, "name"), _text(record, "namespace") or self.namespace
+        name, namespace = text(record, "name"), text(record, "namespace") or self.namespace
         if name is None:
             return None
         if namespace is None:
@@ -349,7 +349,7 @@ class _Reading:
         return container and self._declared(lambda: container.part_key(*path), path, record, place, own)
 
     def _version(self, record: dict[str, Json], place: str) -> None:
-        model, version = _text(record, "model"), _text(record, "version")
+        model, version = text(record, "model"), text(record, "version")
         container = self._resolved(model, (AssetKind.MODEL,), f"{place}.model")
         signature = record.get("signature")
         if isinstance(signature, dict):
@@ -360,24 +360,22 @@ class _Reading:
                 return
             own = ("signature", "hyperparameters", "metrics", "artifact", "profile")
             key = self._part(container, [version], record, place, *own)
-            if key and (run := _text(record, "run")):
+            if key and (run := text(record, "run")):
                 self.stated.append(_Stated(f"{place}.run", run, key, (AssetKind.RUN,)))
 
     def _tensors(self, signature: dict[str, Json], side: str, place: str) -> list[Json]:
         tensors: list[Json] = []
-        for inner, tensor in _records(signature, side, f"{place}.signature"):
-            feature = self._resolved(_text(tensor, "feature"), _FEATURES, f"{inner}.feature")
+        for inner, tensor in records(signature, side, f"{place}.signature"):
+            feature = self._resolved(text(tensor, "feature"), _FEATURES, f"{inner}.feature")
             tensors.append(tensor | {"feature": str(feature)} if feature else tensor)
         return tensors
 
     def _alias(self, model: AssetKey, alias: str, version: str, place: str) -> None:
-        try:
+        with noting(self.problems, place):
             refuse_outer_space(alias, version)
             if model.part_key(version).is_alias:
                 raise InvalidInput(f"{quoted(version)} is an alias; an alias names a version", version)
             self._add(_Declared(place, alias_key(model, alias), {"version": version}))
-        except InvalidInput as error:
-            self.problems.append(f"{place}: {error}")
 
     def _declared(
         self,
@@ -414,11 +412,10 @@ class _Reading:
         kinds: Sequence[AssetKind],
         outward: bool = False,
     ) -> None:
-        given = record.get(place.rpartition(".")[2])
-        for number, text in enumerate(given if here and isinstance(given, list) else ()):
-            if isinstance(text, str) and here:
+        for number, named in enumerate(listed(record.get(place.rpartition(".")[2]))):
+            if isinstance(named, str) and here:
                 at = f"{place}[{number}]"
-                ends: tuple[AssetKey | str, AssetKey | str] = (here, text) if outward else (text, here)
+                ends: tuple[AssetKey | str, AssetKey | str] = (here, named) if outward else (named, here)
                 self.stated.append(_Stated(at, *ends, kinds, target_kinds=kinds))
 
     # Resolving, once all is declared
@@ -429,10 +426,8 @@ class _Reading:
             source = self._resolved(each.source, each.kinds, each.place)
             target = self._resolved(each.target, each.target_kinds, each.place)
             if source and target:
-                try:
+                with noting(self.problems, each.place):
                     flows[checked_flow(source, target, each.via)] = None
-                except InvalidInput as error:
-                    self.problems.append(f"{each.place}: {error}")
         return list(flows)
 
     def _resolved(self, given: AssetKey | str | None, kinds: Sequence[AssetKind], place: str) -> AssetKey | None:
@@ -513,23 +508,6 @@ def _short_forms(key: AssetKey) -> list[str]:
 
 def _path(container: AssetKey, part: str) -> list[str]:
     return part.split(".") if container.kind is AssetKind.DATASET else [part]
-
-
-def _records(record: dict[str, Json], name: str, place: str = "") -> list[tuple[str, dict[str, Json]]]:
-    given = record.get(name)
-    within = f"{place}.{name}" if place else name
-    listed = given if isinstance(given, list) else []
-    return [(f"{within}[{number}]", each) for number, each in enumerate(listed) if isinstance(each, dict)]
-
-
-def _text(record: dict[str, Json], name: str) -> str | None:
-    value = record.get(name)
-    return value if isinstance(value, str) else None
-
-
-def _texts(record: dict[str, Json], name: str) -> list[str]:
-    value = record.get(name)
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _into(kind: AssetKind) -> tuple[AssetKind, ...]:

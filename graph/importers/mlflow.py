@@ -12,28 +12,23 @@ Text that is another tool's own (sources, schemas, signatures) is read where it 
 """
 
 import math
-import re
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
 from graph.attributes import checked_attributes
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
-from graph.errors import InvalidInput, InvalidManifest, quoted, shortened
-from graph.importers.labels import fitting, labelled, owners
+from graph.errors import InvalidInput, InvalidManifest, quoted
+from graph.importers.labels import definition, fitting, labelled, owners
+from graph.importers.mlflow_document import DOCUMENT
 from graph.importers.mlflow_texts import columns_of, parsed, place_of_source, signature_of
 from graph.importers.places import Place
-from graph.importers.shapes import Anything, Field, Many, Problems, Record, Schema, Text, opened
+from graph.importers.shapes import Problems, noting
 from graph.importers.values import listed, record, records, text, texts
 from graph.keys import AssetKey, AssetKind, alias_key
 from graph.model import Basis, Flow, Json, checked_flow
-from graph.time import Instant, parse_instant
-
-MOST_OF_A_DEFINITION = 65_536
-"""Characters of SQL."""
+from graph.time import Instant, moment, parse_instant
 
 
 def read_mlflow(document: object, origin: str | None = None, namespace: str | None = None) -> Registration:
@@ -42,7 +37,7 @@ def read_mlflow(document: object, origin: str | None = None, namespace: str | No
     `origin` absent: `mlflow:` and the server's host. Raises InvalidManifest, which names every place that is wrong.
     """
     problems: list[str] = []
-    read = record(_DOCUMENT.read(document, "", problems))
+    read = record(DOCUMENT.read(document, "", problems))
     if problems:
         raise InvalidManifest(problems)
     server = text(read, "server") or ""
@@ -53,7 +48,7 @@ def read_mlflow(document: object, origin: str | None = None, namespace: str | No
     reading = _Reading(namespace or "default", _public(server), problems)
     reading.take(read)
     taken = None
-    with reading.at("fetched"):
+    with noting(problems, "fetched"):
         taken = parse_instant(str(read["fetched"])) if "fetched" in read else None
     if problems:
         raise InvalidManifest(problems)
@@ -70,109 +65,6 @@ def read_mlflow(document: object, origin: str | None = None, namespace: str | No
         taken=taken,
     )
 
-
-# What is read; what else MLflow tells is let be
-
-
-@dataclass(frozen=True)
-class _Number:
-    """A whole number, which protocol buffers may write as text."""
-
-    def read(self, value: object, place: str, problems: Problems) -> Json:
-        if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value):
-            return int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 10**18:
-            problems.append(f"{place}: {quoted(shortened(value, 80))} is not a whole number")
-            return None
-        return value
-
-    def schema(self) -> Schema:
-        return {"type": ["integer", "string"]}
-
-
-@dataclass(frozen=True)
-class _Name:
-    """Text; versions may come as numbers."""
-
-    def read(self, value: object, place: str, problems: Problems) -> Json:
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
-            return str(value)
-        return Text().read(value, place, problems)
-
-    def schema(self) -> Schema:
-        return {"type": ["string", "integer"]}
-
-
-_TEXT, _ANY, _NUMBER, _NAME = Text(), Anything(), _Number(), _Name()
-_TAGS = Many(opened("tag", {"key": _TEXT}, value=_TEXT))
-_MEASURES = Many(opened("metric", {"key": _TEXT}, value=_ANY, timestamp=_NUMBER, step=_NUMBER))
-_MODEL = opened(
-    "registered_model",
-    {"name": _TEXT},
-    description=_TEXT,
-    creation_timestamp=_NUMBER,
-    tags=_TAGS,
-    aliases=Many(opened("alias", {"alias": _TEXT, "version": _NAME})),
-)
-_VERSION = opened(
-    "model_version",
-    {"name": _TEXT, "version": _NAME},
-    description=_TEXT,
-    creation_timestamp=_NUMBER,
-    current_stage=_TEXT,
-    source=_TEXT,
-    run_id=_TEXT,
-    model_id=_TEXT,
-    status=_TEXT,
-    user_id=_TEXT,
-    tags=_TAGS,
-    signature=opened("signature", {}, inputs=_TEXT, outputs=_TEXT),
-)
-_DATASET = opened("dataset", {"name": _TEXT}, digest=_TEXT, source_type=_TEXT, source=_TEXT, schema=_TEXT)
-_RUN = opened(
-    "run",
-    {
-        "info": opened(
-            "run_info",
-            {"run_id": _TEXT, "experiment_id": _TEXT},
-            run_name=_TEXT,
-            user_id=_TEXT,
-            status=_TEXT,
-            start_time=_NUMBER,
-            end_time=_NUMBER,
-        )
-    },
-    data=opened("run_data", {}, metrics=_MEASURES, params=_TAGS, tags=_TAGS),
-    inputs=opened(
-        "run_inputs",
-        {},
-        dataset_inputs=Many(opened("dataset_input", {"dataset": _DATASET}, tags=_TAGS)),
-        model_inputs=Many(opened("model_input", {"model_id": _TEXT})),
-    ),
-    outputs=opened("run_outputs", {}, model_outputs=Many(_ANY)),
-    feast_features=Many(_TEXT),
-)
-_LOGGED = opened(
-    "logged_model",
-    {"info": opened("logged_model_info", {"model_id": _TEXT}, source_run_id=_TEXT, name=_TEXT, tags=_TAGS)},
-    data=opened("logged_model_data", {}, params=_TAGS, metrics=_MEASURES),
-)
-_DOCUMENT = Record(
-    "mlflow",
-    "What `headwater import mlflow` fetches.",
-    {
-        "server": Field(_TEXT, "The address of the tracking server."),
-        "fetched": Field(_TEXT, "When it was asked first, by its own clock."),
-        "registered_models": Field(Many(_MODEL), "All of them.", required=True),
-        "model_versions": Field(Many(_VERSION), "All of them.", required=True),
-        "experiments": Field(Many(opened("experiment", {"experiment_id": _TEXT}, name=_TEXT)), "Those of the runs."),
-        "runs": Field(Many(_RUN), "The runs that made versions."),
-        "logged_models": Field(Many(_LOGGED), "Those that versions come from."),
-    },
-)
-
-
-# What it says
 
 _UNNAMED = "dataset"
 """What MLflow calls a dataset that nobody gave a name."""
@@ -226,13 +118,13 @@ class _Reading:
         # From old to new, so that of a dataset the newest run's word counts.
         for run_id, (place, run) in sorted(by_id.items(), key=lambda each: _started(each[1][1])):
             if run_id in wanted:
-                with self.at(place):
+                with noting(self.problems, place):
                     self._run(run_id, run, place)
         for place, each in models.values():
-            with self.at(place):
+            with noting(self.problems, place):
                 self._model(each, place)
         for place, each in versions:
-            with self.at(place):
+            with noting(self.problems, place):
                 self._version(each, by_id.get(self._run_of(each) or "", ("", {}))[1])
         for run_id, key in self.runs.items():
             _, run = by_id[run_id]
@@ -243,14 +135,6 @@ class _Reading:
         for columns in self.columns.values():
             for column, attributes in columns.items():
                 self._say(column, attributes, None)
-
-    @contextmanager
-    def at(self, place: str) -> Iterator[None]:
-        """What is wrong there is a problem, and reading goes on."""
-        try:
-            yield
-        except InvalidInput as error:
-            self.problems.append(f"{place}: {error}")
 
     # Models
 
@@ -266,7 +150,7 @@ class _Reading:
             _millis(model.get("creation_timestamp")),
         )
         for at, alias in records(model, "aliases", place):
-            with self.at(at):
+            with noting(self.problems, at):
                 self._say(alias_key(key, str(alias["alias"])), {"version": alias["version"]}, None)
 
     def _version(self, version: dict[str, Json], run: dict[str, Json]) -> None:
@@ -356,7 +240,7 @@ class _Reading:
     def _inputs(self, run: dict[str, Json], key: AssetKey, experiment: str, since: Instant | None, place: str) -> None:
         columns: dict[AssetKey, dict[AssetKey, dict[str, Json]]] = {}
         for at, each in records(record(run.get("inputs")), "dataset_inputs", f"{place}.inputs"):
-            with self.at(f"{at}.dataset"):
+            with noting(self.problems, f"{at}.dataset"):
                 given = record(each["dataset"])
                 found = self._dataset(given, experiment)
                 passed = self.flows.setdefault(checked_flow(found, key), _Passed({}, since))
@@ -375,10 +259,9 @@ class _Reading:
             place = Place(self.namespace, name)
         key = AssetKey.of(AssetKind.DATASET, *place)
         before = self.said[key].attributes.get("mlflow_names") if key in self.said else None
-        sql = text(source, "sql")
         attributes: dict[str, Json] = {
             "source_type": kind,
-            "definition": sql if sql and len(sql) <= MOST_OF_A_DEFINITION else None,
+            "definition": definition(text(source, "sql")),
             "mlflow_names": [*sorted({*texts(before), str(given["name"])})],
         }
         self._say(key, attributes, None)
@@ -484,7 +367,8 @@ _LAST_MILLI = 253_402_300_800_000
 
 def _iso(value: Json) -> str | None:
     at = _millis(value)
-    return None if at is None else datetime.fromtimestamp(at / 1_000_000, UTC).isoformat(timespec="milliseconds")
+    found = None if at is None else moment(at)
+    return None if found is None else found.isoformat(timespec="milliseconds")
 
 
 def _escaped(text: str) -> str:

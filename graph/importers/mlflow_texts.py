@@ -28,8 +28,8 @@ def place_of_source(kind: str | None, source: dict[str, Json], namespace: str) -
 
 def columns_of(dataset: AssetKey, given: dict[str, Json]) -> dict[AssetKey, dict[str, Json]]:
     found: dict[AssetKey, dict[str, Json]] = {}
-    specs = parsed(text(given, "schema")).get("mlflow_colspec")
-    for spec in specs if isinstance(specs, list) else ():
+    specs = listed(parsed(text(given, "schema")).get("mlflow_colspec"))
+    for spec in specs:
         each = record(spec)
         type_, name = each.get("type"), each.get("name")
         try:

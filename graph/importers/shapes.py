@@ -5,15 +5,25 @@ Reading goes on after what is wrong, so that one reading names all of it; what i
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from graph.errors import quoted, shortened
+from graph.errors import InvalidInput, quoted, shortened
 from graph.model import Json
 
 Schema = dict[str, object]
 Problems = list[str]
+
+
+@contextmanager
+def noting(problems: Problems, place: str) -> Iterator[None]:
+    """What is wrong there is a problem, and reading goes on."""
+    try:
+        yield
+    except InvalidInput as error:
+        problems.append(f"{place}: {error}")
 
 
 class Shape(Protocol):

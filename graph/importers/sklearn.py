@@ -11,7 +11,8 @@ The estimator itself never comes here: a document is plain JSON, made where the 
 from graph.attributes import checked_attributes
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidInput, InvalidManifest, quoted
-from graph.importers.shapes import Anything, Field, Many, Mapped, Record, Text
+from graph.importers.shapes import Anything, Field, Many, Mapped, Problems, Record, Text, noting
+from graph.importers.values import listed, record, records, text
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow, Json, checked_flow
 
@@ -61,13 +62,13 @@ def read_sklearn(document: object, origin: str | None = None, namespace: str | N
 
     Raises InvalidManifest, which names every place that is wrong.
     """
-    problems: list[str] = []
-    read = _DOCUMENT.read(document, "", problems)
-    if problems or not isinstance(read, dict):
+    problems: Problems = []
+    read = record(_DOCUMENT.read(document, "", problems))
+    if problems:
         raise InvalidManifest(problems)
-    inputs = [each for each in _list(read, "inputs") if isinstance(each, dict)]
+    inputs = [each for _, each in records(read, "inputs")]
     names = [str(each["name"]) for each in inputs]
-    used, consumed = ([str(name) for name in _list(read, part)] for part in ("used", "consumed"))
+    used, consumed = ([str(name) for name in listed(read.get(part))] for part in ("used", "consumed"))
     _check_names(names, used, consumed, problems)
     version = _version(read, namespace, problems)
     run = _key(read, "run", (AssetKind.RUN,), problems)
@@ -82,7 +83,7 @@ def read_sklearn(document: object, origin: str | None = None, namespace: str | N
         for each, name in zip(inputs, names, strict=True)
     ]
     attributes: dict[str, Json] = {
-        "signature": {"inputs": tensors, "outputs": _list(read, "outputs")},
+        "signature": {"inputs": tensors, "outputs": listed(read.get("outputs"))},
         "hyperparameters": _hyperparameters(read) or None,
         "estimator": read.get("class"),
         "library": read.get("library"),
@@ -112,7 +113,7 @@ _FEATURES = (AssetKind.FEATURE, AssetKind.FEATURE_VIEW)
 _READ = (AssetKind.COLUMN, AssetKind.DATASET, *_FEATURES)
 
 
-def _check_names(names: list[str], used: list[str], consumed: list[str], problems: list[str]) -> None:
+def _check_names(names: list[str], used: list[str], consumed: list[str], problems: Problems) -> None:
     if len(names) > MOST_INPUTS:
         problems.append(f"inputs: {len(names):,} are too many; the limit is {MOST_INPUTS:,}")
     if len(set(names)) < len(names):
@@ -124,7 +125,7 @@ def _check_names(names: list[str], used: list[str], consumed: list[str], problem
         ]
 
 
-def _version(read: dict[str, Json], namespace: str | None, problems: list[str]) -> AssetKey | None:
+def _version(read: dict[str, Json], namespace: str | None, problems: Problems) -> AssetKey | None:
     version = str(read["version"])
     try:
         if version.startswith("@"):
@@ -135,19 +136,16 @@ def _version(read: dict[str, Json], namespace: str | None, problems: list[str]) 
         return None
 
 
-def _sources(read: dict[str, Json], names: list[str], problems: list[str]) -> dict[str, AssetKey]:
+def _sources(read: dict[str, Json], names: list[str], problems: Problems) -> dict[str, AssetKey]:
     """By input what it is read from."""
     found: dict[str, AssetKey] = {}
     source = _key(read, "source", (AssetKind.DATASET,), problems)
     for name in names if source is not None else ():
         assert source is not None
-        try:
+        with noting(problems, f"inputs.{name}"):
             found[name] = source.part_key(name)
-        except InvalidInput as error:
-            problems.append(f"inputs.{name}: {error}")
-    features = read.get("features")
-    for name in features if isinstance(features, dict) else ():
-        assert isinstance(features, dict)
+    features = record(read.get("features"))
+    for name in features:
         if name not in names:
             problems.append(f"features.{name}: it is no input")
         elif (key := _key(features, name, _READ, problems, "features.")) is not None:
@@ -156,15 +154,15 @@ def _sources(read: dict[str, Json], names: list[str], problems: list[str]) -> di
 
 
 def _key(
-    record: dict[str, Json], name: str, kinds: tuple[AssetKind, ...], problems: list[str], place: str = ""
+    of: dict[str, Json], name: str, kinds: tuple[AssetKind, ...], problems: Problems, place: str = ""
 ) -> AssetKey | None:
-    text = record.get(name)
-    if not isinstance(text, str):
+    given = text(of, name)
+    if given is None:
         return None
     try:
-        key = AssetKey.parse(text)
+        key = AssetKey.parse(given)
         if key.kind not in kinds:
-            raise InvalidInput(f"{key} is a {key.kind}, where a {' or '.join(kinds)} is needed", text)
+            raise InvalidInput(f"{key} is a {key.kind}, where a {' or '.join(kinds)} is needed", given)
     except InvalidInput as error:
         problems.append(f"{place}{name}: {error}")
         return None
@@ -174,20 +172,17 @@ def _key(
 def _hyperparameters(read: dict[str, Json]) -> dict[str, Json]:
     """As scikit-learn names those of a pipeline: `prepare__num__with_mean`."""
     found: dict[str, Json] = {}
-    steps = [step for step in _list(read, "steps") if isinstance(step, dict)]
+    steps = [step for _, step in records(read, "steps")]
     for step in steps:
-        parameters = step.get("parameters")
         prefix = "" if len(steps) == 1 else f"{str(step['name']).replace('.', '__')}__"
-        for name, value in parameters.items() if isinstance(parameters, dict) else ():
+        for name, value in record(step.get("parameters")).items():
             found[prefix + name] = value
     return found if len(str(found)) <= MOST_OF_STEPS else {}
 
 
 def _steps(read: dict[str, Json]) -> Json:
     steps: list[Json] = [
-        {name: value for name, value in step.items() if name != "parameters"}
-        for step in _list(read, "steps")
-        if isinstance(step, dict)
+        {name: value for name, value in step.items() if name != "parameters"} for _, step in records(read, "steps")
     ]
     return steps if steps and len(str(steps)) <= MOST_OF_STEPS else None
 
@@ -195,8 +190,3 @@ def _steps(read: dict[str, Json]) -> Json:
 def _without(names: list[str], others: list[str]) -> list[Json]:
     known = set(others)
     return [name for name in names if name not in known]
-
-
-def _list(read: dict[str, Json], name: str) -> list[Json]:
-    value = read.get(name)
-    return value if isinstance(value, list) else []

@@ -188,7 +188,7 @@ class Neo4jStore:
 
     def mark_said(self, at: Mapping[tuple[Subject, str], Instant]) -> None:
         def write(run: Run) -> int:
-            neo4j_events.hear(run, at)
+            neo4j_events.mark_said(run, at)
             return len(at)
 
         self._writes.submit(write)
@@ -378,7 +378,7 @@ class Neo4jStore:
         return self._db.read(lambda run: neo4j_events.whole(run, before, limit))
 
     def last_said(self, subjects: Collection[Subject]) -> Mapping[tuple[Subject, str], Instant]:
-        return self._db.read(lambda run: neo4j_events.heard(run, subjects))
+        return self._db.read(lambda run: neo4j_events.last_said(run, subjects))
 
     @contextmanager
     def export(self) -> Iterator[Neo4jExport]:

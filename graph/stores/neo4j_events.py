@@ -58,12 +58,12 @@ def reduce(run: Run, events: Sequence[KeptEvent], before: Instant, now: Instant)
     return reduced
 
 
-def hear(run: Run, at: Mapping[tuple[Subject, str], Instant]) -> None:
+def mark_said(run: Run, at: Mapping[tuple[Subject, str], Instant]) -> None:
     rows = sorted((str(subject), origin, instant) for (subject, origin), instant in at.items())
     counters(run, _HEAR, rows=[{"subject": subject, "origin": origin, "at": at} for subject, origin, at in rows])
 
 
-def heard(run: Run, subjects: Collection[Subject]) -> dict[tuple[Subject, str], Instant]:
+def last_said(run: Run, subjects: Collection[Subject]) -> dict[tuple[Subject, str], Instant]:
     texts = {str(subject): subject for subject in subjects}
     return {(texts[text], origin): at for text, origin, at in value(run, _HEARD, subjects=[*texts])}
 

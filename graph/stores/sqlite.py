@@ -2,21 +2,19 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-import orjson
-
 from graph.changes import Changes, Receipt
 from graph.errors import StoreIncompatible, StoreUnavailable
 from graph.keys import AssetKey, AssetKind
-from graph.messages import Delivery, Message
+from graph.messages import Delivery
 from graph.model import Assertion, Operation, StoredAssertion, Subject
 from graph.plan import AHEAD
 from graph.sources import Heard, Rejected, Unmended
-from graph.stores import sqlite_events, sqlite_sources
+from graph.stores import sqlite_events, sqlite_messages, sqlite_sources, sqlite_usage
 from graph.stores import sqlite_reading as reading
 from graph.stores.contract import (
     EventPlace,
@@ -37,27 +35,11 @@ from graph.stores.sqlite_draft import Draft, index_words, words_of
 from graph.stores.sqlite_export import SqliteExport
 from graph.stores.words import query_words
 from graph.time import FOREVER, Instant
-from graph.usage import KEPT_DAYS, Day, Latency, Usage, day_of, merged_latency
+from graph.usage import KEPT_DAYS, Day, Usage, day_of, merged_latency
 
 _Commit: TypeAlias = tuple[Changes | Plan, Operation, Instant]
 _Write: TypeAlias = Callable[[sqlite3.Connection], int]
 """Answers how many rows it is about."""
-
-# A sum above 0 had something above 0 added to it, so its `first` and `last` are there.
-_ADD_USAGE = """
-    INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (source, reader, verified, day) DO UPDATE SET
-        calls = calls + excluded.calls, errors = errors + excluded.errors,
-        first = min(coalesce(first, excluded.first), coalesce(excluded.first, first)),
-        last = max(coalesce(last, excluded.last), coalesce(excluded.last, last)),
-        latency = merged_latency(latency, excluded.latency)
-"""
-_SEEN = "SELECT number, minute, ids FROM spans_seen WHERE "
-_MOVE_COUNTER = """
-    INSERT INTO counter VALUES (?, ?, ?)
-    ON CONFLICT (name) DO UPDATE SET sequence = excluded.sequence, day = max(day, excluded.day)
-    WHERE excluded.sequence > sequence
-"""
 
 
 class SqliteStore:
@@ -130,31 +112,11 @@ class SqliteStore:
 
     def count(self, usages: Collection[Usage], counter: str, sequence: int) -> bool:
         with self._commits.exclusively(), self._writing() as db:
-            if not _moved(db, counter, sequence, (usage.day for usage in usages)):
-                return False
-            db.executemany(_ADD_USAGE, map(_usage_row, usages))
-        return True
+            return sqlite_usage.count(db, usages, counter, sequence)
 
     def count_spans(self, usages: Collection[Usage], counter: str, sequence: int, told: ToldSpans) -> list[SeenSpans]:
         with self._commits.exclusively(), self._writing() as db:
-            (counted,) = db.execute(
-                "SELECT coalesce(max(sequence), -1) FROM counter WHERE name = ?", [counter]
-            ).fetchone()
-            if counted >= sequence:
-                return []
-            others = db.execute(_SEEN + "number > ? ORDER BY number", [told.after]).fetchall()
-            if others:
-                return [SeenSpans(*row) for row in others]
-            db.execute(
-                _MOVE_COUNTER, [counter, sequence, max((usage.day for usage in usages), default=day_of(told.at))]
-            )
-            db.executemany(_ADD_USAGE, map(_usage_row, usages))
-            rows = [(told.after + at, minute, ids) for at, (minute, ids) in enumerate(sorted(told.seen.items()), 1)]
-            db.executemany("INSERT INTO spans_seen VALUES (?, ?, ?)", rows)
-            if told.links:
-                kept = [told.recorder, told.at, told.links]
-                db.execute("INSERT INTO span_links (recorder, at, body) VALUES (?, ?, ?)", kept)
-        return []
+            return sqlite_usage.count_spans(db, usages, counter, sequence, told)
 
     def forget_spans(self, minute: int, links: Instant, now: Instant) -> int:
         last = "number < (SELECT max(number) FROM spans_seen)"  # numbers never begin anew
@@ -164,26 +126,15 @@ class SqliteStore:
 
     def lease(self, now: Instant, until: Instant, limit: int = 20) -> list[Delivery]:
         with self._commits.exclusively(), self._writing() as db:
-            due = db.execute(
-                "SELECT number, id, topic, body, attempts FROM message WHERE due_at <= ? ORDER BY due_at, number LIMIT ?",
-                [now, limit],
-            ).fetchall()
-            db.executemany("UPDATE message SET due_at = ? WHERE number = ?", [(until, number) for number, *_ in due])
-        return [Delivery(Message(id_, topic, orjson.loads(body)), attempts) for _, id_, topic, body, attempts in due]
+            return sqlite_messages.lease(db, now, until, limit)
 
     def delivered(self, message: str, now: Instant) -> None:
         with self._commits.exclusively(), self._writing() as db:
-            db.execute(
-                "UPDATE message SET delivered_at = ?, due_at = NULL WHERE id = ? AND delivered_at IS NULL",
-                [now, message],
-            )
+            sqlite_messages.delivered(db, message, now)
 
     def postponed(self, message: str, until: Instant | None, reason: str) -> None:
         with self._commits.exclusively(), self._writing() as db:
-            db.execute(
-                "UPDATE message SET attempts = attempts + 1, due_at = ?, reason = ? WHERE id = ? AND due_at IS NOT NULL",
-                [until, reason, message],
-            )
+            sqlite_messages.postponed(db, message, until, reason)
 
     def keep(self, events: Collection[KeptEvent], keeper: str, now: Instant) -> int:
         return self._writes.submit(lambda db: sqlite_events.keep(db, events, keeper, now))
@@ -203,14 +154,14 @@ class SqliteStore:
 
     def mark_said(self, at: Mapping[tuple[Subject, str], Instant]) -> None:
         def write(db: sqlite3.Connection) -> int:
-            sqlite_events.hear(db, at)
+            sqlite_events.mark_said(db, at)
             return len(at)
 
         self._writes.submit(write)
 
     def hear(self, heard: Collection[Heard], counter: str, sequence: int) -> bool:
         with self._commits.exclusively(), self._writing() as db:
-            if not _moved(db, counter, sequence, (each.day for each in heard)):
+            if not sqlite_usage.moved(db, counter, sequence, (each.day for each in heard)):
                 return False
             sqlite_sources.hear(db, heard)
         return True
@@ -351,46 +302,24 @@ class SqliteStore:
             return [SearchHit(reading.key(key), score) for key, score in rows]
 
     def usage(self, keys: Collection[AssetKey], since_day: Day) -> list[Usage]:
-        found: dict[tuple[str, str, bool, Day], Usage] = {}
         with self._reading() as db:
-            for chunk in reading.chunks(keys):
-                for end in ("source", "reader"):
-                    rows = db.execute(
-                        f"SELECT * FROM usage WHERE {end} IN ({reading.marks(chunk)}) AND day >= ? AND calls > 0",
-                        [*map(str, chunk), since_day],
-                    )
-                    for source, reader, verified, day, calls, errors, first, last, latency in rows:
-                        usage = Usage(
-                            reading.key(source),
-                            reading.key(reader) if reader else None,
-                            bool(verified),
-                            day,
-                            calls,
-                            errors,
-                            first,
-                            last,
-                            None if latency is None else Latency.unpacked(latency),
-                        )
-                        found[source, reader, bool(verified), day] = usage
-        return [found[place] for place in sorted(found)]
+            return sqlite_usage.usage(db, keys, since_day)
 
     def seen_spans(self, minutes: Collection[int]) -> list[SeenSpans]:
-        query = _SEEN + "minute IN (SELECT value FROM json_each(?)) ORDER BY number"
         with self._reading_once() as db:
-            return [SeenSpans(*row) for row in db.execute(query, [orjson.dumps([*minutes]).decode()])]
+            return sqlite_usage.seen_spans(db, minutes)
 
     def last_seen_spans(self) -> int:
         with self._reading_once() as db:
-            return int(db.execute("SELECT coalesce(max(number), 0) FROM spans_seen").fetchone()[0])
+            return sqlite_usage.last_seen_spans(db)
 
     def links(self, recorder: str, since: Instant) -> list[bytes]:
-        query = "SELECT body FROM span_links WHERE recorder = ? AND at >= ? ORDER BY number"
         with self._reading_once() as db:
-            return [body for (body,) in db.execute(query, [recorder, since])]
+            return sqlite_usage.links(db, recorder, since)
 
     def undelivered(self) -> int:
         with self._reading() as db:
-            return int(db.execute("SELECT count(*) FROM message WHERE due_at IS NOT NULL").fetchone()[0])
+            return sqlite_messages.undelivered(db)
 
     def kept(
         self,
@@ -425,7 +354,7 @@ class SqliteStore:
 
     def last_said(self, subjects: Collection[Subject]) -> Mapping[tuple[Subject, str], Instant]:
         with self._reading() as db:
-            return sqlite_events.heard(db, subjects)
+            return sqlite_events.last_said(db, subjects)
 
     def heard(self, since_day: Day = 0, source: str | None = None) -> list[Heard]:
         with self._reading() as db:
@@ -526,27 +455,6 @@ def _purge(db: sqlite3.Connection, table: str, where: str, before: int, now: Ins
     if removed:
         db.execute("INSERT INTO purge VALUES (?, ?, ?, ?)", [now, table, before, removed])
     return removed
-
-
-def _moved(db: sqlite3.Connection, counter: str, sequence: int, days: Iterable[Day]) -> bool:
-    """Whether this batch of the recorder is new."""
-    return bool(db.execute(_MOVE_COUNTER, [counter, sequence, max(days, default=0)]).rowcount)
-
-
-def _usage_row(usage: Usage) -> tuple[object, ...]:
-    """What was taken back was not seen: it moves neither `first` nor `last`."""
-    seen = (usage.first, usage.last) if usage.calls > 0 else (None, None)
-    reader = str(usage.reader) if usage.reader else ""
-    return (
-        str(usage.source),
-        reader,
-        usage.verified,
-        usage.day,
-        usage.calls,
-        usage.errors,
-        *seen,
-        usage.latency and usage.latency.packed,
-    )
 
 
 @contextmanager

@@ -87,11 +87,11 @@ def reduce(db: sqlite3.Connection, events: Sequence[KeptEvent], before: Instant,
     return max(reduced, 0)
 
 
-def hear(db: sqlite3.Connection, at: Mapping[tuple[Subject, str], Instant]) -> None:
+def mark_said(db: sqlite3.Connection, at: Mapping[tuple[Subject, str], Instant]) -> None:
     db.executemany(_HEAR, [(origin, str(subject), instant) for (subject, origin), instant in at.items()])
 
 
-def heard(db: sqlite3.Connection, subjects: Collection[Subject]) -> dict[tuple[Subject, str], Instant]:
+def last_said(db: sqlite3.Connection, subjects: Collection[Subject]) -> dict[tuple[Subject, str], Instant]:
     texts = {str(subject): subject for subject in subjects}
     rows = db.execute(_HEARD, [orjson.dumps([*texts]).decode()])
     return {(texts[text], origin): at for text, origin, at in rows}

@@ -7,7 +7,8 @@ from app.compose import now
 from graph.changes import FlowStatement
 from graph.model import Basis
 from graph.stores.sqlite import SqliteStore
-from graph.usage import MICROSECONDS_PER_DAY, Latency, Usage, day_of
+from graph.time import DAY
+from graph.usage import Latency, Usage, day_of
 from tests.app.test_graphql import Answer, ask, http, store  # noqa: F401 (fixtures)
 from tests.saying import flow, key, say
 
@@ -27,12 +28,12 @@ QUERY = """query($standing: Standing!, $days: Int = 30, $first: Int = 50, $after
 @pytest.fixture(autouse=True)
 def told(store: SqliteStore) -> None:  # noqa: F811
     today = now()
-    long_ago = today - 100 * MICROSECONDS_PER_DAY
+    long_ago = today - 100 * DAY
     say(
         store,
         key(SCORES),
         *(FlowStatement(flow(SCORES, reader), since=long_ago) for reader in (CHECKOUT, REPORT)),
-        FlowStatement(flow(SCORES, BATCH), since=today - 3 * MICROSECONDS_PER_DAY),  # too new to be missed
+        FlowStatement(flow(SCORES, BATCH), since=today - 3 * DAY),  # too new to be missed
         FlowStatement(flow(AMOUNT, SCORES), since=long_ago),
         FlowStatement(flow("dataset:shop/orders", REPORT), since=long_ago),  # nobody counts who reads a table
         now=today,
@@ -40,7 +41,7 @@ def told(store: SqliteStore) -> None:  # noqa: F811
     seen = flow(SCORES, CHECKOUT), flow(SCORES, STRANGER)
     say(store, *seen, now=today, origin="gateway", basis=Basis.OBSERVED)
     for number, (reader, days_ago, calls) in enumerate(((CHECKOUT, 1, 1), (REPORT, 50, 1), (STRANGER, 0, 7))):
-        at = today - days_ago * MICROSECONDS_PER_DAY
+        at = today - days_ago * DAY
         store.count([Usage(key(SCORES), key(reader), True, day_of(at), calls, 0, at, at)], "tests", number)
 
 
@@ -88,7 +89,7 @@ async def test_who_calls_a_view_uses_its_features_and_a_table_that_is_read_is_un
     store: SqliteStore,  # noqa: F811
 ) -> None:
     today, view, table = now(), "feature_view:shop/spending", "dataset:db/orders"
-    long_ago = today - 100 * MICROSECONDS_PER_DAY
+    long_ago = today - 100 * DAY
     declared = flow(AMOUNT, REPORT), flow("column:db/orders#total", REPORT)
     seen = [flow(source, reader) for source in (view, table) for reader in (REPORT, STRANGER)]
     say(store, *(FlowStatement(each, since=long_ago) for each in declared), now=today)

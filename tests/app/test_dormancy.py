@@ -10,13 +10,13 @@ from graph.changes import FlowStatement
 from graph.index import LineageIndex
 from graph.model import Basis
 from graph.stores.sqlite import SqliteStore
-from graph.usage import MICROSECONDS_PER_DAY, Usage, day_of
+from graph.time import DAY
+from graph.usage import Usage, day_of
 from tests.app.test_graphql import Answer, ask, http, store  # noqa: F401 (fixtures)
 from tests.saying import flow, key, say
 
 pytestmark = pytest.mark.anyio
 
-DAY = MICROSECONDS_PER_DAY
 SCORES, AVERAGE = "deployment:risk/scores", "feature:shop/spending#average"
 BUSY, GONE = "consumer:shop/busy", "consumer:shop/gone"
 VERIFIED, CLAIMED = "gateway:verified", "gateway:claimed"

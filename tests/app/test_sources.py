@@ -11,13 +11,13 @@ from graph.errors import InvalidInput
 from graph.model import Basis, Flow, Json
 from graph.sources import Heard
 from graph.stores.sqlite import SqliteStore
-from graph.usage import MICROSECONDS_PER_DAY, Usage, day_of
+from graph.time import DAY
+from graph.usage import Usage, day_of
 from tests.app.test_graphql import Answer, ask, http, store  # noqa: F401 (fixtures)
 from tests.saying import flow, key, say
 
 pytestmark = pytest.mark.anyio
 
-DAY = MICROSECONDS_PER_DAY
 SOURCES = """query($days: Int = 7) { sources(silentDays: $days) { nodes {
   name health lastHeard latestEvent usualDays rejected days { items rejected lagSeconds } } } }"""
 REJECTED = """query($source: String, $first: Int = 50, $after: String) {

@@ -36,8 +36,9 @@ from graph.keys import AssetKey
 from graph.model import Basis, Flow
 from graph.stores.contract import SeenSpans, ToldSpans
 from graph.stores.sqlite import SqliteStore
+from graph.time import DAY as A_DAY
 from graph.time import Instant
-from graph.usage import MICROSECONDS_PER_DAY, Usage
+from graph.usage import Usage
 from tests.saying import asset, flow, key, say
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +46,7 @@ pytestmark = pytest.mark.anyio
 T = TypeVar("T")
 
 DAY = 20_000
-NOON: Instant = DAY * MICROSECONDS_PER_DAY + MICROSECONDS_PER_DAY // 2
+NOON: Instant = DAY * A_DAY + A_DAY // 2
 SECOND = 1_000_000
 SCORES, OTHER = key("deployment:risk/scores"), key("deployment:risk/other")
 CHECKOUT = key("consumer:shop/checkout")
@@ -380,7 +381,7 @@ async def test_made_up_names_cannot_flood_the_graph(
             watch.saw(call(key(f"consumer:attack/{number}")))
         watch.saw(call(CHECKOUT))
         watch.saw(call(key("consumer:shop/bound"), verified=True))
-        clock.now += MICROSECONDS_PER_DAY
+        clock.now += A_DAY
         watch.saw(call(key("consumer:shop/tomorrow"), at=clock.now))
     named = {name for name, _ in counted(store) if name}
     assert named == {*map(str, range(5)), "checkout", "bound", "tomorrow"}

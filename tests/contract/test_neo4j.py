@@ -17,7 +17,8 @@ from graph.plan import plan_registration
 from graph.stores.migrations import migrations_in
 from graph.stores.neo4j import Neo4jStore
 from graph.stores.neo4j_connection import Neo4jAddress
-from graph.usage import MICROSECONDS_PER_DAY, Usage
+from graph.time import DAY
+from graph.usage import Usage
 from tests.patience import within
 from tests.saying import asset, flow, key, operation, registration, say
 from tests.stores import cypher
@@ -238,10 +239,10 @@ class TestWhatPeopleSee:
 
     def test_a_flow_shows_how_much_it_is_used(self, neo4j: Neo4jStore, person: Driver) -> None:
         calls, day = flow("deployment:r/scores", "consumer:web/shop"), 20_000
-        at = day * MICROSECONDS_PER_DAY
+        at = day * DAY
 
         def used(day: int, calls_made: int, verified: bool = True) -> Usage:
-            first = day * MICROSECONDS_PER_DAY
+            first = day * DAY
             return Usage(calls.source, calls.target, verified, day, calls_made, 0, first, first + 1_500_000)
 
         assert neo4j.count([used(day - 3, 2)], "a", 1), "nobody has told of the flow yet"

@@ -6,10 +6,9 @@ from graph import sources
 from graph.sources import Heard, Rejected, Unmended
 from graph.stores import neo4j_sources, sqlite_sources
 from graph.stores.contract import Store
-from graph.usage import KEPT_DAYS, MICROSECONDS_PER_DAY
+from graph.time import DAY
+from graph.usage import KEPT_DAYS
 from tests import model_store
-
-DAY = MICROSECONDS_PER_DAY
 
 
 def heard(source: str, day: int, items: int = 1, newest: int | None = None, lag: int | None = None) -> Heard:

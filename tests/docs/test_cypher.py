@@ -12,7 +12,8 @@ from graph.changes import AssetStatement
 from graph.model import Basis
 from graph.stores.contract import Store
 from graph.stores.neo4j_view import FLOW_TYPES
-from graph.usage import MICROSECONDS_PER_DAY, Usage
+from graph.time import DAY as A_DAY
+from graph.usage import Usage
 from tests.saying import asset, flow, key, say
 from tests.stores import cypher, emptied_neo4j_store
 
@@ -97,7 +98,7 @@ def _register(store: Store) -> None:
         now=1_000_000,
     )
     say(store, flow(AMOUNT, REPORT), now=1_000_000, origin="openlineage:airflow", basis=Basis.OBSERVED)
-    days = [(day, calls, day * MICROSECONDS_PER_DAY) for day, calls in ((1, 40), (2, 2))]
+    days = [(day, calls, day * A_DAY) for day, calls in ((1, 40), (2, 2))]
     store.count(
         [Usage(key(SCORES), key(CHECKOUT), True, day, calls, 0, at, at + 1) for day, calls, at in days], "docs", 1
     )

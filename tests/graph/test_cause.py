@@ -7,9 +7,9 @@ import pytest
 
 from graph.cause import RECENT, Cause, Reason, causes, live_upstream, nearest_columns
 from graph.changes import AssetStatement, Withdrawal
+from graph.time import HOUR
 from tests.graph.world import World, flow, k
 
-HOUR = 3_600_000_000
 RAW, CLEAN, SHARE = "column:lake/raw#phenols", "column:lake/clean#phenols", "feature:shop/wine#share"
 RUN = "run:shop/train#11111111-2222-3333-4444-555555555555"
 

@@ -1,4 +1,4 @@
-"""The graph that DESIGN draws: containers have two ports, and column lineage narrows what tables alone would say."""
+"""Containers have two ports, and column lineage narrows what tables alone would say."""
 
 from collections.abc import Iterable
 

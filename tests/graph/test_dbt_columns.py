@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from graph.importers.dbt import read_dbt, read_dbt_project
+from graph.importers.dbt import read_dbt
 from graph.keys import AssetKey
 from graph.model import Basis
 from tests.graph.test_dbt_import import manifest, node
 from tests.graph.world import World
 from tests.real_manifests import real_manifests
+from tests.said import said_by_dbt
 
 STG = 'select id as order_id, amount from "lake"."shop"."raw" where not deleted'
 ORDERS = """with __dbt__cte__clean as (select order_id, amount * 2 as twice from "lake"."shop"."stg")
@@ -28,7 +29,7 @@ def project(**models: str | None) -> dict[str, Any]:
 
 def derived(document: dict[str, Any], catalog: dict[str, Any] | None = None) -> set[str]:
     given = {"manifest": document} | ({"catalog": catalog} if catalog else {})
-    (said,) = read_dbt_project(given, namespace="w").further
+    (said,) = read_dbt(given, namespace="w").further
     assert (said.origin, said.basis, said.complete) == ("dbt:shop#sql", Basis.INFERRED, True)
     return {
         " > ".join(
@@ -64,12 +65,12 @@ def test_stars_are_of_the_columns_that_the_catalog_has() -> None:
 def test_sql_that_cannot_be_read_says_nothing_and_harms_nothing(sql: str) -> None:
     broken = project(stg=sql)
     assert {flow for flow in derived(broken) if not flow.startswith(("stg", "receipts"))} == set()
-    whole, without = read_dbt({"manifest": broken}), read_dbt({"manifest": project(stg=None)})
+    whole, without = said_by_dbt({"manifest": broken}), said_by_dbt({"manifest": project(stg=None)})
     assert {each.flow for each in whole.flows} == {each.flow for each in without.flows}
 
 
 def test_what_is_inferred_narrows_nothing_that_dbt_says(world: World) -> None:
-    read = read_dbt_project({"manifest": project(orders=None)}, namespace="w")
+    read = read_dbt({"manifest": project(orders=None)}, namespace="w")
     for said in (read.registration, *read.further):
         world.register(*said.assets, *(each.flow for each in said.flows), origin=said.origin, basis=said.basis)
     unread = world.downstream("column:w/lake.shop.raw#id")
@@ -79,7 +80,7 @@ def test_what_is_inferred_narrows_nothing_that_dbt_says(world: World) -> None:
 def test_columns_of_real_projects_flow_where_dbt_says_that_tables_do() -> None:
     found = 0
     for path in real_manifests():
-        read = read_dbt_project({"manifest": json.loads(path.read_text())})
+        read = read_dbt({"manifest": json.loads(path.read_text())})
         below: dict[AssetKey, set[AssetKey]] = {}
         for each in read.registration.flows:
             below.setdefault(each.flow.source, set()).add(each.flow.target)

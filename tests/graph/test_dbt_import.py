@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from graph.attributes import checked_attributes
 from graph.changes import Registration
 from graph.errors import InvalidInput, InvalidManifest
-from graph.importers.dbt import read_dbt
-from graph.keys import AssetKey
-from graph.model import Attributes, Basis, Flow
+from graph.model import Attributes, Basis
 from graph.plan import register
 from graph.stores.sqlite import SqliteStore
 from graph.time import parse_instant
+from tests.said import attributes, flows, keys, said_by_dbt
 from tests.saying import flow, key, operation
 
 NOW = parse_instant("2026-11-24T12:00:00Z")
@@ -95,25 +94,12 @@ def manifest(**changed: object) -> dict[str, Any]:
 
 
 def read(document: dict[str, Any], **given: Any) -> Registration:
-    return read_dbt({"manifest": document}, **{"namespace": "postgres://db:5432", **given})
-
-
-def attributes(said: Registration, text: str) -> Attributes:
-    (found,) = [each.attributes for each in said.assets if each.key == key(text)]
-    return found
-
-
-def flows(said: Registration) -> set[Flow]:
-    return {each.flow for each in said.flows}
-
-
-def keys(said: Registration) -> set[AssetKey]:
-    return {each.key for each in said.assets}
+    return said_by_dbt({"manifest": document}, **{"namespace": "postgres://db:5432", **given})
 
 
 def problems(document: object) -> list[str]:
     with pytest.raises(InvalidManifest) as refused:
-        read_dbt(document)
+        said_by_dbt(document)
     return list(refused.value.problems)
 
 
@@ -165,7 +151,7 @@ def test_an_exposure_is_a_consumer_of_its_type_where_there_is_such_a_consumer() 
 def test_types_and_spelling_are_the_catalogs_where_there_is_one() -> None:
     columns = {"ID": {"name": "ID", "type": "BIGINT"}, "EXTRA": {"name": "EXTRA", "type": "TEXT"}}
     catalog = {"nodes": {"model.shop.orders": {"columns": columns}, "model.shop.unknown": {"columns": {}}}}
-    said = read_dbt({"manifest": manifest(), "catalog": catalog}, namespace="w")
+    said = said_by_dbt({"manifest": manifest(), "catalog": catalog}, namespace="w")
     found = {each.key.part: each.attributes for each in said.assets if each.key.path}
     assert found == {
         "ID": {"type": "BIGINT", "nullable": False, "tags": ["key"]},
@@ -207,11 +193,11 @@ def test_nothing_depends_on_the_order_of_a_manifest() -> None:
 
 def test_where_the_warehouse_is_stands_in_the_manifest_of_bigquery_alone() -> None:
     document = manifest()
-    assert key(f"{SAID}lake.shop.orders") in keys(read_dbt({"manifest": document}))
+    assert key(f"{SAID}lake.shop.orders") in keys(said_by_dbt({"manifest": document}))
     document["metadata"]["adapter_type"] = "bigquery"
     nested = {"address.city": {"name": "address.city"}}
     document["nodes"]["model.shop.stg"]["columns"] = nested
-    said = read_dbt({"manifest": document})
+    said = said_by_dbt({"manifest": document})
     assert key("dataset:bigquery/lake.shop.orders") in keys(said)
     assert key("column:bigquery/lake.shop.stg#address.city") in keys(said)
 

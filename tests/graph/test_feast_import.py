@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from graph.changes import Registration
 from graph.errors import InvalidInput, InvalidManifest
 from graph.importers.feast import read_feast
-from graph.keys import AssetKey
-from graph.model import Attributes, Basis, Flow
+from graph.model import Basis
 from graph.plan import RegistrationPlan
 from graph.time import parse_instant
 from tests.mangling import mangled
+from tests.said import attributes, flows, keys
 from tests.saying import flow, key
 
 NOW = parse_instant("2026-11-24T12:00:00Z")
@@ -103,21 +103,8 @@ def read(made: dict[str, Any], **given: Any) -> Registration:
     return read_feast({"registry": made}, **given)
 
 
-def attributes(said: Registration, text: str) -> Attributes:
-    (found,) = [each.attributes for each in said.assets if each.key == key(text)]
-    return found
-
-
 def into(said: Registration, text: str) -> set[str]:
     return {str(each.flow.source) for each in said.flows if each.flow.target == key(text)}
-
-
-def flows(said: Registration) -> set[Flow]:
-    return {each.flow for each in said.flows}
-
-
-def keys(said: Registration) -> set[AssetKey]:
-    return {each.key for each in said.assets}
 
 
 def problems(document: object) -> list[str]:

@@ -12,15 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graph.changes import Registration
 from graph.errors import InvalidInput, InvalidManifest
 from graph.importers.mlflow import read_mlflow
-from graph.keys import AssetKey
-from graph.model import Attributes, Basis, Flow
+from graph.model import Attributes, Basis
 from graph.plan import RegistrationPlan, register
 from graph.stores.sqlite import SqliteStore
 from graph.time import parse_instant
 from tests.mangling import mangled
+from tests.said import attributes, flows, keys
 from tests.saying import flow, key, operation
 
 NOW = parse_instant("2026-11-24T12:00:00Z")
@@ -134,19 +133,6 @@ def document(**changed: Any) -> dict[str, Any]:
         ],
     }
     return made | changed
-
-
-def attributes(said: Registration, text: str) -> Attributes:
-    (found,) = [each.attributes for each in said.assets if each.key == key(text)]
-    return found
-
-
-def flows(said: Registration) -> set[Flow]:
-    return {each.flow for each in said.flows}
-
-
-def keys(said: Registration) -> set[AssetKey]:
-    return {each.key for each in said.assets}
 
 
 def problems(given: object, **more: Any) -> list[str]:

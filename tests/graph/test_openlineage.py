@@ -22,10 +22,9 @@ from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Basis, Flow, Subject
 from graph.stores.contract import KeptEvent
 from graph.stores.sqlite import SqliteStore
-from graph.time import FOREVER
+from graph.time import FOREVER, HOUR
 from tests.graph import openlineage_oracle as oracle
 from tests.openlineage import (
-    HOUR,
     ORIGIN,
     PRODUCER,
     column_lineage,

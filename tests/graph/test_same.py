@@ -147,7 +147,7 @@ def test_neighbours_and_dependencies_are_those_of_all_names(said: list[tuple[Reg
         used = {
             flow: said
             for flow, said in stated.items()
-            if flow[0].kind in (AssetKind.DEPLOYMENT, AssetKind.FEATURE)
+            if (flow[0].container or flow[0]).kind in (AssetKind.DEPLOYMENT, AssetKind.FEATURE_VIEW, AssetKind.DATASET)
             and flow[1].kind in (AssetKind.CONSUMER, AssetKind.DEPLOYMENT)
         }
         assert {each.flow.flow: (each.flow.basis, each.observed) for each in dependencies(view, moment)} == {

@@ -7,8 +7,9 @@ import pytest
 from graph.changes import Registration
 from graph.errors import InvalidManifest
 from graph.importers.sklearn import read_sklearn
-from graph.model import Basis, Flow
+from graph.model import Basis
 from tests.graph.world import World
+from tests.said import flows
 from tests.saying import flow, key
 
 RUN = "run:jobs/train#0190c1a2-0000-7000-8000-000000000001"
@@ -37,10 +38,6 @@ def document(**changed: object) -> dict[str, Any]:
 
 def read(**changed: object) -> Registration:
     return read_sklearn(document(**changed), namespace="risk")
-
-
-def flows(said: Registration) -> set[Flow]:
-    return {each.flow for each in said.flows}
 
 
 def test_what_is_used_flows_to_the_run_and_the_rest_is_told_as_unused() -> None:

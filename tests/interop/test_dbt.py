@@ -14,10 +14,10 @@ from typing import TypeAlias
 import httpx
 import pytest
 
-from graph.importers.dbt import read_dbt
 from graph.keys import AssetKind
 from tests.interop.dbt_project import MODELS, write_project
 from tests.real_manifests import real_manifests
+from tests.said import said_by_dbt
 from tests.service import running_service
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +88,7 @@ def test_columns_have_the_types_that_dbt_finds_in_the_warehouse(http: httpx.Clie
         for node in document["catalog"]["nodes"].values()
         for column in node["columns"].values()
     }
-    said = {each.key: each.attributes for each in read_dbt(document, namespace=WAREHOUSE).assets if each.key.path}
+    said = {each.key: each.attributes for each in said_by_dbt(document, namespace=WAREHOUSE).assets if each.key.path}
     types = {f"{key.name.partition('.')[2]}#{key.part}": attributes["type"] for key, attributes in said.items()}
     assert types == found
     assert len(types) > 8
@@ -119,7 +119,7 @@ def _compare(http: httpx.Client, manifest: Path, listed: Listed) -> None:
 
 def _assets(document: object) -> dict[str, list[str]]:
     """By the text of its key, the nodes of dbt that are this asset."""
-    said = read_dbt(document, namespace=WAREHOUSE).assets
+    said = said_by_dbt(document, namespace=WAREHOUSE).assets
     return {
         str(each.key): _texts(each.attributes["dbt_nodes"]) for each in said if each.key.kind is not AssetKind.COLUMN
     }

@@ -1,17 +1,14 @@
 """What the service has seen, asked in a shell: sources, refusals, dependencies, what may go. Exit codes as documented."""
 
 import json
-import os
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.repository import HEADWATER
+from tests.repository import headwater
 from tests.service import running_service
 
 pytestmark = pytest.mark.timeout(300)
@@ -41,17 +38,6 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         store = request.getfixturevalue("neo4j_url")
     with running_service(store) as address:
         yield address
-
-
-def headwater(address: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [HEADWATER, *arguments],
-        env=os.environ | {"HEADWATER_URL": address},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
 
 
 def told(address: str, *arguments: str, code: int = 0) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """The command line: `headwater plan|check|apply` on the headwater.yaml of a repository, `headwater bulk` on files of lines,
-`headwater import` on the documents of other systems, `headwater consumers` and `headwater same` on who uses what, under which names.
+`headwater consumers` and `headwater same` on who uses what, under which names. Further commands are those of `imports` and `watching`.
 """
 
 from __future__ import annotations
 
 import gzip
-import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -17,7 +16,7 @@ from typing import Annotated, Any, Optional
 import typer
 from rich.text import Text
 
-from headwater import documents, feast, manifests, mlflow, repository, watching
+from headwater import imports, manifests, repository, watching
 from headwater.client import CALLED, Client
 from headwater.errors import Refused
 from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
@@ -28,10 +27,12 @@ from headwater.terminal import (
     FAULT_CODE,
     USAGE_CODE,
     PlanOutput,
+    TextOrJson,
     Token,
     Url,
     console,
     print_json,
+    sums,
     telling,
 )
 
@@ -43,11 +44,6 @@ Exit codes: 0 clean, or done; 1 blocked: a deployment or a consumer breaks; 2 wr
 BULK_EXIT_CODES = """
 Exit codes: 0 every line is taken; 2 some were refused, or wrong usage; 4 the service cannot be reached, or the operation was
 cut short: the same command with the same --operation goes on; 70 a fault of this program.
-"""
-
-IMPORT_EXIT_CODES = """
-Exit codes: 0 done, or all of it held already; 2 the document is refused, or wrong usage; 4 the service cannot be reached;
-70 a fault of this program.
 """
 
 SAME_EXIT_CODES = """
@@ -75,36 +71,10 @@ BaseRef = Annotated[Optional[str], typer.Option(help="The git revision to compar
 Origin = Annotated[Optional[str], typer.Option(help="The source that says so.", show_default="api: and your name")]  # fmt: skip  # noqa: UP045
 OperationId = Annotated[Optional[str], typer.Option("--operation", help="An id to send the same lines under again.", show_default="a new one")]  # fmt: skip  # noqa: UP045
 
-Namespace = Annotated[Optional[str], typer.Option(help="The warehouse, as OpenLineage names it: postgres://host:5432.", show_default="the origin, but for BigQuery")]  # fmt: skip  # noqa: UP045
-ProjectOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="dbt: and the project")]  # fmt: skip  # noqa: UP045
-KubernetesNamespace = Annotated[Optional[str], typer.Option("--namespace", "-n", help="Of resources that name none.", show_default="default")]  # fmt: skip  # noqa: UP045
-ClusterOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="kserve: and the namespace")]  # fmt: skip  # noqa: UP045
-FeastOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="feast: and the project")]  # fmt: skip  # noqa: UP045
-Project = Annotated[Optional[str], typer.Option(help="Which of the registry's.", show_default="that of the repository, or the only one")]  # fmt: skip  # noqa: UP045
-RegistryOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="mlflow: and the host")]  # fmt: skip  # noqa: UP045
-RegistryNamespace = Annotated[Optional[str], typer.Option("--namespace", help="Of models and experiments.", show_default="default")]  # fmt: skip  # noqa: UP045
-Force = Annotated[bool, typer.Option("--force", help="Even if a later state of it was imported before.")]
-DatabaseNamespace = Annotated[Optional[str], typer.Option("--namespace", help="The database, as OpenLineage names it: postgres://host:5432.", show_default="bigquery for BigQuery")]  # fmt: skip  # noqa: UP045
-DefaultDatabase = Annotated[Optional[str], typer.Option("--database", help="The database of tables that name none.")]  # noqa: UP045
-DefaultSchema = Annotated[Optional[str], typer.Option(help="The schema of tables that name none.")]  # noqa: UP045
-KnownColumns = Annotated[Optional[Path], typer.Option("--schema", help='Columns of tables, as JSON: {"shop.orders": ["id", "total"]}.')]  # fmt: skip  # noqa: UP045
-SqlOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="sql: and the namespace")]  # fmt: skip  # noqa: UP045
-ModelName = Annotated[Optional[str], typer.Option("--model", help="The model.", show_default="as the document says")]  # fmt: skip  # noqa: UP045
-ModelVersion = Annotated[Optional[str], typer.Option("--version", help="Its version.", show_default="as the document says")]  # fmt: skip  # noqa: UP045
-ModelNamespace = Annotated[Optional[str], typer.Option("--namespace", help="Of the model.", show_default="default")]  # fmt: skip  # noqa: UP045
-TrainingRun = Annotated[Optional[str], typer.Option("--run", help="The key of the training run.")]  # noqa: UP045
-TrainingData = Annotated[Optional[str], typer.Option("--source", help="The key of the dataset whose columns it was fitted on.")]  # fmt: skip  # noqa: UP045
-EstimatorOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="sklearn: and the version")]  # fmt: skip  # noqa: UP045
-Timeout = Annotated[float, typer.Option(min=1, help="How many seconds an answer may take.")]
-
 MANIFEST = Path("headwater.yaml")
 
-imports = typer.Typer(
-    name="import", help="Make the graph say what another system's documents say.", no_args_is_help=True
-)
-app.add_typer(imports)
-
 same = typer.Typer(name="same", help="Say that several keys are of one asset, or take it back.", no_args_is_help=True)
+app.add_typer(imports.app)
 app.add_typer(same)
 
 
@@ -122,7 +92,7 @@ def check(
     ] = False,
 ) -> None:
     """Say whom the change of the manifest breaks, now or at the next training. Changes nothing."""
-    with _telling(file):
+    with telling(file):
         start = repository.find_base(file.parent, base)
         before = repository.at(file.parent, start.commit, file)
         after = _read(file)
@@ -156,7 +126,7 @@ def plan(
     file: File = MANIFEST,
     url: Url = None,
     token: Token = None,
-    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+    output: TextOrJson = PlanOutput.TEXT,
 ) -> None:
     """Show what apply would change in the graph. Changes nothing."""
     result = _applied(file, url, token, dry_run=True)
@@ -169,7 +139,7 @@ def plan(
         page.print(Text(f"{sign} {change['subject']}", style=style), soft_wrap=True)
     if result["plan"]:
         page.print()
-    page.print(f"{_sums(result, 'to add', 'to change', 'to withdraw')}." if result["plan"] else "Nothing to change.")
+    page.print(f"{sums(result, 'to add', 'to change', 'to withdraw')}." if result["plan"] else "Nothing to change.")
 
 
 @app.command(epilog=EXIT_CODES)
@@ -177,14 +147,14 @@ def apply(
     file: File = MANIFEST,
     url: Url = None,
     token: Token = None,
-    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+    output: TextOrJson = PlanOutput.TEXT,
 ) -> None:
     """Make the graph say what the manifest says: what its origin said before and it does not say now is withdrawn."""
     result = _applied(file, url, token, dry_run=False)
     if output is PlanOutput.JSON:
         print_json({"version": 1, **{name: value for name, value in result.items() if name != "plan"}})
     elif result["changed"]:
-        console().print(f"Applied: {_sums(result, 'added', 'changed', 'withdrawn')}; revision {result['revision']}.")
+        console().print(f"Applied: {sums(result, 'added', 'changed', 'withdrawn')}; revision {result['revision']}.")
     else:
         console().print(f"Nothing changed: all of it held already at revision {result['revision']}.")
 
@@ -199,7 +169,7 @@ def bulk(
     basis: Annotated[str, typer.Option(help="How the origin knows, where a line says nothing.")] = "IMPORTED",
     url: Url = None,
     token: Token = None,
-    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+    output: TextOrJson = PlanOutput.TEXT,
 ) -> None:
     """Register the lines of a file, in any order and of any number. Good lines are kept whatever the others say."""
 
@@ -212,12 +182,12 @@ def bulk(
             progress = event["progress"]
             typer.echo(f"{progress['committed']:,} of {progress['lines']:,} lines", err=True)
 
-    with _telling(file), _opened(file) as lines, Client(url, token) as client:
+    with telling(file), _opened(file) as lines, Client(url, token) as client:
         done = client.bulk(lines, origin, operation, basis, tell)
     if output is PlanOutput.JSON:
         print_json({"version": 1, **done})
     else:
-        counts = f"{done['committed']:,} lines taken, {done['refused']:,} refused: {_sums(done, 'added', 'changed', 'withdrawn')}"
+        counts = f"{done['committed']:,} lines taken, {done['refused']:,} refused: {sums(done, 'added', 'changed', 'withdrawn')}"
         console().print(f"{counts}; revision {done['revision']}.")
     raise typer.Exit(USAGE_CODE if done["refused"] else CLEAN_CODE)
 
@@ -227,10 +197,10 @@ def consumers(
     asset: Annotated[str, typer.Argument(help="Its key, like deployment:risk/scores.")],
     url: Url = None,
     token: Token = None,
-    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
+    output: TextOrJson = PlanOutput.TEXT,
 ) -> None:
     """Show who uses an asset: each consumer once, with all its names, and calls that were proved apart from those claimed."""
-    with _telling(MANIFEST), Client(url, token) as client:
+    with telling(), Client(url, token) as client:
         found = client.consumers(asset)
     if output is PlanOutput.JSON:
         print_json({"version": 1, **found})
@@ -260,7 +230,7 @@ def join(
     token: Token = None,
 ) -> None:
     """Say that assets are the same as another."""
-    with _telling(MANIFEST), Client(url, token) as client:
+    with telling(), Client(url, token) as client:
         _tell_joined(client.join(assets, shown), "Joined")
 
 
@@ -271,136 +241,8 @@ def part(
     token: Token = None,
 ) -> None:
     """Take back what join said of these assets."""
-    with _telling(MANIFEST), Client(url, token) as client:
+    with telling(), Client(url, token) as client:
         _tell_joined(client.part(assets), "Parted")
-
-
-@imports.command(epilog=IMPORT_EXIT_CODES)
-def dbt(
-    target: Annotated[
-        Path, typer.Argument(help="The folder with manifest.json and, if it is there, catalog.json; or a manifest.")
-    ] = Path("target"),
-    namespace: Namespace = None,
-    origin: ProjectOrigin = None,
-    url: Url = None,
-    token: Token = None,
-    force: Force = False,
-    timeout: Timeout = 300,
-    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
-) -> None:
-    """Import a dbt project: what it said before and does not say now is withdrawn."""
-    with _telling(target), Client(url, token, timeout=timeout) as client:
-        _tell_import(client.import_document("dbt", documents.dbt(target), origin, namespace, force), output)
-
-
-@imports.command(epilog=IMPORT_EXIT_CODES)
-def kserve(
-    files: Annotated[list[Path], typer.Argument(help="YAML of KServe or Seldon; - is standard input.")],
-    namespace: KubernetesNamespace = None,
-    origin: ClusterOrigin = None,
-    url: Url = None,
-    token: Token = None,
-    timeout: Timeout = 300,
-    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
-) -> None:
-    """Import what serves what: what the origin said before and does not say now is withdrawn."""
-    with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
-        document, places = documents.kserve(files)
-        try:
-            done = client.import_document("kserve", document, origin, namespace)
-        except Refused as error:
-            lines = (_RESOURCE.sub(lambda found: places[int(found[1])], line) for line in str(error).splitlines())
-            raise Refused("\n".join(lines), error.code) from error
-        _tell_import(done, output)
-
-
-@imports.command("feast", epilog=IMPORT_EXIT_CODES)
-def feast_(
-    target: Annotated[
-        Path,
-        typer.Argument(
-            help="The repository, a registry file, or what `feast registry-dump` prints; - is standard input."
-        ),
-    ] = Path(),
-    namespace: Namespace = None,
-    project: Project = None,
-    origin: FeastOrigin = None,
-    url: Url = None,
-    token: Token = None,
-    force: Force = False,
-    timeout: Timeout = 300,
-    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
-) -> None:
-    """Import a Feast registry: what it said before and does not say now is withdrawn."""
-    with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
-        _tell_import(client.import_document("feast", feast.document(target, project), origin, namespace, force), output)
-
-
-@imports.command("mlflow", epilog=IMPORT_EXIT_CODES)
-def mlflow_(
-    server: Annotated[
-        str, typer.Argument(envvar="MLFLOW_TRACKING_URI", help="The tracking server, as http://host:5000.")
-    ],
-    namespace: RegistryNamespace = None,
-    origin: RegistryOrigin = None,
-    url: Url = None,
-    token: Token = None,
-    force: Force = False,
-    timeout: Timeout = 300,
-    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
-) -> None:
-    """Import MLflow's registered models, and what they were trained on: what is gone from there is withdrawn.
-
-    Credentials are those of MLflow's own client: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or
-    MLFLOW_TRACKING_TOKEN.
-    """
-    with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
-        _tell_import(
-            client.import_document("mlflow", mlflow.fetched(server, timeout, _tell), origin, namespace, force), output
-        )
-
-
-@imports.command(epilog=IMPORT_EXIT_CODES)
-def sql(
-    files: Annotated[list[Path], typer.Argument(help="Files of SQL, and folders: all *.sql in them.")],
-    dialect: Annotated[str, typer.Option(help="Which SQL it is: postgres, snowflake, bigquery, spark, duckdb …")],
-    namespace: DatabaseNamespace = None,
-    database: DefaultDatabase = None,
-    default_schema: DefaultSchema = None,
-    schema: KnownColumns = None,
-    origin: SqlOrigin = None,
-    url: Url = None,
-    token: Token = None,
-    timeout: Timeout = 300,
-    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
-) -> None:
-    """Import which column comes from which: what the origin said before and does not say now is withdrawn."""
-    with _telling(MANIFEST), Client(url, token, timeout=timeout) as client:
-        document = documents.sql(files, dialect, database, default_schema, schema)
-        _tell_import(client.import_document("sql", document, origin, namespace), output)
-
-
-@imports.command(epilog=IMPORT_EXIT_CODES)
-def sklearn(
-    file: Annotated[Path, typer.Argument(help="What sklearn_document made, in a file .json; or an estimator, .skops.")],
-    model: ModelName = None,
-    version: ModelVersion = None,
-    namespace: ModelNamespace = None,
-    run: TrainingRun = None,
-    source: TrainingData = None,
-    origin: EstimatorOrigin = None,
-    url: Url = None,
-    token: Token = None,
-    timeout: Timeout = 300,
-    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")] = PlanOutput.TEXT,
-) -> None:
-    """Import which of its inputs a fitted estimator uses. Pickles are never loaded."""
-    with _telling(file), Client(url, token, timeout=timeout) as client:
-        document = documents.sklearn(file, model=model, version=version, run=run, source=source)
-        _tell_import(client.import_document("sklearn", document, origin, namespace), output)
-
-
-_RESOURCE = re.compile(r"^resources\[(\d+)\]")
 
 
 watching.add_to(app)
@@ -415,7 +257,7 @@ def main() -> None:
 
 
 def _applied(file: Path, url: str | None, token: str | None, dry_run: bool) -> dict[str, Any]:
-    with _telling(file):
+    with telling(file):
         text = _read(file)
         if text is None:
             raise typer.BadParameter(f"there is no {file}")
@@ -429,34 +271,6 @@ def _applied(file: Path, url: str | None, token: str | None, dry_run: bool) -> d
 
 def _tell_joined(done: dict[str, Any], what: str) -> None:
     typer.echo(f"{what} at revision {done['revision']}." if done["changed"] else "Nothing changed: it is so already.")
-
-
-def _tell(progress: str) -> None:
-    if sys.stderr.isatty():
-        typer.echo(progress, err=True)
-
-
-def _tell_import(done: dict[str, Any], output: PlanOutput) -> None:
-    if output is PlanOutput.JSON:
-        print_json({"version": 1, **done})
-        return
-    for warning in done["warnings"]:
-        left_out = "left out: " if warning["left_out"] else ""
-        typer.echo(f"{warning['place']}: {left_out}{warning['message']}", err=True)
-    if done["warned"] > len(done["warnings"]):
-        typer.echo(f"and {done['warned'] - len(done['warnings']):,} warnings more", err=True)
-    held = f"{done['origin']} holds {done['assets']:,} assets and {done['flows']:,} flows"
-    what = _sums(done, "added", "changed", "withdrawn") if done["changed"] else "nothing changed"
-    console().print(f"{held}: {what}; revision {done['revision']}.", soft_wrap=True)
-
-
-@contextmanager
-def _telling(file: Path) -> Iterator[None]:
-    """What goes wrong is told on standard error, and ends with its exit code."""
-    if not file.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {file.parent}")
-    with telling():
-        yield
 
 
 def _opened(file: Path) -> AbstractContextManager[Iterable[bytes]]:
@@ -477,8 +291,3 @@ def _placed(line: str, places: dict[str, str]) -> str:
         if line.startswith(mark):
             return place + line.removeprefix(mark)
     return line
-
-
-def _sums(result: dict[str, Any], *words: str) -> str:
-    counts = (result["added"], result["updated"], result["withdrawn"])
-    return ", ".join(f"{count} {word}" for count, word in zip(counts, words, strict=True))

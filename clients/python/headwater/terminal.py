@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
@@ -31,8 +32,10 @@ TextOrJson = Annotated[PlanOutput, typer.Option("--output", "-o", help="For peop
 
 
 @contextmanager
-def telling() -> Iterator[None]:
-    """What goes wrong is told on standard error, and ends with its exit code."""
+def telling(file: Path | None = None) -> Iterator[None]:
+    """What goes wrong is told on standard error, and ends with its exit code. `file`: one that is read, in a folder."""
+    if file is not None and not file.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {file.parent}")
     try:
         yield
     except Unreachable as error:
@@ -52,3 +55,9 @@ def print_json(document: dict[str, Any]) -> None:
 def console() -> Console:
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
     return Console(width=wide, highlight=False, markup=False)
+
+
+def sums(result: dict[str, Any], *words: str) -> str:
+    """What became of the graph, in these words: `3 added, 0 changed, 1 withdrawn`."""
+    counts = (result["added"], result["updated"], result["withdrawn"])
+    return ", ".join(f"{count} {word}" for count, word in zip(counts, words, strict=True))

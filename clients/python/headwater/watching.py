@@ -57,8 +57,6 @@ _STYLES = {
 
 Days = Annotated[int, typer.Option("--days", min=1, max=400, help="Over how many days.")]
 OfSource = Annotated[Optional[str], typer.Option("--source", help="Of one source alone.", show_default=False)]  # noqa: UP045
-
-
 Kinds = Annotated[Optional[list[str]], typer.Option("--kind", help="dataset, model, …", show_default="all but parts")]  # fmt: skip  # noqa: UP045
 
 
@@ -174,9 +172,7 @@ def dependencies(
 
 
 def unused(
-    kinds: Annotated[
-        list[str] | None, typer.Option("--kind", help="dataset, model, …", show_default="all but parts")
-    ] = None,
+    kinds: Kinds = None,
     safe: Annotated[bool, typer.Option("--safe", help="Only those that are safe to remove.")] = False,
     days: Days = 30,
     url: Url = None,

@@ -1,31 +1,40 @@
 """One OpenLineage event (spec 2-0-2), read as far as lineage needs it. What is wrong with one is told with its place.
 
-Facets that are not named here are left alone: the event is kept as it came. Producers in the wild leave out the zone of
+Facets that READ does not name are left alone: the event is kept as it came. Producers in the wild leave out the zone of
 `eventTime` (UTC is meant, as other receivers read it) and `schemaURL`, and give nanoseconds.
 """
 
 import hashlib
 import re
-import reprlib
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import orjson
 
-from graph.attributes import canonical, checked_attributes
+from graph.attributes import canonical
 from graph.changes import MAX_ORIGIN_BYTES
-from graph.errors import InvalidAttribute, InvalidInput, InvalidKey, InvalidTime, quoted, shortened
-from graph.keys import AssetKey, AssetKind
+from graph.errors import InvalidInput, InvalidTime, quoted
+from graph.importers.openlineage.fields import (
+    READ,
+    checked_at,
+    event_time,
+    facets_of,
+    key_at,
+    object_at,
+    objects_at,
+    optional_text_at,
+    part_at,
+    shown,
+    text_at,
+)
+from graph.keys import AssetKey, AssetKind, is_legible
 from graph.model import Attributes, Flow, Json
 from graph.plan import AHEAD
-from graph.time import Instant, instant, moment
+from graph.time import Instant, moment
 
-_MOST_BYTES = 250_000
-"""Of the attributes of one asset: a little less than what may be."""
 _DEEPEST = 32
 """Levels of nested fields in a schema."""
 THERE, COLUMNS = "", "#"
@@ -110,16 +119,16 @@ class Event:
 
 def read_event(document: object, digest: str | None = None) -> Event:
     """`digest`, where it is known already. Raises InvalidInput, which names the field."""
-    event = _object(document, "the event")
+    event = object_at(document, "the event")
     if digest is None:
         digest = hashlib.sha256(canonical(event)).hexdigest()
-    at = _time(_text(event, "eventTime", ""))
-    producer = _text(event, "producer", "")
+    at = event_time(text_at(event, "eventTime", ""))
+    producer = text_at(event, "producer", "")
     # As in the spec: whatever has a run is about it, and a dataset alone needs no job.
     if event.get("run") is not None:
         return _run_event(event, at, digest, producer)
     if event.get("dataset") is not None and event.get("job") is None:
-        dataset = _dataset(_object(event["dataset"], "dataset"), "dataset")
+        dataset = _dataset(object_at(event["dataset"], "dataset"), "dataset")
         origin = origin_of(producer, dataset.key)
         others = tuple(Flow(job, dataset.key) for job in dataset.written_by)
         return Event(About.DATASET, at, digest, origin, dataset.key, outputs=(dataset,), others=others)
@@ -142,7 +151,7 @@ def reduced(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def _reduced(of: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: of[name] for name in ("runId", "namespace", "name") if name in of}
-    facets = {name: facet for name, facet in (of.get("facets") or {}).items() if name in _READ}
+    facets = {name: facet for name, facet in (of.get("facets") or {}).items() if name in READ}
     return {**kept, "facets": facets} if facets else kept
 
 
@@ -161,7 +170,7 @@ def origin_of(producer: str, subject: AssetKey) -> str:
     upgrade it is still the same source.
     """
     text = f"{_source(producer)}#{subject}"
-    if not text.isprintable() or text != text.strip():
+    if not is_legible(text):
         raise InvalidInput(f"producer is {quoted(producer)}, which does not print", producer)
     if len(text.encode()) > MAX_ORIGIN_BYTES:
         return f"openlineage:sha256:{hashlib.sha256(text.encode()).hexdigest()}"
@@ -185,7 +194,7 @@ def _source(producer: str) -> str:
 
 
 def _run_event(event: Mapping[str, Any], at: Instant, digest: str, producer: str) -> Event:
-    run = _text(_object(event["run"], "run"), "runId", "run")
+    run = text_at(object_at(event["run"], "run"), "runId", "run")
     try:
         run_id = str(uuid.UUID(run))
     except ValueError:
@@ -194,10 +203,10 @@ def _run_event(event: Mapping[str, Any], at: Instant, digest: str, producer: str
     try:
         state = State.OTHER if given is None else State(given.upper())
     except (ValueError, AttributeError):
-        raise InvalidInput(f"eventType is {_shown(given)}; it is one of {', '.join(State)}", given) from None
+        raise InvalidInput(f"eventType is {shown(given)}; it is one of {', '.join(State)}", given) from None
     read = _job_event(About.RUN, event, at, digest, producer, run_id, state)
     if read.from_registry or any(each.is_model for each in read.outputs):  # it is an asset of its own
-        _part(read.subject, run_id, place="job")
+        part_at(read.subject, run_id, place="job")
     return read
 
 
@@ -210,29 +219,29 @@ def _job_event(
     run: str | None = None,
     state: State = State.OTHER,
 ) -> Event:
-    job = _object(event.get("job"), "job")
-    key = _key(AssetKind.JOB, job, "job")
-    facets = _facets(job, "job")
+    job = object_at(event.get("job"), "job")
+    key = key_at(AssetKind.JOB, job, "job")
+    facets = facets_of(job, "job")
     inputs, outputs = (
-        [_dataset(each, place) for each, place in _objects(event, side, "")] for side in ("inputs", "outputs")
+        [_dataset(each, place) for each, place in objects_at(event, side, "")] for side in ("inputs", "outputs")
     )
     read_by: list[Flow] = []
-    for entry, place in _objects(facets.get("lineage", {}), "entries", "job.facets.lineage"):
+    for entry, place in objects_at(facets.get("lineage", {}), "entries", "job.facets.lineage"):
         if entry.get("type") == "DATASET":
-            target = _key(AssetKind.DATASET, entry, place)
+            target = key_at(AssetKind.DATASET, entry, place)
             derived = tuple(_explicit(entry, target, place))
             outputs.append(Dataset(target, derived=derived, written_by=tuple(_writers(entry, place))))
             continue
-        reader = key if entry.get("name") is None else _key(AssetKind.JOB, entry, place)
+        reader = key if entry.get("name") is None else key_at(AssetKind.JOB, entry, place)
         sources = [each.source for each in _explicit({"inputs": entry.get("inputs")}, reader, place)]
         if reader == key:
             inputs += map(Dataset, sources)
         else:
             read_by += [Flow(source, reader) for source in sources]
     inputs, outputs = _as_feast_means(event, inputs, outputs)
-    attributes = _checked(dict(_job_attributes(facets, event.get("run"))), key, "job.facets")
+    attributes = checked_at(dict(_job_attributes(facets, event.get("run"))), key, "job.facets")
     origin = origin_of(producer, key)
-    integration = _optional_text(facets.get("jobType", {}), "integration", "job.facets.jobType")
+    integration = optional_text_at(facets.get("jobType", {}), "integration", "job.facets.jobType")
     registered = integration is not None and integration.upper() in _REGISTRIES
     writes = [Flow(job_, each.key) for each in (*inputs, *outputs) for job_ in each.written_by if job_ != key]
     others = (*read_by, *writes)
@@ -244,10 +253,10 @@ def _job_event(
 def _job_attributes(facets: Mapping[str, Mapping[str, Any]], run: object) -> Iterator[tuple[str, Json]]:
     place = "job.facets"
     yield from _common_attributes(facets, place)
-    parent = _facets(run, "run").get("parent") if isinstance(run, dict) else None
+    parent = facets_of(run, "run").get("parent") if isinstance(run, dict) else None
     if parent:
-        job = _object(parent.get("job"), "run.facets.parent.job")
-        yield "parent", str(_key(AssetKind.JOB, job, "run.facets.parent.job"))
+        job = object_at(parent.get("job"), "run.facets.parent.job")
+        yield "parent", str(key_at(AssetKind.JOB, job, "run.facets.parent.job"))
     for facet, name, attribute in (
         ("sql", "query", "definition"),
         ("sourceCodeLocation", "url", "source_link"),
@@ -260,15 +269,15 @@ def _job_attributes(facets: Mapping[str, Mapping[str, Any]], run: object) -> Ite
 def _common_attributes(facets: Mapping[str, Mapping[str, Any]], place: str) -> Iterator[tuple[str, Json]]:
     yield from _said(facets, "documentation", "description", "description", place)
     if "ownership" in facets:
-        owners = _objects(facets["ownership"], "owners", f"{place}.ownership")
-        yield "owners", [{"name": _text(owner, "name", at)} for owner, at in owners] or None
+        owners = objects_at(facets["ownership"], "owners", f"{place}.ownership")
+        yield "owners", [{"name": text_at(owner, "name", at)} for owner, at in owners] or None
 
 
 def _said(
     facets: Mapping[str, Mapping[str, Any]], facet: str, name: str, attribute: str, place: str
 ) -> Iterator[tuple[str, Json]]:
     if facet in facets:
-        yield attribute, _optional_text(facets[facet], name, f"{place}.{facet}")
+        yield attribute, optional_text_at(facets[facet], name, f"{place}.{facet}")
 
 
 # Datasets
@@ -299,15 +308,15 @@ _dataset = _Known(4 << 20).read
 
 
 def _dataset_anew(given: Mapping[str, Any], place: str) -> Dataset:
-    key, facets = _key(AssetKind.DATASET, given, place), _facets(given, place)
+    key, facets = key_at(AssetKind.DATASET, given, place), facets_of(given, place)
     at = f"{place}.facets"
     lifecycle = facets.get("lifecycleStateChange", {})
-    change = _optional_text(lifecycle, "lifecycleStateChange", f"{at}.lifecycleStateChange")
+    change = optional_text_at(lifecycle, "lifecycleStateChange", f"{at}.lifecycleStateChange")
     renamed_from = None
     if change == "RENAME" and lifecycle.get("previousIdentifier") is not None:
         before = f"{at}.lifecycleStateChange.previousIdentifier"
-        renamed_from = _key(AssetKind.DATASET, _object(lifecycle["previousIdentifier"], before), before)
-    type_ = _optional_text(facets.get("datasetType", {}), "datasetType", f"{at}.datasetType")
+        renamed_from = key_at(AssetKind.DATASET, object_at(lifecycle["previousIdentifier"], before), before)
+    type_ = optional_text_at(facets.get("datasetType", {}), "datasetType", f"{at}.datasetType")
     is_model = type_ is not None and type_.upper() == "MODEL"
     derived = [*_column_lineage(facets.get("columnLineage", {}), key, f"{at}.columnLineage")]
     derived += _explicit(facets.get("lineage", {}), key, f"{at}.lineage")
@@ -315,7 +324,7 @@ def _dataset_anew(given: Mapping[str, Any], place: str) -> Dataset:
         key,
         is_model,
         _version(facets.get("version", {}), key, f"{at}.version", is_model),
-        _checked(dict(_dataset_attributes(facets, key, at)), key, at),
+        checked_at(dict(_dataset_attributes(facets, key, at)), key, at),
         _columns(facets["schema"], key, f"{at}.schema") if "schema" in facets else None,
         tuple(derived),
         change == "DROP",
@@ -326,12 +335,12 @@ def _dataset_anew(given: Mapping[str, Any], place: str) -> Dataset:
 
 def _version(facet: Mapping[str, Any], of: AssetKey, place: str, is_model: bool) -> str | None:
     """Of what may be a model. Of what is none as far as is known here, one that could not be a model's is left alone."""
-    version = _optional_text(facet, "datasetVersion", place)
+    version = optional_text_at(facet, "datasetVersion", place)
     if not version:
         return None
     model = AssetKey(AssetKind.MODEL, of.namespace, of.name)
     try:
-        if _part(model, version, place=f"{place}.datasetVersion").is_alias:
+        if part_at(model, version, place=f"{place}.datasetVersion").is_alias:
             message = f"{place}.datasetVersion is {quoted(version)}, which is an alias, and no version"
             raise InvalidInput(message, version)
     except InvalidInput:
@@ -347,8 +356,8 @@ def _dataset_attributes(
     yield from _common_attributes(facets, place)
     yield from _said(facets, "datasetType", "datasetType", "dataset_type", place)
     if "symlinks" in facets:
-        given = _objects(facets["symlinks"], "identifiers", f"{place}.symlinks")
-        links = {str(_key(AssetKind.DATASET, each, at)) for each, at in given} - {str(of)}
+        given = objects_at(facets["symlinks"], "identifiers", f"{place}.symlinks")
+        links = {str(key_at(AssetKind.DATASET, each, at)) for each, at in given} - {str(of)}
         yield "same_as", [*sorted(links)] or None
 
 
@@ -357,57 +366,57 @@ def _columns(schema: Mapping[str, Any], of: AssetKey, place: str) -> dict[tuple[
     stack: list[tuple[Mapping[str, Any], str, tuple[str, ...]]] = [(schema, place, ())]
     while stack:
         within, at, path = stack.pop()
-        for each, place_of in _objects(within, "fields", at):
-            steps = (*path, _text(each, "name", place_of))
+        for each, place_of in objects_at(within, "fields", at):
+            steps = (*path, text_at(each, "name", place_of))
             if len(steps) > _DEEPEST:
                 raise InvalidInput(f"{place_of} is nested deeper than {_DEEPEST} levels", steps[-1])
-            column = _part(of, *steps, place=f"{place_of}.name")
-            texts = {name: _optional_text(each, name, place_of) for name in ("type", "description")}
-            found[column.path] = _checked({name: text for name, text in texts.items() if text}, column, place_of)
+            column = part_at(of, *steps, place=f"{place_of}.name")
+            texts = {name: optional_text_at(each, name, place_of) for name in ("type", "description")}
+            found[column.path] = checked_at({name: text for name, text in texts.items() if text}, column, place_of)
             stack.append((each, place_of, steps))
     return found
 
 
 def _column_lineage(facet: Mapping[str, Any], of: AssetKey, place: str) -> Iterator[Derivation]:
-    for into, given in _object(facet.get("fields") or {}, f"{place}.fields").items():
+    for into, given in object_at(facet.get("fields") or {}, f"{place}.fields").items():
         at = f"{place}.fields.{into}"
-        _part(of, into, place=at)
-        for each, at_input in _objects(_object(given, at), "inputFields", at):
+        part_at(of, into, place=at)
+        for each, at_input in objects_at(object_at(given, at), "inputFields", at):
             yield from _derivations(each, into, at_input)
-    for each, at_input in _objects(facet, "dataset", place):
+    for each, at_input in objects_at(facet, "dataset", place):
         yield from _derivations(each, None, at_input)
 
 
 def _explicit(facet: Mapping[str, Any], of: AssetKey, place: str) -> Iterator[Derivation]:
     """The `lineage` facet, as far as it speaks of datasets: what other jobs do, their own events tell."""
-    for each, at in _objects(facet, "inputs", place):
+    for each, at in objects_at(facet, "inputs", place):
         if each.get("type") != "JOB":
             yield from _derivations(each, None, at)
-    for into, given in _object(facet.get("fields") or {}, f"{place}.fields").items():
+    for into, given in object_at(facet.get("fields") or {}, f"{place}.fields").items():
         at_field = f"{place}.fields.{into}"
-        _part(of, into, place=at_field)
-        for each, at in _objects(_object(given, at_field), "inputs", at_field):
+        part_at(of, into, place=at_field)
+        for each, at in objects_at(object_at(given, at_field), "inputs", at_field):
             if each.get("type") != "JOB":
                 yield from _derivations(each, into, at)
 
 
 def _writers(facet: Mapping[str, Any], place: str) -> Iterator[AssetKey]:
     """Jobs that are named as what feeds a dataset; one without a name is the event's own."""
-    for each, at in _objects(facet, "inputs", place):
+    for each, at in objects_at(facet, "inputs", place):
         if each.get("type") == "JOB" and each.get("name") is not None:
-            yield _key(AssetKind.JOB, each, at)
+            yield key_at(AssetKind.JOB, each, at)
 
 
 def _derivations(given: Mapping[str, Any], into: str | None, place: str) -> Iterator[Derivation]:
-    source = _key(AssetKind.DATASET, given, place)
-    column = _optional_text(given, "field", place)
+    source = key_at(AssetKind.DATASET, given, place)
+    column = optional_text_at(given, "field", place)
     if column is not None:
-        _part(source, column, place=f"{place}.field")
+        part_at(source, column, place=f"{place}.field")
     of_value: list[str] = []
     of_rows: list[str] = []
-    for each, at in _objects(given, "transformations", place):
-        type_ = _text(each, "type", at).upper()
-        text = ":".join(filter(None, (type_, _optional_text(each, "subtype", at))))
+    for each, at in objects_at(given, "transformations", place):
+        type_ = text_at(each, "type", at).upper()
+        text = ":".join(filter(None, (type_, optional_text_at(each, "subtype", at))))
         (of_rows if type_ == "INDIRECT" else of_value).append(text + (":MASKED" if each.get("masking") is True else ""))
     if into is None:
         yield Derivation(source, column, None, tuple(sorted({*of_value, *of_rows})))
@@ -455,7 +464,7 @@ def _as_feast_means(
         key = AssetKey.of(AssetKind.FEATURE_VIEW, each.key.namespace, name)
         return Dataset(
             key,
-            attributes=_checked(
+            attributes=checked_at(
                 {"description": about or None, "owners": [{"name": owner}] if owner else None}, key, "facets"
             )
             if told
@@ -471,122 +480,10 @@ def _as_feast_means(
 def _with_raw(
     datasets: list[Dataset], event: Mapping[str, Any], side: str
 ) -> Iterator[tuple[Dataset, Mapping[str, Any]]]:
-    raw = [each for each, _ in _objects(event, side, "")]
+    raw = [each for each, _ in objects_at(event, side, "")]
     yield from zip(datasets, [*raw, *[{}] * (len(datasets) - len(raw))], strict=True)
 
 
 def _feast_facet(of: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     found = (of.get("facets") or {}).get(name)
     return found if isinstance(found, dict) else None
-
-
-# Shapes
-
-
-def _time(text: str) -> Instant:
-    try:
-        given = datetime.fromisoformat(text)
-        at = instant(given if given.tzinfo is not None else given.replace(tzinfo=UTC))
-        moment(at)  # its zone may put it before the first year, or after the last
-        return at
-    except (ValueError, OverflowError, InvalidTime):
-        raise InvalidTime(
-            f"eventTime is {quoted(text)}, which is not an instant like 2026-11-23T14:00:00Z", text
-        ) from None
-
-
-def _facets(of: Mapping[str, Any], place: str) -> dict[str, dict[str, Any]]:
-    """Those that say something; one that is deleted is there, and empty."""
-    facets = _object(of.get("facets") or {}, f"{place}.facets")
-    found = {}
-    for name, given in facets.items():
-        if name in _READ and given is not None:
-            facet = _object(given, f"{place}.facets.{name}")
-            found[name] = {} if facet.get("_deleted") is True else facet
-    return found
-
-
-_READ = {
-    "columnLineage",
-    "datasetType",
-    "documentation",
-    "jobType",
-    "lifecycleStateChange",
-    "lineage",
-    "ownership",
-    "parent",
-    "schema",
-    "sourceCodeLocation",
-    "sql",
-    "symlinks",
-    "version",
-}
-
-
-def _object(given: object, place: str) -> dict[str, Any]:
-    if not isinstance(given, dict):
-        raise InvalidInput(f"{place} is {_shown(given)}, not an object", place)
-    return given
-
-
-def _objects(of: Mapping[str, Any], name: str, at: str) -> Iterator[tuple[dict[str, Any], str]]:
-    place = f"{at}.{name}" if at else name
-    given = of.get(name)
-    if given is None:
-        return
-    if not isinstance(given, list):
-        raise InvalidInput(f"{place} is {_shown(given)}, not a list", place)
-    for number, each in enumerate(given):
-        yield _object(each, f"{place}[{number}]"), f"{place}[{number}]"
-
-
-def _text(of: Mapping[str, Any], name: str, at: str) -> str:
-    text = _optional_text(of, name, at)
-    if not text:
-        place = f"{at}.{name}" if at else name
-        raise InvalidInput(f"{place} is {'missing' if text is None else 'empty'}", place)
-    return text
-
-
-def _optional_text(of: Mapping[str, Any], name: str, at: str) -> str | None:
-    given = of.get(name)
-    if given is not None and not isinstance(given, str):
-        place = f"{at}.{name}" if at else name
-        raise InvalidInput(f"{place} is {_shown(given)}, not text", place)
-    return given
-
-
-def _key(kind: AssetKind, of: Mapping[str, Any], place: str) -> AssetKey:
-    namespace, name = _text(of, "namespace", place), _text(of, "name", place)
-    try:
-        return AssetKey.of(kind, namespace, name)
-    except InvalidKey as error:
-        raise InvalidInput(f"{place}: {error}", error.value) from None
-
-
-def _part(of: AssetKey, *steps: str, place: str) -> AssetKey:
-    try:
-        return of.part_key(*steps)
-    except InvalidKey as error:
-        raise InvalidInput(f"{place}: {error}", error.value) from None
-
-
-def _checked(attributes: dict[str, Json], of: AssetKey, place: str) -> Attributes:
-    """What is too large is left out, and that is told: the event holds it, and its lineage is worth more."""
-    sizes = {name: len(canonical(value)) for name, value in attributes.items()}
-    left_out = []
-    while sum(sizes.values()) > _MOST_BYTES:
-        largest = max(sizes, key=lambda name: (sizes[name], name))
-        left_out.append(largest)
-        del attributes[largest], sizes[largest]
-    if left_out:
-        attributes["left_out"] = [*sorted(left_out)]
-    try:
-        return checked_attributes(attributes, of)
-    except InvalidAttribute as error:
-        raise InvalidInput(f"{place}: {error}", error.value) from None
-
-
-def _shown(given: object) -> str:
-    """However large, or deeply nested."""
-    return "missing" if given is None else shortened(repr(given) if isinstance(given, str) else reprlib.repr(given), 80)

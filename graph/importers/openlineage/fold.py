@@ -23,11 +23,10 @@ from graph.importers.openlineage.events import COLUMNS, THERE, About, Dataset, D
 from graph.importers.openlineage.timelines import Holding, Said, Timeline, assertions, stronger
 from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Attributes, Basis, Flow, Subject, checked_flow, implied_flows
-from graph.time import FOREVER, Instant, Interval, union
+from graph.time import FOREVER, HOUR, Instant, Interval, union
 
 _ENDS = {State.COMPLETE, State.FAIL, State.ABORT}
 _STREAMING = "STREAMING"
-_HOUR = 3_600_000_000
 _OF_MODELS = {AssetKind.MODEL, AssetKind.MODEL_VERSION}
 Flows = Mapping[Flow, tuple[str, ...]]
 """With their transformations."""
@@ -467,7 +466,7 @@ class _Lane:
     def hears(self, at: Instant, says_more: bool) -> bool:
         """Whether that is to be told."""
         self.heard = max(self.heard, at)
-        if not says_more and self.heard < self._told + _HOUR:
+        if not says_more and self.heard < self._told + HOUR:
             return False
         self._told = self.heard
         return True

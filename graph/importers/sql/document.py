@@ -27,8 +27,9 @@ from graph.importers.sql.ordering import in_order
 from graph.importers.sql.relations import Leaf, Relation, stored
 from graph.importers.sql.statements import Script, definitions, passing_names, tables_made
 from graph.importers.sql.text import NOT_READ, Statement, parsed
-from graph.importers.sql.writing import Place, Written
+from graph.importers.sql.writing import DefaultSchema, Written
 from graph.importers.told import Imported, Warned
+from graph.importers.values import record, records, text
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow, Json, checked_flow
 
@@ -61,9 +62,8 @@ def read_sql(document: object, origin: str | None = None, namespace: str | None 
     Raises InvalidManifest, which names every place that is wrong with the document itself.
     """
     problems: list[str] = []
-    read = _DOCUMENT.read(document, "", problems)
-    given = read if isinstance(read, dict) else {}
-    files = [(str(file["path"]), str(file["text"])) for file in _files(given)] if not problems else []
+    given = record(_DOCUMENT.read(document, "", problems))
+    files = [(str(file["path"]), str(file["text"])) for _, file in records(given, "files")] if not problems else []
     dialect = str(given.get("dialect") or "").lower()
     known = [each.value for each in Dialects if each.value]
     if not problems and dialect not in known:
@@ -72,7 +72,7 @@ def read_sql(document: object, origin: str | None = None, namespace: str | None 
         namespace = "bigquery" if dialect == "bigquery" else None
     if namespace is None:
         problems.append("namespace: missing; name the database, as postgres://host:5432")
-    if (size := sum(len(text) for _, text in files)) > MOST_TEXT:
+    if (size := sum(len(sql) for _, sql in files)) > MOST_TEXT:
         problems.append(f"files: {size:,} characters are too many; the limit is {MOST_TEXT:,}")
     if len({path for path, _ in files}) < len(files):
         problems.append("files: a path stands twice")
@@ -80,7 +80,7 @@ def read_sql(document: object, origin: str | None = None, namespace: str | None 
     if problems:
         raise InvalidManifest(problems)
     origin = checked_origin(f"sql:{namespace}" if origin is None else origin)
-    place = Place(_text(given, "database"), _text(given, "schema"))
+    place = DefaultSchema(text(given, "database") or None, text(given, "schema") or None)
     reading = _Reading(origin, str(namespace), dialect, place, tables)
     reading.take(files)
     return reading.imported()
@@ -142,7 +142,7 @@ class _Job:
 
 class _Reading:
     def __init__(
-        self, origin: str, namespace: str, dialect: str, place: Place, tables: Mapping[str, Sequence[str]]
+        self, origin: str, namespace: str, dialect: str, place: DefaultSchema, tables: Mapping[str, Sequence[str]]
     ) -> None:
         self._origin = origin
         self._namespace = namespace
@@ -155,10 +155,10 @@ class _Reading:
 
     def take(self, files: Sequence[tuple[str, str]]) -> None:
         budget = Budget()
-        scripts = [(path, list(parsed(text, self._dialect))) for path, text in files]
+        scripts = [(path, list(parsed(sql, self._dialect))) for path, sql in files]
         for number in in_order(_needs(scripts, self._made_and_read)):
             path, statements = scripts[number]
-            place = Place(self._place.database, self._place.schema)
+            place = DefaultSchema(self._place.database, self._place.schema)
 
             def tell(statement: Statement, reason: str, is_left_out: bool, path: str = path) -> None:
                 warned = Warned(f"{path}:{statement.line}", reason, statement.text if is_left_out else None)
@@ -198,7 +198,7 @@ class _Reading:
             tuple(self._warned),
         )
 
-    def _name(self, table: exp.Table, place: Place) -> str:
+    def _name(self, table: exp.Table, place: DefaultSchema) -> str:
         database, schema = table.catalog or None, table.db or None
         if schema is None:
             schema = place.schema
@@ -310,7 +310,7 @@ def _needs(
 
 def _known_tables(given: Json, problems: list[str]) -> dict[str, list[str]]:
     tables: dict[str, list[str]] = {}
-    for name, columns in (given if isinstance(given, dict) else {}).items():
+    for name, columns in record(given).items():
         if isinstance(columns, dict):
             tables[name] = list(columns)
         elif isinstance(columns, list) and all(isinstance(column, str) for column in columns):
@@ -318,16 +318,6 @@ def _known_tables(given: Json, problems: list[str]) -> dict[str, list[str]]:
         else:
             problems.append(f"tables.{name}: neither a list of the names of columns nor a mapping of them to types")
     return tables
-
-
-def _files(given: Mapping[str, Json]) -> list[dict[str, Json]]:
-    files = given.get("files")
-    return [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
-
-
-def _text(given: Mapping[str, Json], name: str) -> str | None:
-    value = given.get(name)
-    return value if isinstance(value, str) and value else None
 
 
 def _order(leaf: Leaf) -> tuple[str, str]:

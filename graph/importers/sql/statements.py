@@ -9,7 +9,7 @@ from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 from graph.importers.sql.frames import Unsupported
 from graph.importers.sql.relations import NOTHING, Item, Leaf, Relation, Rest, opaque
 from graph.importers.sql.text import NOT_READ, Statement
-from graph.importers.sql.writing import Place, Reading, Surroundings, Written, created, targets_of
+from graph.importers.sql.writing import DefaultSchema, Reading, Surroundings, Written, created, targets_of
 
 
 @dataclass
@@ -128,9 +128,9 @@ class Script(Surroundings):
             not tree.args.get("kind") and self.dialect in {"tsql", "snowflake"} and not named.db
         )
         if is_database:
-            self.place = Place(named.name, None)
+            self.place = DefaultSchema(named.name, None)
         else:
-            self.place = Place(named.db or self.place.database, named.name)
+            self.place = DefaultSchema(named.db or self.place.database, named.name)
 
     def _alter(self, statement: Statement, tree: exp.Alter) -> Iterator[Written]:
         for action in tree.args.get("actions") or ():

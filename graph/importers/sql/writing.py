@@ -33,7 +33,7 @@ Tell = Callable[[Statement, str, bool], None]
 
 
 @dataclass
-class Place:
+class DefaultSchema:
     """Where names that do not say it are."""
 
     database: str | None = None
@@ -45,8 +45,8 @@ class Surroundings:
     """What the statements of a file stand in."""
 
     dialect: str
-    place: Place
-    name_of: Callable[[exp.Table, Place], str]
+    place: DefaultSchema
+    name_of: Callable[[exp.Table, DefaultSchema], str]
     known: Known
     tell: Tell
     budget: Budget
