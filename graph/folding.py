@@ -42,8 +42,8 @@ class Folding:
     def fold(self, store: Store, arrived: Mapping[str, Collection[Event] | None], now: Instant, actor: str) -> int:
         """Commits what follows from events that were kept, by their origins, at once; the revision that holds it.
 
-        None: whatever the store has of that origin. Raises what `restate` raises, and InvalidInput for events that cannot be
-        read (any more). After ten attempts that others overtook, it is left to the last of them.
+        None: whatever the store has of that origin. Raises what `restate` raises. After ten attempts that others overtook, it is
+        left to the last of them.
         """
         try:
             return self._fold(store, arrived, now, actor)

@@ -299,7 +299,8 @@ def _lack(source: str, standing: Standing | None, health: Health | None) -> str:
         return f"it is not known how lately {source} told something"
     if health is Health.REFUSED:
         assert standing.unmended is not None
-        return f"{standing.unmended.items} items of {source} were refused, and are not mended"
+        items = standing.unmended.items
+        return f"{items} item{' of' if items == 1 else 's of'} {source} {'was' if items == 1 else 'were'} refused, and not mended"
     if health is Health.YOUNG:
         return f"{source} tells something only since {_day(standing.first)}"
     return f"{source} was silent for longer than usual; it told something last on {_day(standing.last)}"

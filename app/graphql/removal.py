@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Annotated
 
 import strawberry
+from graphql import GraphQLError
 
 from app.events import GATEWAY
 from app.graphql.context import Info
@@ -82,6 +83,10 @@ class RemovalQuery:
         after: str | None = None,
     ) -> Connection[RemovalNode]:
         checked_days(silent_days)
+        if verdict not in (None, Verdict.SAFE, Verdict.UNCOVERED):
+            raise GraphQLError(
+                f"verdict is {verdict}; what nobody uses is SAFE or UNCOVERED", extensions={"code": "BAD_VERDICT"}
+            )
         size, cursor = page_size(first), decode_cursor(after, 1)
         asked = [kind for kind in REMOVABLE if (kind in kinds if kinds else kind not in _PARTS)]
         headwater = info.context.headwater

@@ -440,6 +440,11 @@ async def test_the_traces_of_a_deployment_by_any_of_its_names_are_those_of_it(
     assert (await removal(http, SCORES))["verdict"] == "SAFE"
 
 
+async def test_the_unused_are_safe_or_not_covered(http: httpx.AsyncClient) -> None:  # noqa: F811
+    answer = await http.post("/graphql", json={"query": UNUSED, "variables": {"verdict": "USED"}})
+    assert "what nobody uses is SAFE or UNCOVERED" in answer.json()["errors"][0]["message"]
+
+
 async def test_what_nobody_can_use_is_refused(http: httpx.AsyncClient) -> None:  # noqa: F811
     answer = await http.post("/graphql", json={"query": REMOVAL, "variables": {"id": "consumer:shop/web"}})
     assert "is a consumer; dataset, column" in answer.json()["errors"][0]["message"]
