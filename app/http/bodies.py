@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Mapping
 
+import orjson
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -123,3 +124,11 @@ class _TooLarge(Exception):
 
 class _Unreadable(Exception):
     pass
+
+
+def json_or_none(body: bytes) -> object:
+    """What it says as JSON; None for what is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from app.envelopes import checked_operation_id, clients_origin
 from app.events import Hearing
 from app.http.answers import refusal, refused
+from app.http.bodies import json_or_none
 from app.http.parameters import parameters
 from app.identity import Principal, Role
 from app.service import Headwater
@@ -112,10 +113,7 @@ class Imports:
         """Raises OlderDocument, and what `register` raises."""
         origin, taken = read.registration.origin, read.registration.taken
         async with self._turns.setdefault(origin, asyncio.Lock()):
-            last = self._last.get(origin)
-            if taken is not None and last is None:  # it may have been taken by another process, or before a start
-                heard = await headwater.in_thread(headwater.store.heard, 0, origin)
-                last = max((each.newest for each in heard if each.newest is not None), default=taken)
+            last = None if taken is None else await self._last_taken(headwater, origin)
             if taken is not None and last is not None and taken < last and not force:
                 done = await headwater.in_thread(headwater.store.receipt_of, operations[0])
                 if done is None:
@@ -133,6 +131,12 @@ class Imports:
                 headwater, origin, [_left_out(origin, each, self._clock()) for each in left_out]
             )
         return receipts
+
+    async def _last_taken(self, headwater: Headwater, origin: str) -> Instant | None:
+        """By this process, by another one, or before a start."""
+        heard = await headwater.in_thread(headwater.store.heard, 0, origin)
+        known = (self._last.get(origin), *(each.newest for each in heard))
+        return max((each for each in known if each is not None), default=None)
 
 
 def _yes(text: str) -> bool:
@@ -153,15 +157,8 @@ def _rejected(
     """The document, which may be right once something else is mended."""
     given = {name: value for name, value in (("origin", origin), ("namespace", namespace)) if value is not None}
     target = f"{FOLDER}{format_}" + (f"?{urlencode(given)}" if given else "")
-    source = origin or origin_of_refused(format_, _parsed_if_possible(text), namespace) or format_
+    source = origin or origin_of_refused(format_, json_or_none(text), namespace) or format_
     return Rejected.now(source, target, JSON, "", reason, text, now)
-
-
-def _parsed_if_possible(text: bytes) -> object:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _read(reader: Reader, text: bytes, origin: str | None, namespace: str | None) -> tuple[Imported, list[str]]:

@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute, Route
 
 from app.events import Hearing
 from app.http.answers import refusal, refused
+from app.http.bodies import json_or_none
 from app.identity import Role
 from app.service import Headwater
 from graph.attributes import canonical
@@ -332,16 +333,9 @@ def _rejected(wrong: Sequence[_Refused], now: Instant, path: str = PATHS[0]) -> 
     found = []
     for each in wrong:
         place = "" if each.place is None else f"[{each.place}]"
-        source = source_of_document(_parsed_if_possible(each.body))
+        source = source_of_document(json_or_none(each.body))
         found.append(Rejected.now(source, path, "application/json", place, each.reason, each.body, now))
     return found
-
-
-def _parsed_if_possible(body: bytes) -> object:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _written(document: object) -> bytes:

@@ -11,7 +11,7 @@ from graph.errors import InvalidInput
 from graph.model import Basis, Flow, Json
 from graph.sources import Heard
 from graph.stores.sqlite import SqliteStore
-from graph.time import DAY
+from graph.time import DAY, parse_instant
 from graph.usage import Usage, day_of
 from tests.app.test_graphql import Answer, ask, http, store  # noqa: F401 (fixtures)
 from tests.saying import flow, key, say
@@ -498,15 +498,24 @@ async def test_an_older_document_does_not_roll_the_graph_back(http: httpx.AsyncC
     assert (await post(older, force="perhaps")).status_code == 400
 
 
-async def test_a_service_that_was_started_anew_knows_what_was_imported_last(
+async def test_what_another_process_imported_last_counts_too(
     http: httpx.AsyncClient,  # noqa: F811
     store: SqliteStore,  # noqa: F811
 ) -> None:
-    at = now() + DAY
-    store.hear([Heard("feast:shop", day_of(now()), 1, 0, now(), now(), at, 0)], "before", 1)
-    registry = {"lastUpdated": "2026-11-01T00:00:00Z", "project": "shop"}
-    answer = await http.post("/api/v1/imports/feast", json={"registry": registry}, params={"origin": "feast:shop"})
-    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (409, "OlderDocument"), answer.text
+    async def post(day: int) -> httpx.Response:
+        registry = {"lastUpdated": f"2026-11-{day:02}T00:00:00Z", "project": "shop"}
+        return await http.post("/api/v1/imports/feast", json={"registry": registry}, params={"origin": "feast:shop"})
+
+    def elsewhere(day: int) -> None:
+        at = parse_instant(f"2026-11-{day:02}T00:00:00Z")
+        store.hear([Heard("feast:shop", day_of(now()), 1, 0, now(), now(), at, 0)], "another", day)
+
+    elsewhere(3)
+    assert (await post(2)).json()["errors"][0]["extensions"]["code"] == "OlderDocument", "before this one was started"
+    assert (await post(4)).status_code == 200
+    elsewhere(6)
+    assert (await post(5)).status_code == 409, "since this process imported it"
+    assert (await post(7)).status_code == 200
 
 
 async def test_a_part_that_was_left_out_stands_until_the_document_is_sent_again(http: httpx.AsyncClient) -> None:  # noqa: F811
