@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 
 from app.alerting.alerts import Alerting
 from app.alerting.outbox import Outbox
+from app.events import GATEWAY, Sighting
 from app.features.features import Features
 from app.identity import FileTokens, OpenTokens, Tokens
 from app.intake.bulk import BulkIntake
@@ -93,8 +94,13 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         ),
         recorder_of(settings),
     )
+
+    def saw(sighting: Sighting) -> None:
+        watch.saw(sighting)
+        sources.heard(GATEWAY, 1, (sighting.at,))
+
     artifacts = Artifacts(data / "artifacts")
-    features = Features(data / "sources", watch.caller, watch.saw)
+    features = Features(data / "sources", watch.caller, saw)
     predictions = PredictionLog(
         data / "predictions", settings.prediction_queue, settings.prediction_flush_seconds, metrics
     )
@@ -103,7 +109,7 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         clock,
         settings.predict_timeout_seconds,
         watch.caller,
-        watch.saw,
+        saw,
         predictions.append,
         features.look_up,
         features.entities,

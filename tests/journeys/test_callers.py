@@ -165,6 +165,9 @@ def test_whoever_calls_is_known_as_well_as_it_shows_itself(world: World) -> None
     answer = world.ask(DOWNSTREAM, start=world.key("column:T#a"))["lineage"]
     assert answer["unidentified"]["calls"] == 1
     assert {node["name"] for node in answer["assets"]["nodes"] if node["verified"]} == {"checkout"}
+    sources = world.ask("{ sources(first: 500) { nodes { name days { items } } } }")["sources"]["nodes"]
+    (gateway,) = (each for each in sources if each["name"] == "gateway")
+    assert sum(day["items"] for day in gateway["days"]) >= 4, "the calls that this service saw itself"
 
 
 def test_calls_of_a_model_that_another_server_answers_are_seen_in_traces(world: World) -> None:
