@@ -13,13 +13,15 @@ from app.graphql.problems import InvalidInputProblem, problem
 from app.graphql.registering import RegisterResult, registered
 from app.graphql.types import Asset, asset
 from app.service import When as Asked
-from graph.changes import Registration
-from graph.check import TOLD, Alteration, Concern, Finding, Outcome, Verdict, judge, touched
-from graph.check import Check as Judged
+from graph.check.judge import TOLD, Concern, Finding, judge, touched
+from graph.check.judge import Check as Judged
+from graph.check.verdicts import Alteration, Outcome, Verdict
 from graph.errors import GraphError, InvalidManifest
 from graph.impact import When
 from graph.importers.manifest import read_manifest
+from graph.importers.project import Document, DocumentFormat, Project, read_project
 from graph.keys import AssetKey, AssetKind
+from graph.model import Json
 from graph.time import moment
 from graph.usage import day_of
 
@@ -30,7 +32,8 @@ strawberry.enum(
     Verdict,
     name="Verdict",
     description="What a change means to those who use the asset. BREAKING: they cannot run, or read what is gone."
-    " UNKNOWN: it cannot be told. BEHAVIOURAL: they run on, and what they get differs. ADDITIVE: nothing differs.",
+    " UNKNOWN: it cannot be told. BEHAVIOURAL: they run on, and what they get differs. ADDITIVE: nothing that was there differs."
+    " NONE: only the form differs.",
 )
 strawberry.enum(
     Outcome,
@@ -45,6 +48,8 @@ class Difference:
     attribute: str
     before: JSON
     after: JSON
+    verdict: Verdict = strawberry.field(description="What it means to a direct reader.")
+    reason: str
 
 
 @strawberry.type
@@ -147,21 +152,35 @@ class Check:
 
 CheckResult = Annotated[Check | InvalidInputProblem, strawberry.union("CheckResult")]
 
+strawberry.enum(
+    DocumentFormat, name="DocumentFormat", description="What a document is. MANIFEST: a parsed headwater.yaml."
+)
+
+
+@strawberry.input(description="A document of a repository that says what the repository holds.")
+class DocumentInput:
+    path: str = strawberry.field(description="Its path in the repository, with slashes.")
+    content: JSON = strawberry.field(description="Parsed, or its text, as the format has it.")
+    format: DocumentFormat = DocumentFormat.MANIFEST
+    options: JSON | None = strawberry.field(default=None, description="How it is to be read, as the format has it.")
+
+
 Version = Annotated[
-    JSON | None, strawberry.argument(description="A parsed headwater.yaml. Absent or null: there is no such file.")
+    list[DocumentInput],
+    strawberry.argument(description="The documents of one version of the repository that differ in the other."),
 ]
 
 
 @strawberry.type
 class CheckQuery:
     @strawberry.field(
-        description="What the change of a manifest from `base` to `head` means to those downstream, now. Changes nothing."
-        " Problems have a line for each place, after `base: ` or `head: `."
+        description="What the change of a repository from `base` to `head` means to those downstream, now. Changes nothing."
+        " Problems have a line for each place, after `base: ` or `head: ` and the path of the document."
     )
-    async def check(self, info: Info, base: Version = None, head: Version = None) -> CheckResult:
+    async def check(self, info: Info, base: Version, head: Version) -> CheckResult:
         headwater = info.context.headwater
         try:
-            before, after = await headwater.in_thread(_documents, base, head)
+            before, after = await headwater.in_thread(_projects, base, head)
             view, then = await headwater.moment(Asked())
             said = await headwater.believed(touched(before, after), then.revision)
             assertions = {subject: [row.assertion for row in rows] for subject, rows in said.items()}
@@ -200,18 +219,25 @@ class ManifestMutation:
             return problem(error)  # type: ignore[return-value]  # registering meets only these
 
 
-def _documents(base: object, head: object) -> tuple[Registration | None, Registration | None]:
+def _projects(base: list[DocumentInput], head: list[DocumentInput]) -> tuple[Project, Project]:
     """Raises InvalidManifest, with what is wrong in either."""
-    read: list[Registration | None] = []
+    read: list[Project] = []
     problems: list[str] = []
-    for name, document in (("base", base), ("head", head)):
+    for name, documents in (("base", base), ("head", head)):
         try:
-            read.append(None if document is None else read_manifest(document))
+            read.append(read_project([_document(each) for each in documents]))
         except InvalidManifest as error:
             problems += [f"{name}: {line}" for line in error.problems]
     if problems:
         raise InvalidManifest(problems)
     return read[0], read[1]
+
+
+def _document(given: DocumentInput) -> Document:
+    options = cast("Json", given.options or {})
+    if not isinstance(options, dict):
+        raise InvalidManifest([f"{given.path}: options: is no object"])
+    return Document(given.path, given.format, cast("Json", given.content), options)
 
 
 def _finding(finding: Finding, judged: Judged) -> FindingNode:
@@ -227,7 +253,13 @@ def _finding(finding: Finding, judged: Judged) -> FindingNode:
         renamed_to=_id(finding.renamed_to) if finding.renamed_to else None,
         known=finding.known,
         differences=[
-            Difference(attribute=each.attribute, before=cast("JSON", each.before), after=cast("JSON", each.after))
+            Difference(
+                attribute=each.attribute,
+                before=cast("JSON", each.before),
+                after=cast("JSON", each.after),
+                verdict=each.verdict,
+                reason=each.reason,
+            )
             for each in finding.differences
         ],
         counts=[

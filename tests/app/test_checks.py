@@ -15,7 +15,7 @@ from tests.app.test_graphql import Answer, ask, change, http, store  # noqa: F40
 pytestmark = pytest.mark.anyio
 
 CHECK = """
-query Check($base: JSON, $head: JSON) {
+query Check($base: [DocumentInput!]!, $head: [DocumentInput!]!) {
   check(base: $base, head: $head) {
     __typename
     ... on Check {
@@ -189,7 +189,8 @@ def document(**changed: object) -> dict[str, Any]:
 
 
 async def check(api: httpx.AsyncClient, base: object, head: object) -> Answer:
-    answer: Answer = (await ask(api, CHECK, base=base, head=head))["check"]
+    sides = ([{"path": "headwater.yaml", "content": each}] if each else [] for each in (base, head))
+    answer: Answer = (await ask(api, CHECK, **dict(zip(("base", "head"), sides, strict=True))))["check"]
     return answer
 
 
@@ -257,8 +258,8 @@ async def test_a_wrong_document_is_told_with_its_places(api: httpx.AsyncClient) 
     answered = await check(api, {"version": 1}, wrong)
     assert (answered["__typename"], answered["code"]) == ("InvalidInput", "InvalidManifest")
     lines = answered["message"].splitlines()
-    assert lines[0].startswith("base: origin: missing")
-    assert "head: datasets[0].nam: unknown field; did you mean name?" in lines
+    assert lines[0].startswith("base: headwater.yaml: origin: missing")
+    assert "head: headwater.yaml: datasets[0].nam: unknown field; did you mean name?" in lines
     assert (await apply(api, [1]))["message"].startswith("the document: a list is not a mapping")
 
 
@@ -271,5 +272,5 @@ async def test_a_store_that_does_not_answer_is_told_from_a_wrong_question(
     api: httpx.AsyncClient, kept: SqliteStore
 ) -> None:
     kept.close()
-    answer = await api.post("/graphql", json={"query": CHECK, "variables": {"base": document(), "head": None}})
+    answer = await api.post("/graphql", json={"query": CHECK, "variables": {"base": [], "head": []}})
     assert answer.json()["errors"][0]["extensions"]["code"] == "StoreUnavailable"

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from graph.changes import Registration, Withdrawal
-from graph.check import Alteration, Check, Finding, Outcome, Verdict, judge, touched
+from graph.check.judge import Check, Finding, judge, touched
+from graph.check.verdicts import Alteration, Outcome, Verdict
 from graph.errors import InvalidInput
 from graph.impact import When
 from graph.importers.manifest import read_manifest
+from graph.importers.project import Project
 from graph.keys import AssetKind
 from graph.model import Basis, Json
 from tests.graph.world import World, flow, k
@@ -91,8 +93,9 @@ def check(world: World, base: Document | None, head: Document | None) -> Check:
 
 
 def judged(world: World, base: Registration | None, head: Registration | None) -> Check:
-    said = world.store.believed(touched(base, head))
-    return judge(world.index.view(), world.moment(), base, head, said)
+    before, after = (Project((each,) if each else ()) for each in (base, head))
+    said = world.store.believed(touched(before, after))
+    return judge(world.index.view(), world.moment(), before, after, said)
 
 
 def found(check: Check) -> dict[str, tuple[Alteration, Verdict]]:
@@ -143,7 +146,7 @@ def test_a_feature_whose_type_changes_breaks_now_what_reads_it_and_later_what_is
 
     finding = the_one(check(world, manifest(), edited(retype)))
     assert (finding.alteration, finding.verdict) == (Alteration.RETYPED, Verdict.BREAKING)
-    assert [tuple(each) for each in finding.differences] == [("type", "double", "text")]
+    assert [each[:3] for each in finding.differences] == [("type", "double", "text")]
     assert told(finding) == {each: when for each, when in EVERYBODY.items() if each != BOARD}
     assert [str(step) for step in finding.path(k(CHECKOUT))] == [F, SCORES, CHECKOUT]
     assert {str(each) for each in finding.path(k(NIGHTLY))} >= {RUN, M1, BATCH}

@@ -99,7 +99,7 @@ def check(
         if before is None and after is None:
             raise typer.BadParameter(f"there is no {file}, neither here nor at {start}")
         documents = [
-            None if text is None else manifests.parsed(text, name)
+            [] if text is None else [{"path": str(file), "content": manifests.parsed(text, name)}]
             for text, name in ((before, f"{file} at {start}"), (after, str(file)))
         ]
         try:
@@ -107,7 +107,7 @@ def check(
                 answer = client.check(*documents)
                 url = client.url
         except Refused as error:
-            places = {"base: ": f"{file} at {start}: ", "head: ": f"{file}: "}
+            places = {f"base: {file}: ": f"{file} at {start}: ", "head: ": ""}
             raise Refused("\n".join(_placed(line, places) for line in str(error).splitlines()), error.code) from error
         needs = answer["outcome"] == NEEDS_ACKNOWLEDGEMENT
         report = Report(answer, str(file), start.ref, start.commit, url, acknowledged=needs and acknowledge)

@@ -242,8 +242,8 @@ class Client:
         variables = {"document": document, "dryRun": dry_run, "operationId": str(uuid.uuid4())}
         return _accepted(self.ask(_APPLY, **variables)["applyManifest"])
 
-    def check(self, base: Mapping[str, Any] | None, head: Mapping[str, Any] | None) -> Json:
-        """What the change of a parsed headwater.yaml means to those downstream; None: there is no such file."""
+    def check(self, base: Sequence[Mapping[str, Any]], head: Sequence[Mapping[str, Any]]) -> Json:
+        """What a change means to those downstream: of the documents of a repository, each {path, content, …}, as `DocumentInput`."""
         return _accepted(self.ask(_CHECK, base=base, head=head)["check"])
 
     def impact(self, key: str, follow: str = "VALUES") -> list[Json]:
@@ -504,7 +504,7 @@ query Impact($start: ID!, $follow: Follow!) {{
 """
 
 _CHECK = f"""
-query Check($base: JSON, $head: JSON) {{
+query Check($base: [DocumentInput!]!, $head: [DocumentInput!]!) {{
   check(base: $base, head: $head) {{
     ... on Check {{
       outcome
@@ -522,7 +522,7 @@ query Check($base: JSON, $head: JSON) {{
         reason
         renamedTo
         known
-        differences {{ attribute before after }}
+        differences {{ attribute before after verdict reason }}
         counts {{ when kind count }}
       }}
       affected(first: 50) {{

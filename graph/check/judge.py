@@ -8,15 +8,16 @@ moves away, or goes itself, does not break.
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from graph.changes import Registration
+from graph.check.differences import MADE_BY, RELIED_ON, differences
+from graph.check.verdicts import Alteration, Difference, Outcome, Verdict
 from graph.errors import InvalidInput, NotFound
 from graph.impact import When, when_felt
+from graph.importers.project import Project
 from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Attributes, Flow, Json, Relationship, Subject, implied_flows
 from graph.paths import paths
@@ -29,55 +30,8 @@ MAX_WALKS = 1_000
 """The most changed assets that are judged at once; beyond that a check is refused, never cut."""
 
 
-class Alteration(StrEnum):
-    """What a change does to one asset."""
-
-    REMOVED = "REMOVED"
-    RENAMED = "RENAMED"
-    """One part of a container is gone, and one alike has come."""
-    RETYPED = "RETYPED"
-    """What readers rely on to read it at all differs: type, nulls, entity keys, signature, address."""
-    REDEFINED = "REDEFINED"
-    """How it is made differs: its definition, or what flows into it."""
-    ADDED = "ADDED"
-
-
-class Verdict(StrEnum):
-    """What a change means to those who use the asset; the worst first."""
-
-    BREAKING = "BREAKING"
-    """They cannot run, or read what is gone or retyped."""
-    UNKNOWN = "UNKNOWN"
-    """It cannot be told, and the reason is said."""
-    BEHAVIOURAL = "BEHAVIOURAL"
-    """They run on, and what they get differs."""
-    ADDITIVE = "ADDITIVE"
-    """Nothing that was there differs."""
-
-
-class Outcome(StrEnum):
-    """What is to be done about a change; the mildest first."""
-
-    CLEAN = "CLEAN"
-    NEEDS_ACKNOWLEDGEMENT = "NEEDS_ACKNOWLEDGEMENT"
-    """Somebody's answers change, or it cannot be told whether somebody breaks."""
-    BLOCKED = "BLOCKED"
-    """A deployment or a consumer breaks."""
-
-
 TOLD = frozenset({AssetKind.DEPLOYMENT, AssetKind.CONSUMER})
 """Those for whose sake a change is judged."""
-
-RELIED_ON = ("type", "nullable", "entities", "signature", "url")
-MADE_BY = ("definition", "artifact", "hyperparameters", "features_from", "version")
-
-
-class Difference(NamedTuple):
-    """`before` and `after` of an attribute; for `flows` the assets that flow in, as sorted keys."""
-
-    attribute: str
-    before: Json
-    after: Json
 
 
 class Affected(NamedTuple):
@@ -191,25 +145,24 @@ class Check:
         return outcome
 
 
-def touched(base: Registration | None, head: Registration | None) -> list[Subject]:
+def touched(base: Project, head: Project) -> list[Subject]:
     """The assets of which `judge` wants to know what is said."""
-    kept = {each.key for each in head.assets} if head else set()
-    return sorted({each.key for each in base.assets} - kept) if base else []
+    return sorted(_side(base).assets.keys() - _side(head).assets.keys())
 
 
 def judge(
     view: View,
     moment: Moment,
-    base: Registration | None,
-    head: Registration | None,
+    base: Project,
+    head: Project,
     said: Mapping[Subject, Iterable[Assertion]],
 ) -> Check:
-    """What the change from `base` to `head` means now. None: there is no such document.
+    """What the change from `base` to `head` means now.
 
     `said`: what is believed of the assets `touched`. Raises InvalidInput for more changes than can be judged at once.
     """
     before, after = _side(base), _side(head)
-    origins = {each.origin for each in (base, head) if each}
+    origins = {each.origin for side in (base, head) for each in side.registrations}
     change = _Change(before, after, _Known(view, moment, origins))
     removed = {key: change.asserted_by(said.get(key, ())) for key in before.assets.keys() - after.assets.keys()}
     renames = _renames(before, after)
@@ -289,12 +242,10 @@ class _Side:
         return found
 
 
-def _side(registration: Registration | None) -> _Side:
-    if registration is None:
-        return _Side({}, frozenset())
+def _side(project: Project) -> _Side:
     return _Side(
-        {each.key: each.attributes for each in registration.assets},
-        frozenset(each.flow for each in registration.flows),
+        {each.key: each.attributes for said in project.registrations for each in said.assets},
+        frozenset(each.flow for said in project.registrations for each in said.flows),
     )
 
 
@@ -312,20 +263,23 @@ class _Change:
     def finding(self, key: AssetKey, removed: Collection[AssetKey]) -> list[Finding]:
         """At most one, for an asset that stays."""
         before, after = self.before.assets.get(key, {}), self.after.assets.get(key, {})
-        relied = [each for name in RELIED_ON for each in _difference(name, before, after)]
-        made = [each for name in MADE_BY for each in _difference(name, before, after)]
-        made += self._inflow(key, removed)
-        differences = (*relied, *made)
+        found = differences(key, before, after)
+        relied = [each for each in found if each.verdict is Verdict.BREAKING]
+        made = [*(each for each in found if each.verdict is not Verdict.BREAKING), *self._inflow(key, removed)]
         if relied:
             names = " and ".join(each.attribute for each in relied)
             return [
                 Finding(
-                    key, Alteration.RETYPED, Verdict.BREAKING, f"its {names} changes under its readers", differences
+                    key,
+                    Alteration.RETYPED,
+                    Verdict.BREAKING,
+                    f"its {names} changes under its readers",
+                    (*relied, *made),
                 )
             ]
         if made:
             reason = "its readers run on, and may get other values"
-            return [Finding(key, Alteration.REDEFINED, Verdict.BEHAVIOURAL, reason, differences)]
+            return [Finding(key, Alteration.REDEFINED, Verdict.BEHAVIOURAL, reason, tuple(made))]
         return []
 
     def _inflow(self, key: AssetKey, removed: Collection[AssetKey]) -> list[Difference]:
@@ -337,7 +291,7 @@ class _Change:
         if not differing:
             return []
         told: list[list[Json]] = [[*sorted({str(flow.source) for flow in side})] for side in (before, after)]
-        return [Difference("flows", told[0], told[1])]
+        return [Difference("flows", told[0], told[1], Verdict.BEHAVIOURAL, "it is made from other things")]
 
     def without_moves(self, removed: Collection[AssetKey]) -> View:
         """The graph without the flows that their readers give up."""
@@ -349,15 +303,6 @@ def _lost(flow: Flow, removed: Collection[AssetKey]) -> bool:
     """Whether a flow goes because what told it goes: its writer, not its reader. Its target then misses it."""
     writer = flow.via or (flow.source if flow.type.relationship is Relationship.WRITES else None)
     return writer in removed
-
-
-def _difference(name: str, before: Attributes, after: Attributes) -> list[Difference]:
-    """None or one. Saying for the first time what something is, or no longer, changes nothing about it."""
-    default = "store" if name == "features_from" else None
-    old, new = before.get(name, default), after.get(name, default)
-    if old is None or new is None or old == new or (name == "nullable" and new is False):
-        return []
-    return [Difference(name, old, new)]
 
 
 def _renames(before: _Side, after: _Side) -> dict[AssetKey, AssetKey]:

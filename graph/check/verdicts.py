@@ -1,0 +1,74 @@
+"""The words of the check: what a change does to an asset, and what that means to those who use it."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from graph.model import Json
+
+
+class Alteration(StrEnum):
+    """What a change does to one asset."""
+
+    REMOVED = "REMOVED"
+    RENAMED = "RENAMED"
+    """One part of a container is gone, and one alike has come."""
+    RETYPED = "RETYPED"
+    """What readers rely on to read it at all differs: type, entity keys, signature, address, request and response."""
+    REDEFINED = "REDEFINED"
+    """How it is made, or what it means, differs: its definition, unit, default, or what flows into it."""
+    ADDED = "ADDED"
+
+
+class Verdict(StrEnum):
+    """What a change means to those who use the asset; the worst first."""
+
+    BREAKING = "BREAKING"
+    """They cannot run, or read what is gone or retyped."""
+    UNKNOWN = "UNKNOWN"
+    """It cannot be told, and the reason is said."""
+    BEHAVIOURAL = "BEHAVIOURAL"
+    """They run on, and what they get differs."""
+    ADDITIVE = "ADDITIVE"
+    """Nothing that was there differs."""
+    NONE = "NONE"
+    """Only the form differs: whoever uses it gets what they got."""
+
+
+class Outcome(StrEnum):
+    """What is to be done about a change; the mildest first."""
+
+    CLEAN = "CLEAN"
+    NEEDS_ACKNOWLEDGEMENT = "NEEDS_ACKNOWLEDGEMENT"
+    """Somebody's answers change, or it cannot be told whether somebody breaks."""
+    BLOCKED = "BLOCKED"
+    """A deployment or a consumer breaks."""
+
+
+class Cure(StrEnum):
+    """What a reader says of its flow that keeps it running where others break; the names of attributes of flows."""
+
+    DEFAULT = "default"
+    """What it takes when the thing is missing, or null."""
+    CAST = "cast"
+    """The type it turns whatever comes into."""
+    ALIAS = "alias"
+    """Another name that it finds the thing by."""
+    BY_NAME = "by"
+    """`name`: in which order the parts of a container come is nothing to it."""
+
+
+class Difference(NamedTuple):
+    """One attribute that differs, and what that means to a direct reader."""
+
+    attribute: str
+    """Dotted within signatures and schemas: `type`, `signature.inputs.amount.type`, `response.score`; `flows` for what flows in."""
+    before: Json
+    after: Json
+    """For `flows` the assets that flow in, as sorted keys."""
+    verdict: Verdict
+    reason: str
+    """Half a sentence for people, without the asset's name: `its type narrows from bigint to int`."""
+    cures: frozenset[Cure] = frozenset()
+    """Each makes BREAKING into BEHAVIOURAL for a reader whose flow has it."""
+    part: str | None = None
+    """The field of a request, response or signature it is about; readers who say which `fields` they use miss no others."""
