@@ -251,8 +251,8 @@ class ManifestMutation:
         self, info: Info, document: JSON, dry_run: bool = False, operation_id: str | None = None
     ) -> RegisterResult:
         try:
-            wanted = await info.context.headwater.in_thread(read_manifest, document)
-            return await registered(info, wanted, operation_id, dry_run)
+            read = await info.context.headwater.in_thread(read_manifest, document)
+            return await registered(info, read.registration, operation_id, dry_run)
         except GraphError as error:
             return problem(error)  # type: ignore[return-value]  # registering meets only these
 

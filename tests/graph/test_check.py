@@ -65,7 +65,7 @@ def edited(edit: Callable[[Document], object]) -> Document:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
-    world.commit(read_manifest(manifest()))
+    world.commit(read_manifest(manifest()).registration)
     world.register(
         *map(k, (TRAIN, RUN, "model:ml/m", M1)),
         asset(SCORES, tier=1),
@@ -88,7 +88,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def check(world: World, base: Document | None, head: Document | None) -> Check:
-    was, will = (None if document is None else read_manifest(document) for document in (base, head))
+    was, will = (None if document is None else read_manifest(document).registration for document in (base, head))
     return judged(world, was, will)
 
 
@@ -266,7 +266,7 @@ def test_a_job_that_goes_takes_its_writing_along_and_what_it_wrote_is_missed(wor
     table: Json = {"name": "E", "columns": columns("x")}
     before = edited(lambda document: (document.update(jobs=[job]), document["datasets"].append(table)))
     after = edited(lambda document: document["datasets"].append(table))
-    world.commit(read_manifest(before))
+    world.commit(read_manifest(before).registration)
     world.register(k("consumer:bi/copies"), flow("column:d/E#x", "consumer:bi/copies"), origin="api:bi")
 
     finding = the_one(check(world, before, after))
@@ -285,7 +285,7 @@ def test_a_job_that_derives_one_column_less_derives_the_others_as_before(world: 
             )
         )
 
-    world.commit(read_manifest(copying("a", "b")))
+    world.commit(read_manifest(copying("a", "b")).registration)
     world.register(k("consumer:bi/reads-b"), flow("column:d/E#b", "consumer:bi/reads-b"), origin="api:bi")
     checked = check(world, copying("a", "b"), copying("b"))
     assert found(checked) == {"column:d/E#a": (Alteration.REMOVED, Verdict.BREAKING)}
@@ -336,7 +336,7 @@ def test_new_assets_are_additive_and_new_containers_stand_for_their_parts(world:
 
 def test_breaking_what_nobody_known_reads_needs_a_word_where_unidentified_callers_were_seen(world: World) -> None:
     lonely = manifest(deployments=[{"name": "old", "url": "https://old.example"}])
-    world.commit(read_manifest(lonely))
+    world.commit(read_manifest(lonely).registration)
     checked = check(world, lonely, manifest())
     assert checked.watched() == {k("deployment:d/old")}
     assert checked.outcome(unidentified=False) is Outcome.CLEAN
@@ -368,7 +368,7 @@ def test_an_alias_that_moves_changes_the_answers_of_those_served_by_it_alone(wor
     def models(champion: str) -> Document:
         return {"version": 1, "namespace": "ml", "models": [{"name": "m", "aliases": {"champion": champion}}]}
 
-    world.commit(read_manifest(models("1")))
+    world.commit(read_manifest(models("1")).registration)
     world.register(
         k("deployment:ml/by-alias"),
         flow("model_version:ml/m#%40champion", "deployment:ml/by-alias"),
