@@ -203,9 +203,8 @@ class _Spreading:
         passes_on = np.zeros(len(rows), np.bool_)
         for place, relationship in enumerate(relationships):
             reader = needs.get(int(rows[place])) or readers[place]
-            takes_all = self._is_of_container(int(rows[place]))
             for each in self.differences:
-                verdict, felt = self._concern(each, reader, relationship, takes_all)
+                verdict, felt = self._concern(each, reader, relationship, int(rows[place]))
                 concern[verdict][place] = max(concern[verdict][place], felt)
                 passes_on[place] |= serving[place] and each.attribute.startswith("signature")
         return _Direct(rows, concern, rows[passes_on])
@@ -242,10 +241,6 @@ class _Spreading:
             found.append(flow.relationship if flow else None)
         return found
 
-    def _is_of_container(self, row: int) -> bool:
-        """Whether it leaves from more than what changed."""
-        return int(self.view.vertex_asset[self.view.rows["source"][row]]) != self.asset
-
     def _needs(self, rows: Ints) -> Mapping[int, Attributes]:
         """What a version's signature says of the feature that changed, where requests to the version carry it."""
         view = self.view
@@ -267,18 +262,20 @@ class _Spreading:
         return found
 
     def _concern(
-        self, difference: Difference, reader: Attributes, relationship: Relationship | None, takes_all: bool
+        self, difference: Difference, reader: Attributes, relationship: Relationship | None, row: int
     ) -> tuple[Verdict, _Concern]:
         verdict, attribute = difference.verdict, difference.attribute
+        source = int(self.view.rows["source"][row])
         if attribute == ORDER:
             by = reader.get("by")
-            if by == "name" or not _takes_all(reader):
+            if by == "name" or source != self.view.any[self.asset] or not _takes_all(reader):
                 return verdict, _Concern.NOT
             return (Verdict.BREAKING if by == "position" else verdict), _Concern.FELT
         is_asked = attribute.startswith(_OF_CALLERS)
         if is_asked and relationship is Relationship.WRITES:
             return verdict, _Concern.NOT
-        part = difference.part or (self.start.part if takes_all else None)
+        is_of_container = int(self.view.vertex_asset[source]) != self.asset
+        part = difference.part or (self.start.part if is_of_container else None)
         fields = reader.get("fields")
         if isinstance(fields, list) and part is not None and part not in fields and not is_asked:
             return verdict, _Concern.NOT

@@ -154,8 +154,8 @@ def test_a_feature_whose_type_changes_breaks_now_what_reads_it_and_later_what_is
 @pytest.mark.parametrize(
     ("before", "after", "alteration"),
     [
-        ({"nullable": False}, {"nullable": True}, Alteration.RETYPED),
-        ({"nullable": True}, {"nullable": False}, None),
+        ({"nullable": False}, {"nullable": True}, Alteration.REDEFINED),
+        ({"nullable": True}, {"nullable": False}, Alteration.REDEFINED),
         ({}, {"nullable": True}, None),
         ({"type": "int"}, {}, None),
         ({}, {"type": "int"}, None),
