@@ -1,5 +1,6 @@
 """What two versions of a repository say, compared: which assets are gone, renamed, new, or said to be otherwise."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -194,11 +195,20 @@ class Change:
 
     def _differences(self, key: AssetKey) -> list[Difference]:
         before, after = self.before.assets.get(key, {}), self.after.assets.get(key, {})
+        if (names := self._names_read(key)) and before.get("definition") is not None:
+            before = {**before, "definition": _with_names(before["definition"], names)}
         found = differences(key, before, after)
         if key.is_alias and before.get("version") != after.get("version"):
             was, will = (self._version(side, key) for side in (self.before, self.after))
             found += self._swapped(was, will, self._carried(key))
         return [*found, *self._inflow(key), *self._order(key)]
+
+    def _names_read(self, key: AssetKey) -> Mapping[str, str]:
+        """What the definition of an asset may name that is called otherwise now, with its new name."""
+        sources = {flow.source for flow in self.before.into.get(key, ())}
+        read = [*sources, *(part for each in sources for part in self.before.parts.get(each, ()))]
+        moved = ((old, self._new_key(old)) for old in read)
+        return {old.part or old.name: new.part or new.name for old, new in moved if new != old}
 
     def _inflow(self, key: AssetKey) -> list[Difference]:
         """What flows into an asset, where it differs; what a writer takes with it when it goes is that writer's finding."""
@@ -303,6 +313,19 @@ class Change:
 _MUCH_THE_SAME = 0.5
 _RENAMED = {AssetKind.COLUMN, AssetKind.FEATURE}
 _TELLING = ("type", "nullable", "unit", "default", "entities", "signature", "url", "definition", "artifact", "version")
+
+
+def _with_names(definition: Json, names: Mapping[str, str]) -> Json:
+    """A definition as it would read if nothing but these names had changed."""
+    if isinstance(definition, dict):
+        return {name: _with_names(value, names) if name in _TEXTS else value for name, value in definition.items()}
+    if not isinstance(definition, str):
+        return definition
+    word = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, names)) + r")(?!\w)")
+    return word.sub(lambda found: names[found[0]], definition)
+
+
+_TEXTS = {"sql", "python"}
 
 
 def _form(attributes: Attributes) -> object:

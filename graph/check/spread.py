@@ -51,16 +51,39 @@ class Ground:
     origins: Collection[str]
     unread: Collection[AssetKey] = ()
     """Whose definition was not understood."""
-    _said: dict[Flow, Attributes] = field(default_factory=dict)
+    _asked: Bools = field(init=False)
+    """By row whether it is known what is said of its flow; most often nothing is."""
+    _said: dict[int, Attributes] = field(default_factory=dict)
+    _optional: Bools = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._asked, self._optional = (np.zeros(self.view.row_count, np.bool_) for _ in range(2))
 
     def readers(self, view: View, rows: Ints) -> list[Attributes]:
         """What is said of the flow of each row by its reader, by all origins together. Of what requests carry: nothing."""
-        flows = [self._flows(view, row) for row in rows.tolist()]
-        missing = {flow for each in flows for flow in each if flow not in self._said}
-        believed = self.believed([*missing]) if missing else {}
-        for flow in missing:
-            self._said[flow] = self._together(flow, believed.get(flow, ()))
-        return [{name: value for flow in each for name, value in self._said[flow].items()} for each in flows]
+        self._ask(view, rows)
+        return [self._said.get(row, _NOTHING) for row in rows.tolist()]
+
+    def do_without(self, view: View, rows: Ints) -> Bools:
+        """Of each row whether its reader says that it runs without the thing."""
+        self._ask(view, rows)
+        found: Bools = self._optional[rows]
+        return found
+
+    def _ask(self, view: View, rows: Ints) -> None:
+        missing = rows[~self._asked[rows]]
+        if not len(missing):
+            return
+        flows = {row: self._flows(view, row) for row in missing.tolist()}
+        believed = self.believed([*{flow for each in flows.values() for flow in each}])
+        for row, each in flows.items():
+            said = {
+                name: value for flow in each for name, value in self._together(flow, believed.get(flow, ())).items()
+            }
+            if said:
+                self._said[row] = said
+                self._optional[row] = _can_do_without(said)
+        self._asked[missing] = True
 
     def _flows(self, view: View, row: int) -> list[Flow]:
         """Those that speak for a row: of a job's column lineage also that the job reads the column, and its table."""
@@ -319,7 +342,7 @@ class _Spreading:
                 view, view.holding(view.down.of_many(broken), self.ground.moment)
             )
             rows = np.setdiff1d(passed[view.rows["step"][passed] & Step.FLOW != 0], direct.rows)
-            eased = rows[np.array([_can_do_without(each) for each in self.ground.readers(view, rows)], np.bool_)]
+            eased = rows[self.ground.do_without(view, rows)]
             if not len(eased):
                 return view, broken, softened
             view, softened = view.forgetting(eased), np.concatenate([softened, eased])
@@ -408,6 +431,7 @@ class _Spreading:
         return [row for row, reader in zip(rows.tolist(), readers, strict=True) if _takes_all(reader)]
 
 
+_NOTHING: Attributes = {}
 ORDER = "order"
 """The attribute of a difference in nothing but the order of a container's parts."""
 
