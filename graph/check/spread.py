@@ -208,7 +208,8 @@ class _Spreading:
 
     def _history(self, lineage: Lineage) -> Ints:
         """The vertices of runs and versions that nobody uses any more."""
-        old = historic_among(self.view, lineage.assets, self.ground.moment)
+        assets = np.concatenate([lineage.assets, self.view.parts_of_many(np.array([self.asset]))])
+        old = historic_among(self.view, assets, self.ground.moment)
         return vertices_of(self.view, old[old != self.asset])
 
     def _old(self, blocked: Ints, follow: Follow) -> Bools:
