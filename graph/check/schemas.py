@@ -108,16 +108,10 @@ class _Comparison:
         return self._of(path, "null", "not null", Verdict.ADDITIVE, f"{name} is never null any more")
 
     def _objects(self, path: str, old: Form, new: Form) -> Iterator[Difference]:
-        was, now = self._before.shown(old), self._after.shown(new)
+        was, now = _with_required(self._before.shown(old), old), _with_required(self._after.shown(new), new)
         hidden = (old.properties.keys() - was.keys()) | (new.properties.keys() - now.keys())
-        went = [
-            name for name in {**was, **dict.fromkeys(sorted(old.required))} if name not in now and name not in hidden
-        ]
-        came = [
-            name for name in {**now, **dict.fromkeys(sorted(new.required))} if name not in was and name not in hidden
-        ]
-        went = [name for name in went if name in was or name not in new.required]
-        came = [name for name in came if name in now or name not in old.required]
+        went = [name for name in was if name not in now and name not in hidden]
+        came = [name for name in now if name not in was and name not in hidden]
         renamed = {} if self._sent else _renamed(was, now, went, came)
         for name in went:
             if name in renamed:
@@ -125,11 +119,11 @@ class _Comparison:
                 cures = frozenset({Cure.DEFAULT, Cure.ALIAS})
                 yield self._of(f"{path}.{name}", name, renamed[name], Verdict.BREAKING, reason, cures)
             else:
-                yield from self._gone(path, name, name in old.required, was.get(name, True), new)
+                yield from self._gone(path, name, name in old.required, was[name], new)
         for name in came:
             if name not in renamed.values():
-                yield from self._new(path, name, name in new.required, now.get(name, True), old)
-        for name in was.keys() & now.keys() if len(was) > len(now) else [each for each in was if each in now]:
+                yield from self._new(path, name, name in new.required, now[name], old)
+        for name in [each for each in was if each in now]:
             inner = f"{path}.{name}"
             if (name in old.required) != (name in new.required):
                 yield self._requirement(inner, name in new.required)
@@ -140,6 +134,8 @@ class _Comparison:
         inner, before = f"{path}.{name}", _stated(schema)
         called = self._named(inner)
         if isinstance(new.additional, dict):
+            if needed:
+                yield self._requirement(inner, False)
             yield from self.between(inner, schema, new.additional)
         elif not self._sent:
             reason = f"{called} is gone"
@@ -209,23 +205,18 @@ class _Comparison:
             yield self._of(
                 path, before, after, Verdict.ADDITIVE, f"{called} {'takes' if self._sent else 'promises'} more: {said}"
             )
+        elif not self._sent and _only_bounded(old, new):
+            yield self._of(path, before, after, Verdict.BEHAVIOURAL, f"{called} may be what it never was: {said}")
         elif first is None:
-            yield self._of(
-                path,
-                before,
-                after,
-                Verdict.UNKNOWN,
-                f"whether {called} stays within what it was cannot be told: {said}",
-            )
+            reason = f"whether {called} stays within what it was cannot be told: {said}"
+            yield self._of(path, before, after, Verdict.UNKNOWN, reason)
         elif self._sent:
             yield self._of(path, before, after, Verdict.BREAKING, f"{called} takes less: {said}")
-        elif _types(old) >= _types(new) or (_types(old), _types(new)) == ({"number"}, {"integer"}):
-            verdict = Verdict.BREAKING if _has_values(old) else Verdict.BEHAVIOURAL
-            yield self._of(path, before, after, verdict, f"{called} may be what it never was: {said}")
         else:
-            yield self._of(
-                path, before, after, Verdict.BREAKING, f"{called} has another type: {said}", frozenset({Cure.CAST})
-            )
+            retyped = _types(new) - _types(old)
+            cures = frozenset({Cure.CAST}) if retyped else frozenset[Cure]()
+            what = "has another type" if retyped else "may be what it never was"
+            yield self._of(path, before, after, Verdict.BREAKING, f"{called} {what}: {said}", cures)
 
     # Whether all that one takes, the other takes
 
@@ -330,6 +321,11 @@ class _Comparison:
         return Difference(path, before, after, verdict, reason, cures, part or None)
 
 
+def _with_required(properties: Mapping[str, Schema], form: Form) -> Mapping[str, Schema]:
+    """A field may be required, and declared nowhere."""
+    return {**properties, **dict.fromkeys(sorted(form.required - form.properties.keys()), form.additional)}
+
+
 def _renamed(
     was: Mapping[str, Schema], now: Mapping[str, Schema], went: Sequence[str], came: Sequence[str]
 ) -> dict[str, str]:
@@ -388,8 +384,14 @@ def _types(forms: Sequence[Form]) -> set[str]:
     return {each.type for each in forms}
 
 
-def _has_values(forms: Sequence[Form]) -> bool:
-    return any(each.values is not None and each.type not in ("null", "boolean") for each in forms)
+def _only_bounded(old: Sequence[Form], new: Sequence[Form]) -> bool:
+    """Whether what is new is of the types there were, and no more than beyond bounds, patterns and formats."""
+    if any(each.values is not None and each.type not in ("null", "boolean") for each in old):
+        return False
+    plain = all(each.type not in ("object", "array") for each in (*old, *new)) or len(old) == len(new) == 1
+    return plain and all(
+        each.type in _types(old) or (each.type == "integer" and "number" in _types(old)) for each in new
+    )
 
 
 def _stated(schema: Schema) -> Json:

@@ -3,13 +3,12 @@
 import copy
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema.validators import Draft202012Validator
 
 from graph.check.schemas import request_differences, response_differences
-from graph.check.verdicts import Cure, Verdict
+from graph.check.verdicts import Verdict
 
 Document = dict[str, Any]
 HARMLESS = {Verdict.ADDITIVE, Verdict.NONE}
@@ -37,7 +36,9 @@ def scalars(draw: st.DrawFn) -> Document:
             if draw(st.integers(0, 4)) == 0:
                 schema["pattern"] = draw(st.sampled_from(["^x", "y$"]))
         case "enum":
-            schema = {"enum": draw(st.lists(st.sampled_from([1, 2, "x", "xy", None, True, 1.5]), min_size=1, max_size=3))}
+            schema = {
+                "enum": draw(st.lists(st.sampled_from([1, 2, "x", "xy", None, True, 1.5]), min_size=1, max_size=3))
+            }
         case "const":
             schema = {"const": draw(st.sampled_from([1, "x", "xy"]))}
         case "either":
@@ -62,7 +63,11 @@ def schemas(depth: int = 2) -> st.SearchStrategy[Document]:
         optional={"minItems": st.integers(0, 2), "maxItems": st.integers(1, 3), "uniqueItems": st.booleans(),
                   "prefixItems": st.lists(inner, min_size=1, max_size=2)},
     )  # fmt: skip
-    unions = st.builds(lambda kind, some: {kind: some}, st.sampled_from(["anyOf", "oneOf", "allOf"]), st.lists(inner, min_size=1, max_size=2))
+    unions = st.builds(
+        lambda kind, some: {kind: some},
+        st.sampled_from(["anyOf", "oneOf", "allOf"]),
+        st.lists(inner, min_size=1, max_size=2),
+    )
     named = st.builds(lambda each: {"$ref": "#/$defs/one", "_": each}, inner)
     return st.one_of(scalars(), objects, objects, lists, unions, named)
 
@@ -74,13 +79,14 @@ def pairs(draw: st.DrawFn) -> tuple[Document, Document]:
     after = draw(schemas()) if draw(st.integers(0, 9)) == 0 else changed(draw, copy.deepcopy(before))
     definitions = draw(st.lists(scalars(), min_size=2, max_size=2))
     return tuple(  # type: ignore[return-value]
-        {**each, "$defs": {"one": definitions[place if draw(st.booleans()) else 0]}} for place, each in enumerate((before, after))
+        {**each, "$defs": {"one": definitions[place if draw(st.booleans()) else 0]}}
+        for place, each in enumerate((before, after))
     )
 
 
 def changed(draw: st.DrawFn, schema: Document) -> Document:
     """With something else somewhere."""
-    places = [each for each in inner_schemas(schema)]
+    places = inner_schemas(schema)
     place = draw(st.sampled_from(places))
     match draw(st.integers(0, 5)):
         case 0:
@@ -160,7 +166,9 @@ def instances(schema: Any, root: Document) -> st.SearchStrategy[Any]:
 
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
 @given(pairs(), st.data())
-def test_what_is_judged_harmless_refuses_nothing_and_gives_nothing_new(pair: tuple[Document, Document], data: st.DataObject) -> None:
+def test_what_is_judged_harmless_refuses_nothing_and_gives_nothing_new(
+    pair: tuple[Document, Document], data: st.DataObject
+) -> None:
     before, after = pair
     for judged, giver, taker in (
         (request_differences, before, after),
