@@ -30,6 +30,8 @@ from graph.model import Json
 
 MOST_NESTED = 40
 MOST_STEPS = 20_000
+_GROUP = "group "
+"""Before the type of proto2's groups, which are messages that are written in another way."""
 
 
 def message_differences(
@@ -95,6 +97,7 @@ class _Messages:
             key, _, value = name[4:-1].partition(",")
             entry = _Field(1, "key", key.strip(), False, False, False, None, None)
             return _Message({1: entry, 2: replace(entry, number=2, name="value", type=value.strip())})
+        name = name.removeprefix(_GROUP)
         if name not in self._messages:
             return None
         found = {}
@@ -250,7 +253,9 @@ class _Comparison:
         enums = [self.old.enum(old.type), self.new.enum(new.type)]
         if enums[0] is not None and enums[1] is not None:
             yield from self._enum(path, enums[0], enums[1])
-        elif all(each is not None for each in messages) or (old.type == new.type):
+        elif (
+            all(each is not None for each in messages) and old.type.startswith(_GROUP) == new.type.startswith(_GROUP)
+        ) or old.type == new.type:
             yield from self.between(path, old.type, new.type)
         else:
             yield self._type(path, old, new)
@@ -292,7 +297,7 @@ class _Comparison:
         return "int32" if self.old.enum(type_) or self.new.enum(type_) else type_
 
     def _is_message(self, type_: str) -> bool:
-        return self.old.message(type_) is not None or self.new.message(type_) is not None
+        return not type_.startswith(_GROUP) and any(each.message(type_) is not None for each in (self.old, self.new))
 
     def _repeated(self, path: str, old: _Field, new: _Field, writer: _Field) -> Difference:
         called = self._named(path)
