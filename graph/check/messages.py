@@ -15,7 +15,7 @@ response the other way round. What the reader then gets, in the binary encoding:
 | a field that is not written | its default; an error where proto2 requires it |
 
 Names are nothing on the wire. In the JSON encoding (`encoding: json`) they are all there is, and numbers are nothing; whole
-numbers of 64 bits are texts there.
+numbers of 64 bits are texts there, and a field that the reader does not know is an error.
 """
 
 import difflib
@@ -218,6 +218,9 @@ class _Comparison:
 
     def _gone(self, path: str, field: _Field) -> Difference:
         called = self._named(path)
+        if self.sent and self.json:
+            reason = f"{called} is gone, and decoders of JSON refuse fields that they do not know"
+            return self._of(path, field.json(), None, Verdict.BREAKING, reason)
         if self.sent:
             return self._of(path, field.json(), None, Verdict.BEHAVIOURAL, f"{called} is no longer looked at")
         cures = frozenset[Cure]() if field.is_required else frozenset({Cure.DEFAULT})
