@@ -27,7 +27,9 @@ def python_form(source: str, function: str | None) -> str:
     if len(source) > MOST_TEXT:
         raise NotPython(f"it has {len(source):,} characters; the limit is {MOST_TEXT:,}")
     try:
-        compile(source, "definition", "exec", dont_inherit=True)  # which refuses more than parsing does, and runs nothing
+        compile(
+            source, "definition", "exec", dont_inherit=True
+        )  # which refuses more than parsing does, and runs nothing
         return _Form(ast.parse(source), function).text()
     except SyntaxError as error:
         raise NotPython(f"it is no Python that can be read here: {error.msg}, line {error.lineno}") from None
