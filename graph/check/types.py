@@ -465,6 +465,7 @@ class _Reading:
         return Type(Family.STRUCT, inner=fields)
 
     def _plain(self, name: str, arguments: list[str]) -> Type:
+        name = name.removeprefix("valuetype.")
         if name == "int8":
             return _integer(8 if self._bits else 64)
         if name in ("enum", "enum8", "enum16") and arguments:
@@ -497,7 +498,8 @@ def _sized(known: Type, name: str, arguments: list[str]) -> Type:
             digits = numbers[0] if numbers else digits
             for each in arguments:
                 digits = _UNITS.get(each.casefold(), digits)
-            zoned = any(each.casefold().startswith("tz=") for each in arguments)
+            # As Arrow writes it, and as pandas does: timestamp[us, tz=UTC], datetime64[ns, UTC].
+            zoned = any(each.casefold().startswith("tz=") for each in arguments) or len(arguments) > 1
             family = Family.ZONED if zoned else known.family
             return replace(known, family=family, size=_DEFAULT_DIGITS if digits is None else digits)
         case _:
