@@ -413,6 +413,8 @@ _TELLING = ("type", "nullable", "unit", "default", "entities", "signature", "url
 
 def _with_names(definition: Json, names: Mapping[str, str]) -> Json:
     """A definition as it would read if nothing but these names had changed."""
+    if not names:
+        return definition
     if isinstance(definition, dict):
         return {name: _with_names(value, names) if name in _TEXTS else value for name, value in definition.items()}
     if not isinstance(definition, str):

@@ -563,6 +563,14 @@ def _can_do_without(reader: Attributes) -> bool:
     return reader.get("default") is not None or reader.get("optional") is True
 
 
+def _uses(reader: Attributes, part: str) -> bool:
+    """Whether it uses a field, by what it says; a field within another, and what holds it, count."""
+    fields = reader.get("fields")
+    if not isinstance(fields, list):
+        return True
+    return any(f"{part}.".startswith(f"{each}.") or f"{each}.".startswith(f"{part}.") for each in fields)
+
+
 def _takes_all(reader: Attributes) -> bool:
     return not isinstance(reader.get("fields"), list)
 
