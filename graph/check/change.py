@@ -132,6 +132,16 @@ class Change:
         gone = self.before.flows - self.after.flows - kept
         return [flow for flow in gone if not self._lost(flow) and not self._is_renamed_job(flow)]
 
+    def left_by_training(self) -> list[tuple[AssetKey, AssetKey]]:
+        """Sources that jobs no longer name among their inputs: their next run reads them no more, whatever the last one read."""
+        jobs = self.before.assets.keys() & self.after.assets.keys()
+        return [
+            (flow.source, key)
+            for key in jobs
+            if key.kind is AssetKind.JOB and self.after.into.get(key)
+            for flow in self.before.into.get(key, set()) - self.after.into[key]
+        ]
+
     def _runs_on(self, flow: Flow) -> bool:
         reader = flow.via or flow.target
         before, after = (side.assets.get(reader, {}).get("definition") for side in (self.before, self.after))
@@ -236,6 +246,8 @@ class Change:
 
     def _differences(self, key: AssetKey) -> list[Difference]:
         before, after = self.before.assets.get(key, {}), self.after.assets.get(key, {})
+        if "signature" in before:
+            before = {**before, "signature": self._with_new_features(before["signature"])}
         found = differences(key, before, after)
         names = self._names_read(key)
         if names and any(each.attribute == "definition" and each.verdict is not Verdict.NONE for each in found):
@@ -274,6 +286,17 @@ class Change:
 
     def _gone_parts(self, container: AssetKey) -> Set[str]:
         return {str(part.part).casefold() for part in self.before.parts.get(container, ()) if part in self.removed}
+
+    def _with_new_features(self, signature: Json) -> Json:
+        """A signature with today's names of the features that its inputs are."""
+        if isinstance(signature, list):
+            return [self._with_new_features(each) for each in signature]
+        if not isinstance(signature, dict):
+            return signature
+        named = {name: self._with_new_features(value) for name, value in signature.items()}
+        if isinstance(feature := signature.get("feature"), str):
+            named["feature"] = str(self._new_key(AssetKey.parse(feature)))
+        return named
 
     def _names_read(self, key: AssetKey) -> Mapping[str, str]:
         """What the definition of an asset may name that is called otherwise now, with its new name."""
@@ -374,10 +397,20 @@ class Change:
         return target if target is not None and self._is_the_same(key, target) else key
 
     def _is_the_same(self, old: AssetKey, new: AssetKey) -> bool:
-        """Whether what is alike holds the same, for all that can be told: made the same way, or called much the same."""
+        """Whether what is alike holds the same, for all that can be told: made the same way, in the same place, or called
+        much the same.
+        """
         made = [side.assets.get(key, {}).get("definition") for side, key in ((self.before, old), (self.after, new))]
         if (made[0] is not None and made[0] == made[1]) or self.before.into.get(old) or self.after.assets.get(old):
             return True
+        if old.container is not None:
+            places = [
+                side.parts[each.container].index(each)
+                for side, each in ((self.before, old), (self.after, new))
+                if each.container
+            ]
+            if len(places) == 2 and places[0] == places[1]:
+                return True
         was, is_now = ((each.part or each.name).casefold() for each in (old, new))
         return SequenceMatcher(None, was, is_now).ratio() >= _MUCH_THE_SAME
 
@@ -455,10 +488,18 @@ class Known:
         rows = self._rows(flow)
         return bool((~np.isin(self.view.rows["origin"][rows], self._own)).any())
 
-    def without(self, flows: Iterable[Flow]) -> View:
-        """The graph as if `origins` had never told of `flows`; what others tell of them stays."""
+    def without(self, flows: Iterable[Flow], read_last: Iterable[Flow]) -> View:
+        """The graph as if `origins` had never told of `flows`, and nobody of `read_last`."""
         rows = np.concatenate([np.empty(0, np.int64), *map(self._rows, flows)])
-        return self.view.forgetting(rows[np.isin(self.view.rows["origin"][rows], self._own)])
+        own = rows[np.isin(self.view.rows["origin"][rows], self._own)]
+        return self.view.forgetting(np.concatenate([own, *map(self._rows, read_last)]))
+
+    def trainings(self, source: AssetKey, job: AssetKey) -> list[Flow]:
+        """The flows from a source into the runs of a job."""
+        view = self.view
+        if str(source) not in view.numbers or str(job) not in view.numbers:
+            return []
+        return [Flow(source, view.key(run)) for run in view.parts_of(view.number(job))]
 
     def is_written(self, key: AssetKey) -> bool:
         """Whether others say that somebody writes it."""

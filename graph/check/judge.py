@@ -230,7 +230,8 @@ def judge(view: View, moment: Moment, base: Project, head: Project, believed: Be
         raise InvalidInput(
             f"{walked:,} assets change; at most {MAX_WALKS:,} can be judged at once: split the change", walked
         )
-    ground = Ground(known.without(change.given_up()), moment, believed, after.said, origins, {*head.unread})
+    read_last = [flow for source, job in change.left_by_training() for flow in known.trainings(source, job)]
+    ground = Ground(known.without(change.given_up(), read_last), moment, believed, after.said, origins, {*head.unread})
     reaching = _Reaching(ground, change, {})
     found = [reaching.finding(each) for each in altered]
     return Check(moment, tuple(sorted((each for each in found if not _idle(each)), key=_severity)))

@@ -7,7 +7,7 @@ differs passes on along the values walk. What is new reaches those alone that ta
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 from typing import NamedTuple
@@ -202,11 +202,25 @@ class _Spreading:
         return Spread(lineage, results, rows[:0], np.zeros(len(lineage), np.bool_))
 
     def _lineage(self, follow: Follow) -> Lineage:
-        return walk(self.view, self.start, Direction.DOWNSTREAM, self.ground.moment, follow)
+        """With the runs of a job that itself changed: the next of them is another."""
+        lineage = walk(self.view, self.start, Direction.DOWNSTREAM, self.ground.moment, follow)
+        if self.start.kind is not AssetKind.JOB:
+            return lineage
+        runs = np.array(self.view.parts_of(self.asset), lineage.assets.dtype)
+        labels, owners, _ = lineage.view.labelled(runs, self.ground.moment)
+        none = np.zeros(len(runs), np.bool_)
+        return replace(
+            lineage,
+            assets=np.concatenate([runs, lineage.assets]),
+            hops=np.concatenate([none.astype(lineage.hops.dtype), lineage.hops]),
+            partly=np.concatenate([none, lineage.partly]),
+            labels=np.concatenate([labels, lineage.labels]),
+            owners=np.concatenate([owners, lineage.owners]),
+        )
 
     def _history(self, lineage: Lineage) -> Ints:
         """The vertices of runs and versions that nobody uses any more."""
-        assets = np.concatenate([lineage.assets, self.view.parts_of_many(np.array([self.asset]))])
+        assets = np.unique(np.concatenate([lineage.assets, self.view.parts_of_many(np.array([self.asset]))]))
         old = historic_among(self.view, assets, self.ground.moment)
         return vertices_of(self.view, old[old != self.asset])
 

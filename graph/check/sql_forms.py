@@ -135,20 +135,24 @@ def _plain(node: exp.Expr) -> exp.Expr:
 
 
 def _name_tables(tree: exp.Expr) -> None:
-    """A table without another name has its own; and where there is but one, its columns need none before them."""
+    """A table without another name gets one; and where there is but one table, its columns need none before them."""
     clauses = {each.alias for each in tree.find_all(exp.CTE)}
+    uses = Counter(each.name for each in tree.find_all(exp.Table))
     for query in tree.find_all(exp.Select):
-        clause = query.args.get("from_") or query.args.get("from")
+        clause = query.args.get("from_")
         sources = [clause.this, *(each.this for each in query.args.get("joins") or ())] if clause is not None else []
         for source in sources:
-            is_named = isinstance(source, exp.Table) and (
-                source.alias or source.name in clauses or source.args.get("db")
-            )
-            if isinstance(source, exp.Table) and not is_named and isinstance(source.this, exp.Identifier):
-                source.set("alias", exp.TableAlias(this=source.this.copy()))
+            if not isinstance(source, exp.Table) or source.alias or source.args.get("db") or source.name in clauses:
+                continue
+            if uses[source.name] == 1 and isinstance(source.this, exp.Identifier):
+                alias = f"§{source.name}"
+                source.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
+                for column in query.find_all(exp.Column):
+                    if column.table == source.name:
+                        column.set("table", exp.to_identifier(alias))
         if len(sources) == 1 and isinstance(sources[0], exp.Table) and not query.args.get("laterals"):
             for column in query.find_all(exp.Column):
-                if column.find_ancestor(exp.Select) is query and column.table == sources[0].alias:
+                if column.find_ancestor(exp.Select) is query and column.table == sources[0].alias_or_name:
                     column.set("table", None)
 
 

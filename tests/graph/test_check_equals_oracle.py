@@ -147,7 +147,8 @@ def test_a_change_spreads_as_labels_do(
         }
         flows = {each.flow: each.attributes for each in said if isinstance(each, FlowStatement)}
         expected = Labels(oracle, flows, start).results(differences)
-        reached = oracle.walk(start, lineage.direction, lineage.follow).assets
+        reached = {*oracle.walk(start, lineage.direction, lineage.follow).assets}
+        reached |= oracle.parts(start) if start.kind is AssetKind.JOB else set()
         assert got == {key: each for key, each in expected.items() if key in reached}
         event(f"{min(len(got), 5)} assets or more")
         world.store.close()
