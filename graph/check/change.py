@@ -125,9 +125,10 @@ class Change:
     def given_up(self) -> list[Flow]:
         """The flows that their readers give up; those that their writers take along are missed.
 
-        What was read from a definition is not given up as long as that stays as it is, whatever is declared beside it.
+        Whatever is declared beside it, a definition that stays as it is still reads what it names.
         """
-        kept = {flow for flow in self.before.inferred if self._runs_on(flow)}
+        kept = {flow for flow in self.before.said if flow in self.before.inferred or flow.source in self.removed}
+        kept = {flow for flow in kept if self._still_names(flow)}
         kept |= {also for flow in kept for also in implied_flows(flow)}
         gone = self.before.flows - self.after.flows - kept
         return [flow for flow in gone if not self._lost(flow) and not self._is_renamed_job(flow)]
@@ -142,10 +143,11 @@ class Change:
             for flow in self.before.into.get(key, set()) - self.after.into[key]
         ]
 
-    def _runs_on(self, flow: Flow) -> bool:
-        reader = flow.via or flow.target
+    def _still_names(self, flow: Flow) -> bool:
+        reader = flow.via or (flow.source if flow.source.kind is AssetKind.JOB else flow.target)
         before, after = (side.assets.get(reader, {}).get("definition") for side in (self.before, self.after))
-        return before is not None and before == after
+        name = flow.source.part or flow.source.name
+        return before is not None and before == after and _with_names(before, {name: ""}) != before
 
     def _is_renamed_job(self, flow: Flow) -> bool:
         return any(end.kind is AssetKind.JOB and end in self.renames for end in flow if end)
@@ -246,8 +248,10 @@ class Change:
 
     def _differences(self, key: AssetKey) -> list[Difference]:
         before, after = self.before.assets.get(key, {}), self.after.assets.get(key, {})
-        if "signature" in before:
-            before = {**before, "signature": self._with_new_features(before["signature"])}
+        if before.get("signature") != after.get("signature"):
+            before, after = (
+                {**side, "signature": self._with_new_features(side.get("signature"))} for side in (before, after)
+            )
         found = differences(key, before, after)
         names = self._names_read(key)
         if names and any(each.attribute == "definition" and each.verdict is not Verdict.NONE for each in found):
