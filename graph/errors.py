@@ -11,6 +11,7 @@
   + Conflict            what is asked contradicts what is stored
     - StaleVersion      the asset has moved since the caller read it
     - PlanOutdated      another commit came between plan and commit: plan again
+    - PlanDiffers       other changes would be made by now than were planned
     - OperationReused   the operation id was used for another request
     - OlderDocument     a later state of the same source was imported before
   + RevisionUnavailable the revision asked for is not here: not reached yet, or purged

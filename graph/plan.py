@@ -1,6 +1,8 @@
 """Wanted state + stored state → Changes. The one function behind registering, dry runs, checks and idempotence."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from typing import NamedTuple
 
 from graph.attributes import checked_attributes
 from graph.changes import (
@@ -28,6 +30,7 @@ from graph.errors import (
 )
 from graph.keys import AssetKey
 from graph.model import Assertion, Attributes, Flow, Json, Operation, Subject, implied_flows
+from graph.planned import PlanDiffers, Planned, digest_of, planned
 from graph.stores.contract import GraphReader, Plan, Store
 from graph.time import MINUTE, Instant, Interval, interval, moment, pieces
 
@@ -43,6 +46,21 @@ def register(store: Store, wanted: Registration, operation: Operation, now: Inst
     Raises what `plan_registration` and `Store.commit` raise, PlanOutdated aside: that only after a hundred attempts.
     """
     return _committed(store, lambda: RegistrationPlan(wanted, now), operation, now)
+
+
+def register_together(
+    store: Store,
+    wanted: Sequence[Registration],
+    operation: Operation,
+    now: Instant,
+    expected: str | None = None,
+) -> Receipt:
+    """Several registrations, one an origin, in one commit: all of them hold, or none does.
+
+    `expected`: the digest of the changes that were planned (`graph.planned`). Raises what `register` raises, and PlanDiffers
+    when others would be made by now; none at all is no other: then all of it holds already.
+    """
+    return _committed(store, lambda: TogetherPlan(wanted, now, expected), operation, now)
 
 
 def restate(store: Store, wanted: Restatement, operation: Operation, now: Instant) -> Receipt:
@@ -73,11 +91,26 @@ def plan_registration(known: GraphReader, wanted: Registration, now: Instant) ->
     return RegistrationPlan(wanted, now).changes(known)
 
 
-class RegistrationPlan:
-    """A `graph.stores.contract.Plan`: all of `plan_registration` that needs no store is done when it is made."""
+def plan_together(known: GraphReader, wanted: Sequence[Registration], now: Instant) -> list[Planned]:
+    """What `register_together` would change. Raises what it raises."""
+    return planned(TogetherPlan(wanted, now).changes(known).changes, now)
 
-    def __init__(self, wanted: Registration, now: Instant) -> None:
+
+def digest_together(wanted: Iterable[Registration], expected: str | None = None) -> str:
+    """Equal for equal requests, whatever the time."""
+    return hashlib.sha256("\n".join([*sorted(each.digest() for each in wanted), expected or ""]).encode()).hexdigest()
+
+
+class RegistrationPlan:
+    """A `graph.stores.contract.Plan`: all of `plan_registration` that needs no store is done when it is made.
+
+    `together`: all the registrations of the same commit, this one too.
+    """
+
+    def __init__(self, wanted: Registration, now: Instant, together: "_Together | None" = None) -> None:
         self._wanted, self._now = wanted, now
+        together = together or _together([wanted])
+        self._complete = together.complete
         checked_origin(wanted.origin)
         assets, flows = _by_key(wanted.assets), _by_flow(wanted.flows, now)
         self._withdrawn = {withdrawal.subject: withdrawal for withdrawal in wanted.withdrawals}
@@ -93,14 +126,24 @@ class RegistrationPlan:
         if not wanted.stubs:
             self._needed.update(end for flow in flows for end in flow if end is not None)
             self._needed.update(container for key in assets if (container := key.container) is not None)
-            self._needed -= assets.keys()
+            self._needed -= together.stated
         self.subjects: Collection[Subject] = self._stated.keys() | self._withdrawn.keys() | self._needed
 
     def changes(self, known: GraphReader) -> Changes:
+        reach = self.reach(known)
+        return self.changes_to(known, reach, known.believed({*self.subjects, *reach} if reach else self.subjects))
+
+    def reach(self, known: GraphReader) -> Collection[Subject]:
+        """What the origin said so far and does not say now."""
+        wanted = self._wanted
+        return known.believed_by(wanted.origin).keys() - self._stated.keys() if wanted.complete else ()
+
+    def changes_to(
+        self, known: GraphReader, reach: Collection[Subject], believed: Mapping[Subject, tuple[Assertion, ...]]
+    ) -> Changes:
+        """`believed` is of `subjects` and `reach`, or of more."""
         wanted, now, stated, withdrawn = self._wanted, self._now, self._stated, self._withdrawn
-        reach = known.believed_by(wanted.origin).keys() - stated.keys() if wanted.complete else ()
-        believed = known.believed({*self.subjects, *reach} if reach else self.subjects)
-        _refuse_unknown(self._needed, believed, now)
+        _refuse_unknown(self._needed, believed, now, self._complete)
         expected = _expected_versions(known, wanted)
 
         def said_of(subject: Subject) -> tuple[Assertion, ...]:
@@ -131,6 +174,46 @@ class RegistrationPlan:
         ]
         changes.sort(key=lambda change: str(change.subject))
         return Changes(tuple(changes), expected, wanted.messages)
+
+
+class _Together(NamedTuple):
+    complete: Set[str]
+    """The origins that say all they have to say."""
+    stated: Set[AssetKey]
+
+
+def _together(wanted: Sequence[Registration]) -> _Together:
+    return _Together(
+        {each.origin for each in wanted if each.complete}, {asset.key for each in wanted for asset in each.assets}
+    )
+
+
+class TogetherPlan:
+    """A `graph.stores.contract.Plan` of several registrations: what one refers to may be what another states."""
+
+    def __init__(self, wanted: Sequence[Registration], now: Instant, expected: str | None = None) -> None:
+        origins = [each.origin for each in wanted]
+        twice = {origin for origin in origins if origins.count(origin) > 1} if len(set(origins)) < len(origins) else ()
+        if twice:
+            raise InvalidInput(f"{min(twice)} speaks twice in one request", min(twice))
+        self._now, self._expected = now, expected
+        together = _together(wanted)
+        self._plans = [RegistrationPlan(each, now, together) for each in wanted]
+        self.subjects: Collection[Subject] = {subject for each in self._plans for subject in each.subjects}
+
+    def changes(self, known: GraphReader) -> Changes:
+        reaches = [each.reach(known) for each in self._plans]
+        believed = known.believed({*self.subjects, *(subject for reach in reaches for subject in reach)})
+        made = [plan.changes_to(known, reach, believed) for plan, reach in zip(self._plans, reaches, strict=True)]
+        changes = sorted(
+            (each for one in made for each in one.changes), key=lambda each: (str(each.subject), each.origin)
+        )
+        if self._expected is not None and changes:
+            found = planned(changes, self._now)
+            if digest_of(found) != self._expected:
+                raise PlanDiffers(found)
+        expected = {key: version for one in made for key, version in one.expected_versions.items()}
+        return Changes(tuple(changes), expected, tuple(message for one in made for message in one.messages))
 
 
 class RestatementPlan:
@@ -245,8 +328,14 @@ def _refuse_unknown(
     needed: Collection[AssetKey],
     believed: Mapping[Subject, Sequence[Assertion]],
     now: Instant,
+    complete: Collection[str],
 ) -> None:
-    unknown = [key for key in needed if not any(span.valid.holds_at(now) for span in believed.get(key, ()))]
+    """What an origin says that now says all it has to say, and does not say this, is no longer said."""
+
+    def is_said(key: AssetKey) -> bool:
+        return any(span.valid.holds_at(now) and span.origin not in complete for span in believed.get(key, ()))
+
+    unknown = [key for key in needed if not is_said(key)]
     if unknown:
         raise NotFound(min(unknown), "is not registered: register it first, or in the same request")
 
