@@ -11,9 +11,13 @@ import typer
 from headwater.commands import (
     bulk,
     check,
+    impact,
     imports,
+    lineage,
     manifest,
+    path,
     same,
+    search,
     sources,
 )
 from headwater.terminal import FAULT_CODE, Panel
@@ -51,7 +55,7 @@ def options(
 
 
 # In the order of the help.
-for module in (check, manifest, bulk, sources):
+for module in (lineage, impact, path, search, check, manifest, bulk, sources):
     module.add_to(app)
 app.add_typer(imports.app, rich_help_panel=Panel.TELL)
 app.add_typer(same.app, rich_help_panel=Panel.TELL)

@@ -40,9 +40,15 @@ def write(document: Mapping[str, Any], output: Output) -> None:
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Row], right: Sequence[int] = (), none: str = "None.") -> None:
-    """For people. Keys are folded, never cut: they are there to be copied. `right`: columns of numbers."""
+    """For people. Keys are folded, never cut: they are there to be copied. `right`: columns of numbers.
+
+    A column in which nothing stands is left out.
+    """
+    lines = [[cell if isinstance(cell, Text) else plain(cell) for cell in row] for row in rows]
+    told = [place for place in range(len(titles)) if any(len(line[place]) for line in lines)]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, title in enumerate(titles):
+    for place in told:
+        title = titles[place]
         table.add_column(
             title,
             justify="right" if place in right else "left",
@@ -50,8 +56,8 @@ def print_table(titles: Sequence[str], rows: Iterable[Row], right: Sequence[int]
             no_wrap=place in right,
             min_width=len(title) if place in right else None,
         )
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
+    for line in lines:
+        table.add_row(*(line[place] for place in told))
     page = console()
     if table.row_count:
         page.print(table)
@@ -83,10 +89,27 @@ class Code(str):
 
 
 def mermaid(keys: Sequence[str], arrows: Iterable[tuple[str, str, bool]], starts: Iterable[str] = ()) -> str:
-    """A flowchart of assets. Arrows are (source, target, baked in once): those that are baked in are dotted."""
+    """A flowchart of assets. Arrows are (source, target, baked in once): those that are baked in are dotted.
+
+    Parts stand in the box of their container.
+    """
+    drawn = [*arrows]
     name = {key: f"n{place}" for place, key in enumerate(keys)}
-    lines = ["flowchart LR", *(f'  {name[key]}["{mermaid_escaped(label(key))}"]' for key in keys)]
-    lines += [f"  {name[source]} {'-.->' if built else '-->'} {name[target]}" for source, target, built in arrows]
+    boxes: dict[str | None, list[str]] = {}
+    for key in keys:
+        boxes.setdefault(container(key), []).append(key)
+    by_itself = {end for arrow in drawn for end in arrow[:2]} | {*starts}
+    lines = ["flowchart LR"]
+    for box, parts in boxes.items():
+        if box is not None:
+            lines.append(f'  subgraph s{name[parts[0]]}["{mermaid_escaped(label(box))}"]')
+            parts = [box, *parts] if box in by_itself else parts  # noqa: PLW2901
+        indent = "    " if box else "  "
+        own = [key for key in parts if box is not None or key not in boxes]  # a container's own node is in its box
+        lines += [f'{indent}{name[key]}["{mermaid_escaped(label(key))}"]' for key in own]
+        if box is not None:
+            lines.append("  end")
+    lines += [f"  {name[source]} {'-.->' if built else '-->'} {name[target]}" for source, target, built in drawn]
     lines += [f"  style {name[key]} stroke-width:3px" for key in starts]
     return "\n".join([*lines, ""])
 
@@ -103,6 +126,16 @@ def label(key: str) -> str:
     name = unquote(head.partition("/")[2])
     dot = ":" if kind == "feature" else " " if kind in {"run", "model_version"} else "."
     return f"{kind.replace('_', ' ')} {name}{dot}{unquote(part)}" if sharp else f"{kind.replace('_', ' ')} {name}"
+
+
+def container(key: str) -> str | None:
+    """The key of what it is a part of; None for what is no part."""
+    head, part, _ = key.partition("#")
+    kind, _, name = head.partition(":")
+    return f"{_CONTAINERS[kind]}:{name}" if part and kind in _CONTAINERS else None
+
+
+_CONTAINERS = {"column": "dataset", "feature": "feature_view", "run": "job", "model_version": "model"}
 
 
 def many(count: int, word: str) -> str:

@@ -48,16 +48,18 @@ class Output(str, Enum):
     SARIF = "sarif"
     JUNIT = "junit"
 
+    def __str__(self) -> str:  # by which older releases of typer find the member
+        return self.value
+
 
 def output_option(*forms: Output) -> Any:  # what typer.Option gives is Any
     """`--output`, of these forms."""
     names = [form.value for form in forms]
 
-    def chosen(text: str) -> str:
-        name = text.value if isinstance(text, Output) else text
-        if name not in names:
-            raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, names))}")
-        return name
+    def chosen(text: str) -> Output:
+        if str(text) not in names:
+            raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, names))}")
+        return Output(str(text))
 
     def completed(incomplete: str) -> list[str]:
         return [name for name in names if name.startswith(incomplete)]
