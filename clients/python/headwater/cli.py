@@ -14,11 +14,13 @@ from headwater.commands import (
     impact,
     imports,
     lineage,
+    login,
     manifest,
     path,
     same,
     search,
     sources,
+    watch,
 )
 from headwater.terminal import FAULT_CODE, Panel
 
@@ -55,7 +57,7 @@ def options(
 
 
 # In the order of the help.
-for module in (lineage, impact, path, search, check, manifest, bulk, sources):
+for module in (lineage, impact, path, search, watch, check, manifest, bulk, sources, login):
     module.add_to(app)
 app.add_typer(imports.app, rich_help_panel=Panel.TELL)
 app.add_typer(same.app, rich_help_panel=Panel.TELL)
