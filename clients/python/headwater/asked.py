@@ -110,6 +110,11 @@ def search(client: Client, text: str, kinds: Sequence[str], most: int) -> tuple[
             return found, more
 
 
+def register(client: Client, manifest: Mapping[str, Any], envelope: Mapping[str, Any]) -> Json:
+    """Of a `ManifestInput` and an `EnvelopeInput`: {changed, revision, added, updated, withdrawn, plan}."""
+    return _accepted(client.ask(_REGISTER, manifest=manifest, envelope=envelope)["register"])
+
+
 def head(client: Client) -> int:
     """The number of the newest revision."""
     revision: int = client.ask("query Head { head { revision } }")["head"]["revision"]
@@ -250,6 +255,15 @@ query Assets($kinds: [AssetKind!], $first: Int!, $after: String) {{
   assets(kinds: $kinds, first: $first, after: $after) {{
     pageInfo {{ hasNextPage endCursor }}
     nodes {{ {_SHOWN} }}
+  }}
+}}
+"""
+
+_REGISTER = f"""
+mutation Register($manifest: ManifestInput!, $envelope: EnvelopeInput!) {{
+  register(manifest: $manifest, envelope: $envelope) {{
+    ... on Registered {{ changed revision added updated withdrawn plan {{ verb subject }} }}
+    {_PROBLEM}
   }}
 }}
 """

@@ -11,12 +11,15 @@ import typer
 from headwater.commands import (
     bulk,
     check,
+    completion,
+    export,
     impact,
     imports,
     lineage,
     login,
     manifest,
     path,
+    register,
     same,
     search,
     sources,
@@ -57,7 +60,21 @@ def options(
 
 
 # In the order of the help.
-for module in (lineage, impact, path, search, watch, check, manifest, bulk, sources, login):
+for module in (
+    lineage,
+    impact,
+    path,
+    search,
+    watch,
+    export,
+    check,
+    manifest,
+    register,
+    bulk,
+    sources,
+    login,
+    completion,
+):
     module.add_to(app)
 app.add_typer(imports.app, rich_help_panel=Panel.TELL)
 app.add_typer(same.app, rich_help_panel=Panel.TELL)

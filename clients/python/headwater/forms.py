@@ -14,10 +14,13 @@ import yaml
 from rich.table import Table
 from rich.text import Text
 
-from headwater.terminal import Output, console
+from headwater.terminal import Output, console, sums
 
 Json = dict[str, Any]
 Row = Sequence[str | Text]
+
+SIGNS = {"ADDED": ("+", "green"), "CHANGED": ("~", "yellow"), "WITHDRAWN": ("-", "red")}
+"""How changes of the graph are marked."""
 
 _FORMATS = {"Cc", "Zl", "Zp", "Cs"}
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -63,6 +66,19 @@ def print_table(titles: Sequence[str], rows: Iterable[Row], right: Sequence[int]
         page.print(table)
     else:
         page.print(none)
+
+
+def print_plan(result: Mapping[str, Any]) -> None:
+    """What would change in the graph, with its sums."""
+    page = console()
+    for change in result["plan"]:
+        sign, style = SIGNS[change["verb"]]
+        page.print(Text(f"{sign} {change['subject']}", style=style), soft_wrap=True)
+    if result["plan"]:
+        page.print()
+        page.print(f"{sums(result, 'to add', 'to change', 'to withdraw')}.")
+    else:
+        page.print("Nothing to change.")
 
 
 def markdown_table(titles: Sequence[str], rows: Iterable[Row], right: Sequence[int] = ()) -> str:

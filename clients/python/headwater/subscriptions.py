@@ -31,7 +31,7 @@ def subscribed(chosen: Credentials, query: str, variables: Mapping[str, Any]) ->
         with httpx.stream("POST", f"{chosen.url}/graphql", json=body, headers=headers, timeout=timeout) as answer:
             if not answer.is_success:
                 answer.read()
-                raise _refused(chosen, answer)
+                raise refused(chosen, answer)
             yield None
             for payload in _events(answer.iter_lines()):
                 if payload.get("errors"):
@@ -60,11 +60,11 @@ def _events(lines: Iterable[str]) -> Iterator[Json]:
             name, data = "", ""
 
 
-def _refused(chosen: Credentials, answer: httpx.Response) -> Unreachable | Refused:
+def refused(chosen: Credentials, answer: httpx.Response) -> Unreachable | Refused:
+    """What an answer says that is no success."""
     try:
-        document = answer.json()
-        message = str((document.get("errors") or [document.get("error") or document])[0].get("message"))
-    except (ValueError, LookupError, AttributeError):
+        message = str(answer.json()["errors"][0]["message"])
+    except (ValueError, LookupError, TypeError):
         message = f"{answer.status_code} {answer.reason_phrase}"
     if answer.status_code in {502, 503, 504}:
         return Unreachable(f"{chosen.url} is not ready: {message}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -119,7 +119,7 @@ def console(error: bool = False) -> Console:
     return Console(width=wide, highlight=False, markup=False, emoji=False, stderr=error)
 
 
-def sums(result: dict[str, Any], *words: str) -> str:
+def sums(result: Mapping[str, Any], *words: str) -> str:
     """What became of the graph, in these words: `3 added, 0 changed, 1 withdrawn`."""
     counts = (result["added"], result["updated"], result["withdrawn"])
     return ", ".join(f"{count:,} {word}" for count, word in zip(counts, words, strict=True))

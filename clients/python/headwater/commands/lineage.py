@@ -35,7 +35,7 @@ def lineage(
     owners: given.Owners = None,
     tags: given.Tags = None,
     tiers: given.Tiers = None,
-    bases: given.Bases = None,
+    bases: given.ByBasis = None,
     timings: given.Timings = None,
     origins: given.Origins = None,
     verified: given.Verified = False,

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.text import Text
 
 from headwater import manifests
 from headwater.commands.check import EXIT_CODES
 from headwater.commands.files import MANIFEST, Manifest, read
 from headwater.errors import Refused
-from headwater.forms import write
+from headwater.forms import print_plan, write
 from headwater.terminal import Output, Panel, TextOrJson, Token, Url, connected, console, sums, telling
 
 
@@ -32,13 +31,7 @@ def plan(
     if output is Output.JSON:
         write(result, output)
         return
-    page = console()
-    for change in result["plan"]:
-        sign, style = {"ADDED": ("+", "green"), "CHANGED": ("~", "yellow"), "WITHDRAWN": ("-", "red")}[change["verb"]]
-        page.print(Text(f"{sign} {change['subject']}", style=style), soft_wrap=True)
-    if result["plan"]:
-        page.print()
-    page.print(f"{sums(result, 'to add', 'to change', 'to withdraw')}." if result["plan"] else "Nothing to change.")
+    print_plan(result)
 
 
 def apply(

@@ -26,9 +26,10 @@ KINDS = (
     "consumer",
     "alert",
 )
+BASES = ("declared", "imported", "observed", "inferred")
 
 
-def _one_of(words: Sequence[str]) -> Callable[[str], str]:
+def one_of(words: Sequence[str]) -> Callable[[str], str]:
     def chosen(text: str) -> str:
         word = text.lower().replace("-", "_")
         if word not in words:
@@ -42,7 +43,7 @@ def _words(words: Sequence[str], *names: str, help: str, metavar: str) -> Any:  
     return typer.Option(
         *names,
         help=help,
-        parser=_one_of(words),
+        parser=one_of(words),
         autocompletion=completed_from(words),
         metavar=metavar,
         show_default=False,
@@ -69,7 +70,7 @@ Namespaces = Annotated[Optional[list[str]], typer.Option("--namespace", "-n", he
 Owners = Annotated[Optional[list[str]], typer.Option("--owner", help="Only what they own; may be repeated.", show_default=False)]  # fmt: skip  # noqa: UP045
 Tags = Annotated[Optional[list[str]], typer.Option("--tag", help="Only what has this tag; may be repeated.", show_default=False)]  # fmt: skip  # noqa: UP045
 Tiers = Annotated[Optional[list[int]], typer.Option("--tier", min=1, max=4, help="Only of this tier; may be repeated.", show_default=False)]  # fmt: skip  # noqa: UP045
-Bases = Annotated[Optional[list[str]], _words(("declared", "imported", "observed", "inferred"), "--basis", help="Follow only flows known in this way; may be repeated.", metavar="BASIS")]  # fmt: skip  # noqa: UP045
+ByBasis = Annotated[Optional[list[str]], _words(BASES, "--basis", help="Follow only flows known in this way; may be repeated.", metavar="BASIS")]  # fmt: skip  # noqa: UP045
 Timings = Annotated[Optional[list[str]], _words(("live", "built"), "--timing", help="Follow only live or only built flows.", metavar="TIMING")]  # fmt: skip  # noqa: UP045
 Origins = Annotated[Optional[list[str]], typer.Option("--origin", help="Follow only what this source says; may be repeated.", show_default=False)]  # fmt: skip  # noqa: UP045
 Verified = Annotated[bool, typer.Option("--verified", help="Leave out callers that only claimed who they are.")]

@@ -17,7 +17,7 @@ from headwater import asked, credentials
 from headwater.client import Client
 from headwater.credentials import Credentials
 from headwater.errors import Unreachable
-from headwater.forms import Json, many, plain
+from headwater.forms import SIGNS, Json, many, plain
 from headwater.subscriptions import subscribed
 from headwater.terminal import Output, Panel, TextOrJson, Token, Url, connected, console, telling
 
@@ -30,7 +30,6 @@ SHOWN = 10
 """Changes of one revision; the first import of a warehouse has a hundred thousand."""
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.25, 10.0
 
-_SIGNS = {"ADDED": ("+", "green"), "CHANGED": ("~", "yellow"), "WITHDRAWN": ("-", "red")}
 _STATES = {"OPEN": "bold red", "ACKNOWLEDGED": "yellow", "RESOLVED": "green"}
 
 
@@ -151,7 +150,7 @@ def _tell(event: dict[str, Any]) -> None:
             )
         )
         for change in changes[:SHOWN]:
-            sign, style = _SIGNS[change["verb"]]
+            sign, style = SIGNS[change["verb"]]
             page.print(Text(f"  {sign} {change['subject']}", style=style), soft_wrap=True)
         if len(changes) > SHOWN:
             page.print(f"  and {len(changes) - SHOWN:,} more")
