@@ -23,6 +23,7 @@ from graph.errors import (
     InvalidAttribute,
     InvalidInput,
     InvalidTime,
+    NoneRegistered,
     NotFound,
     PlanOutdated,
     StaleVersion,
@@ -138,12 +139,24 @@ class RegistrationPlan:
         wanted = self._wanted
         return known.believed_by(wanted.origin).keys() - self._stated.keys() if wanted.complete else ()
 
+    def unknown(self, believed: Mapping[Subject, tuple[Assertion, ...]]) -> list[AssetKey]:
+        """What flows (or parts) refer to and nobody registered, in order.
+
+        What an origin says that now says all it has to say, and does not say this, is no longer said.
+        """
+
+        def is_said(key: AssetKey) -> bool:
+            said = believed.get(key, ())
+            return any(span.valid.holds_at(self._now) and span.origin not in self._complete for span in said)
+
+        return sorted(key for key in self._needed if not is_said(key))
+
     def changes_to(
         self, known: GraphReader, reach: Collection[Subject], believed: Mapping[Subject, tuple[Assertion, ...]]
     ) -> Changes:
         """`believed` is of `subjects` and `reach`, or of more."""
         wanted, now, stated, withdrawn = self._wanted, self._now, self._stated, self._withdrawn
-        _refuse_unknown(self._needed, believed, now, self._complete)
+        _refuse(self.unknown(believed))
         expected = _expected_versions(known, wanted)
 
         def said_of(subject: Subject) -> tuple[Assertion, ...]:
@@ -204,6 +217,7 @@ class TogetherPlan:
     def changes(self, known: GraphReader) -> Changes:
         reaches = [each.reach(known) for each in self._plans]
         believed = known.believed({*self.subjects, *(subject for reach in reaches for subject in reach)})
+        _refuse(sorted({key for plan in self._plans for key in plan.unknown(believed)}))
         made = [plan.changes_to(known, reach, believed) for plan, reach in zip(self._plans, reaches, strict=True)]
         changes = sorted(
             (each for one in made for each in one.changes), key=lambda each: (str(each.subject), each.origin)
@@ -324,20 +338,9 @@ def _cascade(
     return touching
 
 
-def _refuse_unknown(
-    needed: Collection[AssetKey],
-    believed: Mapping[Subject, Sequence[Assertion]],
-    now: Instant,
-    complete: Collection[str],
-) -> None:
-    """What an origin says that now says all it has to say, and does not say this, is no longer said."""
-
-    def is_said(key: AssetKey) -> bool:
-        return any(span.valid.holds_at(now) and span.origin not in complete for span in believed.get(key, ()))
-
-    unknown = [key for key in needed if not is_said(key)]
+def _refuse(unknown: Sequence[AssetKey]) -> None:
     if unknown:
-        raise NotFound(min(unknown), "is not registered: register it first, or in the same request")
+        raise NoneRegistered(unknown, "is not registered: register it first, or in the same request")
 
 
 def _expected_versions(known: GraphReader, wanted: Registration) -> dict[AssetKey, int]:

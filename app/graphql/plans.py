@@ -24,8 +24,9 @@ from app.graphql.types import Asset, asset
 from app.identity import Role
 from app.service import Headwater, When
 from graph.changes import Registration, Verb
-from graph.errors import GraphError
+from graph.errors import GraphError, NoneRegistered
 from graph.importers.project import Project, read_project
+from graph.importers.unregistered import placed
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Json, Subject
 from graph.planned import PlanDiffers, Planned, digest_of
@@ -163,7 +164,10 @@ class PlanQuery:
     async def plan(self, info: Info, documents: Documents, removed: Removed = None, prune: Prune = False) -> PlanResult:
         try:
             wanted = await _wanted(info, documents, removed or (), prune)
-            made = await info.context.headwater.plan_together(wanted.registrations)
+            try:
+                made = await info.context.headwater.plan_together(wanted.registrations)
+            except NoneRegistered as error:
+                raise await _placed(info.context.headwater, error, wanted) from None
             return await _plan(info, wanted, made)
         except GraphError as error:
             return problem(error)  # type: ignore[return-value]  # planning meets only these
@@ -201,6 +205,8 @@ class PlanMutation:
             wanted = await _wanted(info, documents, removed or (), prune)
             try:
                 receipt = await headwater.register_together(wanted.registrations, operation, principal.name, plan)
+            except NoneRegistered as error:
+                raise await _placed(headwater, error, wanted) from None
             except PlanDiffers as error:
                 return PlanDiffersProblem(message=str(error), plan=await _plan(info, wanted, error.now))
         except GraphError as error:
@@ -236,6 +242,11 @@ async def _wanted(info: Info, documents: list[DocumentInput], removed: Collectio
 
 def _read(documents: list[DocumentInput], removed: Collection[str], prune: bool) -> _Wanted:
     return _Wanted(read_project([document(each) for each in documents]), removed, prune)
+
+
+async def _placed(headwater: Headwater, error: NoneRegistered, wanted: _Wanted) -> GraphError:
+    known = headwater.index.view().keys if headwater.ready else []
+    return await headwater.in_thread(placed, error, wanted.project, known)
 
 
 async def _plan(info: Info, wanted: _Wanted, changed: Sequence[Planned]) -> Plan:
