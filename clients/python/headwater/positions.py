@@ -118,7 +118,7 @@ def _pairs(node: yaml.MappingNode, seen: frozenset[int] = frozenset()) -> Iterat
 
 
 def _is_nothing(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.value == "" and node.style is None
+    return isinstance(node, yaml.ScalarNode) and not node.value and not node.style
 
 
 def _is_before(node: yaml.Node, key: yaml.Node) -> bool:
