@@ -27,8 +27,14 @@ from graph.index import LineageIndex
 from graph.keys import AssetKey, AssetKind
 from graph.model import Operation, StoredAssertion, Subject
 from graph.neighbours import aliases_ever
-from graph.plan import digest_together, plan_registration, plan_together, register, register_together
-from graph.planned import Planned
+from graph.plan import (
+    Together,
+    digest_together,
+    plan_registration,
+    plan_together,
+    register,
+    register_together,
+)
 from graph.same import names_of
 from graph.snapshot import load as load_index
 from graph.snapshot import save as save_index
@@ -227,7 +233,7 @@ class Headwater:
             await self.follow(receipt.revision)
         return receipt
 
-    async def plan_together(self, wanted: Sequence[Registration]) -> list[Planned]:
+    async def plan_together(self, wanted: Sequence[Registration]) -> Together:
         return await self.in_long_thread(plan_together, self.store, wanted, self.clock())
 
     # Reading

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import chain
 from typing import NamedTuple
 
 from graph.attributes import checked_attributes
@@ -92,9 +93,18 @@ def plan_registration(known: GraphReader, wanted: Registration, now: Instant) ->
     return RegistrationPlan(wanted, now).changes(known)
 
 
-def plan_together(known: GraphReader, wanted: Sequence[Registration], now: Instant) -> list[Planned]:
+class Together(NamedTuple):
+    """What several registrations would change, and which of the assets they are about others say, too."""
+
+    changes: list[Planned]
+    shared: Mapping[AssetKey, tuple[str, ...]]
+    """All origins that say it, in order; two at least."""
+
+
+def plan_together(known: GraphReader, wanted: Sequence[Registration], now: Instant) -> Together:
     """What `register_together` would change. Raises what it raises."""
-    return planned(TogetherPlan(wanted, now).changes(known).changes, now)
+    plan = TogetherPlan(wanted, now)
+    return Together(planned(plan.changes(known).changes, now), plan.shared)
 
 
 def digest_together(wanted: Iterable[Registration], expected: str | None = None) -> str:
@@ -213,6 +223,9 @@ class TogetherPlan:
         together = _together(wanted)
         self._plans = [RegistrationPlan(each, now, together) for each in wanted]
         self.subjects: Collection[Subject] = {subject for each in self._plans for subject in each.subjects}
+        self.shared: Mapping[AssetKey, tuple[str, ...]] = {}
+        """Of what is stated or withdrawn, as of the last `changes`: the origins, where there are several."""
+        self._wanted = wanted
 
     def changes(self, known: GraphReader) -> Changes:
         reaches = [each.reach(known) for each in self._plans]
@@ -222,12 +235,27 @@ class TogetherPlan:
         changes = sorted(
             (each for one in made for each in one.changes), key=lambda each: (str(each.subject), each.origin)
         )
-        if self._expected is not None and changes:
-            found = planned(changes, self._now)
-            if digest_of(found) != self._expected:
-                raise PlanDiffers(found)
+        if self._expected is not None and changes and digest_of(planned(changes, self._now)) != self._expected:
+            raise PlanDiffers
+        self.shared = self._shared(believed, reaches)
         expected = {key: version for one in made for key, version in one.expected_versions.items()}
         return Changes(tuple(changes), expected, tuple(message for one in made for message in one.messages))
+
+    def _shared(
+        self, believed: Mapping[Subject, Sequence[Assertion]], reaches: Sequence[Collection[Subject]]
+    ) -> dict[AssetKey, tuple[str, ...]]:
+        origins: dict[AssetKey, set[str]] = {}
+        for each, reach in zip(self._wanted, reaches, strict=True):
+            for key in chain((asset.key for asset in each.assets), reach):
+                if isinstance(key, AssetKey):
+                    origins.setdefault(key, set()).add(each.origin)
+        for key, own in origins.items():
+            own.update(said.origin for said in believed.get(key, ()) if said.valid.holds_at(self._now))
+        return {key: tuple(sorted(own)) for key, own in sorted(origins.items(), key=_in_order) if len(own) > 1}
+
+
+def _in_order(each: tuple[AssetKey, object]) -> str:
+    return str(each[0])
 
 
 class RestatementPlan:

@@ -33,13 +33,12 @@ class Planned(NamedTuple):
 
 
 class PlanDiffers(Conflict):
-    """The graph has moved so that other changes would be made than were planned; `now` are these."""
+    """The graph has moved so that other changes would be made than were planned."""
 
-    def __init__(self, now: Sequence[Planned]) -> None:
+    def __init__(self) -> None:
         super().__init__(
             "the graph has moved since this was planned, and something else would be changed now; nothing was: plan again"
         )
-        self.now = tuple(now)
 
 
 def planned(changes: Iterable[Change], now: Instant) -> list[Planned]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from itertools import chain
+from itertools import chain, islice
 from typing import Annotated, cast
 
 import strawberry
@@ -11,6 +11,7 @@ from strawberry.scalars import JSON
 from app.envelopes import checked_operation_id, clients_origin
 from app.graphql.checks import DocumentInput, document
 from app.graphql.context import Info
+from app.graphql.limits import MAX_PAGE
 from app.graphql.paging import page_size
 from app.graphql.problems import (
     InvalidInputProblem,
@@ -29,6 +30,7 @@ from graph.importers.project import Project, read_project
 from graph.importers.unregistered import placed
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Json, Subject
+from graph.plan import Together
 from graph.planned import PlanDiffers, Planned, digest_of
 from graph.time import moment
 from graph.topology import Moment
@@ -47,8 +49,7 @@ class PlanOrigin:
 @strawberry.type(description="An asset that several origins assert: withdrawing it for one leaves it for the others.")
 class SharedAsset:
     asset: Asset
-    origin: str = strawberry.field(description="That of the documents.")
-    others: list[str]
+    origins: list[str]
 
 
 @strawberry.type(description="What an origin says whose documents are gone. It stays until a plan prunes it.")
@@ -208,7 +209,10 @@ class PlanMutation:
             except NoneRegistered as error:
                 raise await _placed(headwater, error, wanted) from None
             except PlanDiffers as error:
-                return PlanDiffersProblem(message=str(error), plan=await _plan(info, wanted, error.now))
+                return PlanDiffersProblem(
+                    message=str(error),
+                    plan=await _plan(info, wanted, await headwater.plan_together(wanted.registrations)),
+                )
         except GraphError as error:
             return problem(error)  # type: ignore[return-value]  # registering meets only these
         for each in wanted.registrations:
@@ -249,19 +253,19 @@ async def _placed(headwater: Headwater, error: NoneRegistered, wanted: _Wanted) 
     return await headwater.in_thread(placed, error, wanted.project, known)
 
 
-async def _plan(info: Info, wanted: _Wanted, changed: Sequence[Planned]) -> Plan:
+async def _plan(info: Info, wanted: _Wanted, made: Together) -> Plan:
     headwater = info.context.headwater
     revision = headwater.index.revision
     then = Moment(headwater.clock(), revision)
     at = moment(then.at)
     assert at is not None
-    shared, orphaned, digest = await headwater.in_long_thread(_told, headwater, wanted, changed)
+    changed = made.changes
     verbs = [each.verb for each in changed]
     return Plan(
         changed=changed,
         project=wanted.project,
         moment=then,
-        digest=digest,
+        digest=await headwater.in_long_thread(digest_of, changed),
         revision=revision,
         at=at,
         added=verbs.count(Verb.ADDED),
@@ -269,42 +273,22 @@ async def _plan(info: Info, wanted: _Wanted, changed: Sequence[Planned]) -> Plan
         withdrawn=verbs.count(Verb.WITHDRAWN),
         origins=_origins(wanted, changed),
         shared=[
-            SharedAsset(asset=asset(key, then), origin=origin, others=others) for key, origin, others in shared[:1000]
+            SharedAsset(asset=asset(key, then), origins=[*origins])
+            for key, origins in islice(made.shared.items(), MAX_PAGE)
+            if not key.is_alias
         ],
-        orphaned=orphaned,
+        orphaned=await headwater.in_thread(_orphaned, headwater, wanted.left),
     )
 
 
-def _told(
-    headwater: Headwater, wanted: _Wanted, changed: Sequence[Planned]
-) -> tuple[list[tuple[AssetKey, str, list[str]]], list[Orphaned], str]:
-    said_by = {asset.key: each.origin for each in wanted.registrations for asset in each.assets}
-    said_by |= {each.subject: each.origin for each in changed if isinstance(each.subject, AssetKey)}
-    now, store = headwater.clock(), headwater.store
-    own = {each.origin for each in wanted.registrations}
-    shared = []
-    for subject, said in store.believed(said_by.keys()).items():
-        if isinstance(subject, AssetKey):
-            origin = said_by[subject]
-            others = {each.origin for each in said if each.valid.holds_at(now) and each.origin not in own}
-            if others:
-                shared.append((subject, origin, sorted(others)))
-    twice: dict[AssetKey, set[str]] = {}
-    for each in wanted.registrations:
-        for stated in each.assets:
-            twice.setdefault(stated.key, set()).add(each.origin)
-    known = {key for key, _, _ in shared}
-    shared += [
-        (key, said_by[key], sorted(of - {said_by[key]}))
-        for key, of in twice.items()
-        if len(of) > 1 and key not in known
-    ]
-    left = []
-    for origin in wanted.left:
-        holding = [1 for said in store.believed_by(origin).values() if any(each.valid.holds_at(now) for each in said)]
+def _orphaned(headwater: Headwater, left: Collection[str]) -> list[Orphaned]:
+    now, found = headwater.clock(), []
+    for origin in left:
+        said = headwater.store.believed_by(origin).values()
+        holding = sum(any(each.valid.holds_at(now) for each in spans) for spans in said)
         if holding:
-            left.append(Orphaned(origin=origin, subjects=len(holding)))
-    return sorted(shared, key=lambda each: str(each[0])), left, digest_of(changed)
+            found.append(Orphaned(origin=origin, subjects=holding))
+    return found
 
 
 def _origins(wanted: _Wanted, changed: Sequence[Planned]) -> list[PlanOrigin]:

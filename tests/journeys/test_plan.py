@@ -162,8 +162,8 @@ def test_what_others_say_too_is_told_and_stays(shop: Shop) -> None:
     shop.risk["deployments"][0]["reads"] = []
     shop.write()
     plan = shop.plan()
-    assert [(each["asset"]["id"], each["others"]) for each in plan["shared"]] == [
-        (shop.key("dataset", "raw"), [f"import:{shop.ns}"])
+    assert plan["shared"] == [
+        {"asset": {"id": shop.key("dataset", "raw")}, "origins": [f"import:{shop.ns}", f"manifest:{shop.ns}/data"]}
     ]
     shop.done("apply")
     found = shop.known(shop.key("dataset", "raw"))

@@ -468,7 +468,7 @@ mutation Register($manifest: ManifestInput!, $envelope: EnvelopeInput!) {{
 _PLANNED = """
 digest revision added updated withdrawn changes
 origins { origin documents added changed withdrawn }
-shared { asset { id } origin others }
+shared { asset { id } origins }
 orphaned { origin subjects }
 touches {
   counts { kind count }

@@ -192,9 +192,9 @@ _SHORTLY = ("type", "unit", "tier", "alias_of", "version", "default", "cast", "a
 def _shared(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     shared = plan["shared"]
     for each in shared[:FOLDED]:
-        yield plain(f"{each['asset']['id']} is also said by {', '.join(each['others'])}."), ""
+        yield plain(f"{each['asset']['id']} is said by several: {', '.join(each['origins'])}."), ""
     if len(shared) > FOLDED:
-        yield f"So are {len(shared) - FOLDED:,} more assets said by others, too.", ""
+        yield f"So are {len(shared) - FOLDED:,} more.", ""
 
 
 def _in_words(change: Mapping[str, Any] | None) -> str:
