@@ -189,7 +189,9 @@ class Check:
 CheckResult = Annotated[Check | InvalidInputProblem, strawberry.union("CheckResult")]
 
 strawberry.enum(
-    DocumentFormat, name="DocumentFormat", description="What a document is. MANIFEST: a parsed headwater.yaml."
+    DocumentFormat,
+    name="DocumentFormat",
+    description="What a document is: MANIFEST, a parsed headwater.yaml; SQL, DBT, FEAST, what an entry of its `sources` names; FILE, the text of a file that it refers to.",
 )
 
 

@@ -1,5 +1,6 @@
 """What two versions of a repository say, compared: which assets are gone, renamed, new, or said to be otherwise."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -16,7 +17,7 @@ from graph.importers.project import Place, Project
 from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Attributes, Flow, Json, Relationship, implied_flows
 from graph.ports import Step
-from graph.topology import Ints, Moment, View
+from graph.topology import KIND_CODE, Ints, Moment, View
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ class Change:
 
     def _new(self) -> Iterable[Altered]:
         reason = "it is new; nothing that was there differs"
-        for key in self.after.assets.keys() - self.before.assets.keys() - {*self.renames.values()}:
+        renamed = {self._alias_target(old) for old in self.before.assets} | {*self.renames.values()}
+        for key in self.after.assets.keys() - self.before.assets.keys() - renamed:
             if key.container in self.after.assets and key.container not in self.before.assets:
                 continue
             if self._alias_target(key) is not None:
@@ -193,11 +195,20 @@ class Change:
 
     def _differences(self, key: AssetKey) -> list[Difference]:
         before, after = self.before.assets.get(key, {}), self.after.assets.get(key, {})
+        if (names := self._names_read(key)) and before.get("definition") is not None:
+            before = {**before, "definition": _with_names(before["definition"], names)}
         found = differences(key, before, after)
         if key.is_alias and before.get("version") != after.get("version"):
-            versions = [self._version(side, key) for side in (self.before, self.after)]
-            found += self._swapped(*versions)
+            was, will = (self._version(side, key) for side in (self.before, self.after))
+            found += self._swapped(was, will, self._carried(key))
         return [*found, *self._inflow(key), *self._order(key)]
+
+    def _names_read(self, key: AssetKey) -> Mapping[str, str]:
+        """What the definition of an asset may name that is called otherwise now, with its new name."""
+        sources = {flow.source for flow in self.before.into.get(key, ())}
+        read = [*sources, *(part for each in sources for part in self.before.parts.get(each, ()))]
+        moved = ((old, self._new_key(old)) for old in read)
+        return {old.part or old.name: new.part or new.name for old, new in moved if new != old}
 
     def _inflow(self, key: AssetKey) -> list[Difference]:
         """What flows into an asset, where it differs; what a writer takes with it when it goes is that writer's finding."""
@@ -214,19 +225,25 @@ class Change:
         found = [Difference("flows", told[0], told[1], Verdict.BEHAVIOURAL, "it is made from other things")]
         served = [[flow.source for flow in side if flow.type.relationship is Relationship.SERVED_BY] for side in sides]
         if all(len(side) == 1 for side in served) and served[0] != served[1]:
-            found += self._swapped(
-                *(self._version(side, keys[0]) for side, keys in zip((self.before, self.after), served, strict=True))
+            before_it, after_it = (
+                self._version(side, keys[0]) for side, keys in zip((self.before, self.after), served, strict=True)
             )
+            found += self._swapped(before_it, after_it, self._carried(key))
         return found
 
-    def _swapped(self, before: AssetKey | None, after: AssetKey | None) -> list[Difference]:
+    def _carried(self, served: AssetKey) -> bool:
+        """Whether requests carry the features, to a deployment or to any that a version (or alias) is served by."""
+        deployments = [served] if served.kind is AssetKind.DEPLOYMENT else self.known.served_by(served)
+        return any(self._attributes(self.after, each).get("features_from") == "request" for each in deployments)
+
+    def _swapped(self, before: AssetKey | None, after: AssetKey | None, carried: bool) -> list[Difference]:
         """What the other signature means, where one model version takes another's place."""
         if before is None or after is None or before == after:
             return []
-        signatures = [
+        old, new = (
             self._attributes(side, key).get("signature") for side, key in ((self.before, before), (self.after, after))
-        ]
-        return signature_differences(*signatures)
+        )
+        return signature_differences(old, new, carried)
 
     def _version(self, side: Side, key: AssetKey) -> AssetKey | None:
         """The version that an alias names; a version itself."""
@@ -298,6 +315,19 @@ _RENAMED = {AssetKind.COLUMN, AssetKind.FEATURE}
 _TELLING = ("type", "nullable", "unit", "default", "entities", "signature", "url", "definition", "artifact", "version")
 
 
+def _with_names(definition: Json, names: Mapping[str, str]) -> Json:
+    """A definition as it would read if nothing but these names had changed."""
+    if isinstance(definition, dict):
+        return {name: _with_names(value, names) if name in _TEXTS else value for name, value in definition.items()}
+    if not isinstance(definition, str):
+        return definition
+    word = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, names)) + r")(?!\w)")
+    return word.sub(lambda found: names[found[0]], definition)
+
+
+_TEXTS = {"sql", "python"}
+
+
 def _form(attributes: Attributes) -> object:
     """What makes two parts alike."""
     return tuple((name, str(attributes.get(name))) for name in _TELLING)
@@ -328,6 +358,15 @@ class Known:
         """The graph as if `origins` had never told of `flows`; what others tell of them stays."""
         rows = np.concatenate([np.empty(0, np.int64), *map(self._rows, flows)])
         return self.view.forgetting(rows[np.isin(self.view.rows["origin"][rows], self._own)])
+
+    def served_by(self, key: AssetKey) -> list[AssetKey]:
+        """The deployments that serve a version, or what an alias names."""
+        view = self.view
+        if str(key) not in view.numbers:
+            return []
+        rows = view.holding(view.down.of_many(view.whole[[view.number(key)]]), self.moment)
+        targets = np.unique(view.vertex_asset[view.rows["target"][rows]])
+        return [view.key(each) for each in targets.tolist() if view.kind[each] == KIND_CODE[AssetKind.DEPLOYMENT]]
 
     def _rows(self, flow: Flow) -> Ints:
         """The rows that tell of a flow now."""

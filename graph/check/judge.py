@@ -5,10 +5,9 @@ that asset's readers. Only flows that their reader gives up in the same change a
 itself, does not break.
 """
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ from graph.importers.project import Place, Project
 from graph.keys import AssetKey, AssetKind
 from graph.paths import Hop, paths
 from graph.same import names_of
-from graph.topology import Moment, View
+from graph.topology import KIND_CODE, KINDS, Ints, Moment, View
 from graph.walk import Lineage, located
 
 MAX_WALKS = 10_000
@@ -99,13 +98,14 @@ class Finding:
         return self.spread.lineage if self.spread else None
 
     @cached_property
-    def _rows(self) -> list[tuple[int, int]]:
-        """Rows of the lineage that count, with the bits of their results."""
+    def _rows(self) -> Ints:
+        """Those of the lineage that count."""
         if self.spread is None:
-            return []
-        lineage, results = self.spread.lineage, self.spread.results
-        rows = np.nonzero((results != 0) & ~np.isin(lineage.assets, [*self.gone]))[0]
-        return [*zip(rows.tolist(), results[rows].tolist(), strict=True)]
+            return np.empty(0, np.int64)
+        there = self.spread.results != 0
+        if self.gone:
+            there &= ~np.isin(self.spread.lineage.assets, [*self.gone])
+        return np.nonzero(there)[0]
 
     @cached_property
     def counts(self) -> Mapping[tuple[Verdict, When, AssetKind], int]:
@@ -113,21 +113,27 @@ class Finding:
         if self.spread is None:
             return {}
         lineage = self.spread.lineage
-        counted = Counter((*_results(bits)[0], lineage.kind(row)) for row, bits in self._rows)
-        for row in np.nonzero(self.spread.historic)[0].tolist():
-            counted[self.verdict, When.HISTORIC, lineage.kind(row)] += 1
+        kinds = lineage.view.kind[lineage.assets]
+        worst = _WORST_OF[self.spread.results[self._rows]]
+        pairs, numbers = np.unique(np.stack([worst, kinds[self._rows]]), axis=1, return_counts=True)
+        counted = {
+            (*RESULTS[place], KINDS[kind]): number
+            for place, kind, number in zip(*pairs.tolist(), numbers.tolist(), strict=True)
+        }
+        old, numbers = np.unique(kinds[self.spread.historic], return_counts=True)
+        for kind, number in zip(old.tolist(), numbers.tolist(), strict=True):
+            counted[self.verdict, When.HISTORIC, KINDS[kind]] = number
         return counted
 
     def affected(self, kinds: Collection[AssetKind] = ()) -> list[Affected]:
         """Whom it affects, without what only history holds: the worst, soonest felt, nearest, then in the order of the keys."""
         if self.spread is None:
             return []
-        lineage = self.spread.lineage
-        found = [
-            Affected(lineage.key(row), _results(bits), int(lineage.hops[row]))
-            for row, bits in self._rows
-            if not kinds or lineage.kind(row) in kinds
-        ]
+        lineage, rows = self.spread.lineage, self._rows
+        if kinds:
+            rows = rows[np.isin(lineage.view.kind[lineage.assets[rows]], [KIND_CODE[kind] for kind in kinds])]
+        told = zip(rows.tolist(), self.spread.results[rows].tolist(), lineage.hops[rows].tolist(), strict=True)
+        found = [Affected(lineage.key(row), _results(bits), hops) for row, bits, hops in told]
         return sorted(found, key=_urgency)
 
     def touches(self) -> bool:
@@ -138,11 +144,13 @@ class Finding:
 
     def path(self, to: AssetKey) -> tuple[Hop, ...]:
         """The evidence: the flows of the shortest way from the changed asset to an affected one."""
-        lineage = self.lineage
-        if lineage is None:
+        if self.spread is None:
             return ()
-        found = paths(lineage.view, lineage.start, to, lineage.moment, lineage.follow)
-        return found[0].hops if found else ()
+        lineage = self.spread.lineage
+        for view in (lineage.view.forgetting(self.spread.unconcerned), lineage.view):
+            if found := paths(view, lineage.start, to, lineage.moment, lineage.follow):
+                return found[0].hops
+        return ()
 
     def steps(self, to: AssetKey) -> tuple[AssetKey, ...]:
         """The assets on that way, the changed one first, the affected one last."""
@@ -289,6 +297,11 @@ _FELT = {Verdict.BREAKING, Verdict.UNKNOWN, Verdict.BEHAVIOURAL}
 _ALTERATIONS = tuple(Alteration)
 
 
+_WORST_OF = np.array([(bits & -bits).bit_length() - 1 for bits in range(1 << len(RESULTS))])
+"""By bits the place in RESULTS of the worst."""
+
+
+@cache
 def _results(bits: int) -> tuple[Result, ...]:
     return tuple(result for place, result in enumerate(RESULTS) if bits >> place & 1)
 
