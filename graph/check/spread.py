@@ -325,7 +325,7 @@ class _Spreading:
         part = difference.part if self.view.vertex_asset[source] == self.asset else self.start.part
         if isinstance(fields, list) and part is not None and part not in fields and not is_asked:
             return verdict, _Concern.NOT
-        if verdict is Verdict.BREAKING and any(_cures(cure, reader, difference) for cure in difference.cures):
+        if verdict is Verdict.BREAKING and _is_cured(reader, difference):
             return verdict, _Concern.CURED
         return verdict, _Concern.FELT
 
@@ -559,14 +559,13 @@ def _takes_all(reader: Attributes) -> bool:
     return not isinstance(reader.get("fields"), list)
 
 
-def _cures(cure: Cure, reader: Attributes, difference: Difference) -> bool:
-    match cure:
-        case Cure.DEFAULT:
-            return _can_do_without(reader)
-        case Cure.ALIAS:
-            return reader.get("alias") == difference.after
-        case Cure.CAST:
-            return reader.get("cast") is not None
+def _is_cured(reader: Attributes, difference: Difference) -> bool:
+    """Who can do without a thing runs on when it is gone or refuses; not when it comes in another type."""
+    if Cure.CAST in difference.cures:
+        return reader.get("cast") is not None
+    if Cure.ALIAS in difference.cures and reader.get("alias") == difference.after:
+        return True
+    return _can_do_without(reader) and not difference.attribute.endswith("type")
 
 
 def _tensors(signature: Json, side: str) -> list[dict[str, Json]]:
