@@ -48,12 +48,35 @@ def added_columns(before: exp.Expr, after: exp.Expr) -> list[str] | None:
         return None
     if any(_makes_rows(each, new) for each in came):
         return None
-    rest = after.copy()
-    query = _query(rest)
-    if query is None:
+    return [each.alias_or_name for each in came] if _with_columns(after, were) == before else None
+
+
+def changed_columns(before: exp.Expr, after: exp.Expr) -> set[str] | None:
+    """The columns that come otherwise, come or go, where all rows stay the same; None where that cannot be told."""
+    old, new = (_query(each) for each in (before, after))
+    if old is None or new is None or type(before) is not type(after):
         return None
-    query.set("expressions", [each.copy() for each in were])
-    return [each.alias_or_name for each in came] if rest == before else None
+    for query in (old, new):
+        named = [each.alias_or_name for each in query.expressions]
+        if not all(named) or len({*named}) != len(named) or any(each.find(exp.Star) for each in query.expressions):
+            return None
+        if query.args.get("distinct") or _counts_columns(query):
+            return None
+    were, are = ({each.alias_or_name: each for each in query.expressions} for query in (old, new))
+    changed = {name for name in were.keys() | are.keys() if were.get(name) != are.get(name)}
+    if any(
+        _makes_rows(each[name], query) for each, query in ((were, old), (are, new)) for name in changed & each.keys()
+    ):
+        return None
+    return changed if _with_columns(after, old.expressions) == before else None
+
+
+def _with_columns(tree: exp.Expr, columns: Sequence[exp.Expr]) -> exp.Expr:
+    made = tree.copy()
+    query = _query(made)
+    assert query is not None
+    query.set("expressions", [each.copy() for each in columns])
+    return made
 
 
 def _query(tree: exp.Expr) -> exp.Select | None:
@@ -89,6 +112,7 @@ def _formed(tree: exp.Expr, dialect: str) -> exp.Expr:
     for identifier in tree.find_all(exp.Identifier):
         identifier.set("quoted", False)
     tree = tree.transform(_plain, copy=False)
+    _name_tables(tree)
     _rename(tree)
     return tree.transform(_ordered, copy=False)
 
@@ -110,6 +134,24 @@ def _plain(node: exp.Expr) -> exp.Expr:
     return node
 
 
+def _name_tables(tree: exp.Expr) -> None:
+    """A table without another name has its own; and where there is but one, its columns need none before them."""
+    clauses = {each.alias for each in tree.find_all(exp.CTE)}
+    for query in tree.find_all(exp.Select):
+        clause = query.args.get("from_") or query.args.get("from")
+        sources = [clause.this, *(each.this for each in query.args.get("joins") or ())] if clause is not None else []
+        for source in sources:
+            is_named = isinstance(source, exp.Table) and (
+                source.alias or source.name in clauses or source.args.get("db")
+            )
+            if isinstance(source, exp.Table) and not is_named and isinstance(source.this, exp.Identifier):
+                source.set("alias", exp.TableAlias(this=source.this.copy()))
+        if len(sources) == 1 and isinstance(sources[0], exp.Table) and not query.args.get("laterals"):
+            for column in query.find_all(exp.Column):
+                if column.find_ancestor(exp.Select) is query and column.table == sources[0].alias:
+                    column.set("table", None)
+
+
 def _rename(tree: exp.Expr) -> None:
     """Names within the statement become numbers, where each stands for one thing in all of it."""
     uses = Counter(each.name for each in tree.find_all(exp.Identifier))
@@ -120,41 +162,51 @@ def _rename(tree: exp.Expr) -> None:
             twice.add(alias.name)
         if alias.name:
             declared[alias.name] = alias
-    number = 0
-    for name, alias in declared.items():
+    qualifiers, tables = _by_name(_qualifiers(tree)), _by_name(_tables(tree))
+    for number, (name, alias) in enumerate(declared.items()):
         is_cte = isinstance(alias.parent, exp.CTE)
-        places = [alias.this, *_qualifiers(tree, name), *(_tables(tree, name) if is_cte else ())]
-        if name in twice or len(places) != uses[name] or (is_cte and not _is_told_apart(tree, name, alias)):
+        named = tables.get(name, []) if is_cte else []
+        places = [alias.this, *qualifiers.get(name, ()), *named]
+        if name in twice or len(places) != uses[name] or (is_cte and not _is_told_apart(alias, named)):
             continue
         for place in places:
             place.set("this", f"§{number}")
-        number += 1
 
 
-def _qualifiers(tree: exp.Expr, name: str) -> Iterator[exp.Expr]:
+def _qualifiers(tree: exp.Expr) -> Iterator[exp.Identifier]:
     for column in tree.find_all(exp.Column):
         table = column.args.get("table")
-        if isinstance(table, exp.Identifier) and table.name == name and not column.args.get("db"):
+        if isinstance(table, exp.Identifier) and not column.args.get("db"):
             yield table
 
 
-def _tables(tree: exp.Expr, name: str) -> Iterator[exp.Expr]:
+def _tables(tree: exp.Expr) -> Iterator[exp.Identifier]:
     for table in tree.find_all(exp.Table):
-        if isinstance(table.this, exp.Identifier) and table.name == name and not table.args.get("db"):
+        if isinstance(table.this, exp.Identifier) and not table.args.get("db"):
             yield table.this
 
 
-def _is_told_apart(tree: exp.Expr, name: str, alias: exp.TableAlias) -> bool:
+def _by_name(some: Iterator[exp.Identifier]) -> dict[str, list[exp.Identifier]]:
+    found: dict[str, list[exp.Identifier]] = {}
+    for each in some:
+        found.setdefault(each.name, []).append(each)
+    return found
+
+
+def _is_told_apart(alias: exp.TableAlias, tables: Sequence[exp.Identifier]) -> bool:
     """Whether the name is that of the WITH clause, wherever it is a table's."""
     clause = alias.find_ancestor(exp.With)
     query = clause.parent if clause is not None else None
     if clause is None or query is None or clause.args.get("recursive"):
         return False
-    own = alias.parent
-    earlier = clause.expressions[: 1 + next(place for place, each in enumerate(clause.expressions) if each is own)]
-    for table in _tables(tree, name):
-        above = [*_ancestors(table)]
-        if not any(each is query for each in above) or any(each is cte for each in above for cte in earlier):
+    not_yet = set()
+    for each in clause.expressions:
+        not_yet.add(id(each))
+        if each is alias.parent:
+            break
+    for table in tables:
+        above = {id(each) for each in _ancestors(table)}
+        if id(query) not in above or above & not_yet:
             return False
     return True
 
@@ -176,7 +228,7 @@ _CALM = (
 def _ordered(node: exp.Expr) -> exp.Expr:
     if not isinstance(node, exp.And | exp.Or) or isinstance(node.parent, type(node)):
         return node
-    terms = [*_joined(node, type(node))]
+    terms = _joined(node, type(node))
     if all(isinstance(each, _CALM) for term in terms for each in term.walk()):
         terms.sort(key=repr)
     made: exp.Expr = terms[0].copy()
@@ -185,7 +237,12 @@ def _ordered(node: exp.Expr) -> exp.Expr:
     return made
 
 
-def _joined(node: exp.Expr, kind: type[exp.Expr]) -> Sequence[exp.Expr]:
-    if not isinstance(node, kind):
-        return [node]
-    return [*_joined(node.this, kind), *_joined(node.expression, kind)]
+def _joined(node: exp.Expr, kind: type[exp.Expr]) -> list[exp.Expr]:
+    found, waiting = [], [node]
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, kind):
+            waiting += [here.expression, here.this]
+        else:
+            found.append(here)
+    return found

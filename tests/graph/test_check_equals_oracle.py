@@ -77,7 +77,7 @@ class Labels:
         found: Results = {}
         for vertex, verdict, when, _ in held:
             found.setdefault(vertex.key, set()).add((verdict, when))
-        return {key: _soonest(each) for key, each in found.items()}
+        return found
 
     def _carried(
         self, edge: Edge, verdict: Verdict, when: When, differences: Collection[Difference]
@@ -118,10 +118,6 @@ class Labels:
     def _does_without(self, edge: Edge) -> bool:
         reader = self._reader(edge)
         return reader.get("default") is not None or reader.get("optional") is True
-
-
-def _soonest(results: set[tuple[Verdict, When]]) -> set[tuple[Verdict, When]]:
-    return {(verdict, when) for verdict, when in results if (verdict, When.NOW) not in results or when is When.NOW}
 
 
 @given(
