@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from graph.importers.project import Document, DocumentFormat, read_project
+from graph.model import Operation
 from graph.plan import register
-from graph.stores.contract import Operation
 from graph.stores.sqlite import SqliteStore
 from tests.bench.figures import Figure
 from tests.bench.world import NOW
