@@ -20,7 +20,7 @@ import httpx
 
 from headwater.bulk import Line, Tell, body, outcome
 from headwater.columns import Column, listed
-from headwater.errors import AccessRefused, Refused, Unreachable
+from headwater.errors import AccessRefused, PlanMoved, Refused, Unreachable
 from headwater.features import EVENT_TIMESTAMP, FeatureResult, Frame, columns_of
 
 DEFAULT_URL = "http://127.0.0.1:8321"
@@ -234,13 +234,34 @@ class Client:
         done: Json = answer.json()
         return done
 
-    def apply_manifest(self, document: Mapping[str, Any], dry_run: bool = False) -> Json:
-        """A parsed headwater.yaml is all that its origin says: {changed, revision, added, updated, withdrawn, plan}.
+    def plan(self, documents: Sequence[Mapping[str, Any]], removed: Sequence[str] = (), prune: bool = False) -> Json:
+        """What the graph would say otherwise if all documents of a repository held, each {path, content, …}, as `DocumentInput`.
 
-        `plan` is there for a dry run, which changes nothing: a list of {verb, subject}.
+        {digest, revision, added, updated, withdrawn, changes, origins, shared, orphaned, touches}. `removed` are origins whose
+        documents are gone: what they say is withdrawn with `prune`, else told of as orphaned. Changes nothing.
         """
-        variables = {"document": document, "dryRun": dry_run, "operationId": str(uuid.uuid4())}
-        return _accepted(self.ask(_APPLY, **variables)["applyManifest"])
+        plan: Json = _accepted(self.ask(_PLAN, documents=documents, removed=removed, prune=prune)["plan"])
+        return plan
+
+    def apply(
+        self,
+        documents: Sequence[Mapping[str, Any]],
+        removed: Sequence[str] = (),
+        prune: bool = False,
+        plan: str | None = None,
+        operation_id: str | None = None,
+    ) -> Json:
+        """The documents are all that their origins say, in one revision or not at all: {changed, revision, added, updated,
+        withdrawn}.
+
+        `plan`: the digest of one; these changes are made, or PlanMoved is raised. The same `operation_id` again has no
+        second effect.
+        """
+        variables = {"documents": documents, "removed": removed, "prune": prune, "plan": plan}
+        done = self.ask(_APPLY, **variables, operationId=operation_id or str(uuid.uuid4()))["applyDocuments"]
+        if done["__typename"] == "PlanDiffers":
+            raise PlanMoved(done["problem"], done["plan"])
+        return _accepted(done)
 
     def check(self, base: Sequence[Mapping[str, Any]], head: Sequence[Mapping[str, Any]]) -> Json:
         """What a change means to those downstream: of the documents of a repository, each {path, content, …}, as `DocumentInput`."""
@@ -444,10 +465,35 @@ mutation Register($manifest: ManifestInput!, $envelope: EnvelopeInput!) {{
 }}
 """
 
+_PLANNED = """
+digest revision added updated withdrawn changes
+origins { origin documents added changed withdrawn }
+shared { asset { id } origins }
+orphaned { origin subjects }
+touches {
+  counts { kind count }
+  told(first: 1000) { hops asset { id kind title tier environment owners { name contact } } }
+}
+"""
+
+_PLAN = f"""
+query Plan($documents: [DocumentInput!]!, $removed: [String!], $prune: Boolean!) {{
+  plan(documents: $documents, removed: $removed, prune: $prune) {{
+    __typename
+    ... on Plan {{ {_PLANNED} }}
+    {_PROBLEM}
+  }}
+}}
+"""
+
 _APPLY = f"""
-mutation Apply($document: JSON!, $dryRun: Boolean!, $operationId: String!) {{
-  applyManifest(document: $document, dryRun: $dryRun, operationId: $operationId) {{
-    ... on Registered {{ changed revision added updated withdrawn plan {{ verb subject }} }}
+mutation Apply(
+  $documents: [DocumentInput!]!, $removed: [String!], $prune: Boolean!, $plan: String, $operationId: String!
+) {{
+  applyDocuments(documents: $documents, removed: $removed, prune: $prune, plan: $plan, operationId: $operationId) {{
+    __typename
+    ... on Applied {{ changed revision added updated withdrawn }}
+    ... on PlanDiffers {{ plan {{ {_PLANNED} }} }}
     {_PROBLEM}
   }}
 }}

@@ -3,13 +3,17 @@
 * HeadwaterError
   + Unreachable         no answer from the service, or it is not ready; the same call may be tried again
   + Refused             the service answered that it will not
+    - PlanMoved         other changes would be made by now than were planned
     - AccessRefused     the token is missing, unknown, or allows less than this
   + ManifestUnreadable  the file is no YAML that can be used
   + DocumentUnreadable  a file of another system is not there, or no JSON
+  + CredentialsUnreadable  what `headwater login` keeps is not there as it was written
   + GitUnusable         git is missing, this is no repository, or the revision is unknown
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class HeadwaterError(Exception):
@@ -28,6 +32,14 @@ class Refused(HeadwaterError):
         self.code = code
 
 
+class PlanMoved(Refused):
+    """`plan` is what would be changed now, as `Client.plan` answers."""
+
+    def __init__(self, message: str, plan: dict[str, Any]) -> None:
+        super().__init__(message, "PlanDiffers")
+        self.plan = plan
+
+
 class AccessRefused(Refused):
     pass
 
@@ -41,4 +53,8 @@ class DocumentUnreadable(HeadwaterError):
 
 
 class GitUnusable(HeadwaterError):
+    pass
+
+
+class CredentialsUnreadable(HeadwaterError):
     pass

@@ -91,6 +91,7 @@ def compared(folder: Path, base: Base, files: Sequence[Path] = (), base_folder: 
     with Blobs(top) as blobs:
         commit = Committed(top, base, blobs)
         working = Working(top, commit)
+        commit.fetch(path for path in commit.paths if is_manifest(path) and (only is None or path in only))
         before = _Side(commit, only, beside=Working(base_folder.resolve()) if base_folder else None)
         after = _Side(working, only)
         if only is not None:
@@ -225,7 +226,7 @@ class _Side:
             text = text_of(self.tree, path)
             content = _parsed(text, path)
         except ManifestUnreadable as error:
-            self.problems.append(str(error).replace(path, f"{path}{self.tree.label}", 1))
+            self.problems += [line.replace(path, f"{path}{self.tree.label}", 1) for line in str(error).splitlines()]
             return None
         except HeadwaterError as error:
             self.problems.append(str(error))
