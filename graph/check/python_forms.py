@@ -27,6 +27,9 @@ def python_form(source: str, function: str | None) -> str:
     if len(source) > MOST_TEXT:
         raise NotPython(f"it has {len(source):,} characters; the limit is {MOST_TEXT:,}")
     try:
+        compile(
+            source, "definition", "exec", dont_inherit=True
+        )  # which refuses more than parsing does, and runs nothing
         return _Form(ast.parse(source), function).text()
     except SyntaxError as error:
         raise NotPython(f"it is no Python that can be read here: {error.msg}, line {error.lineno}") from None
@@ -225,10 +228,11 @@ class _Form:
         self._tree = tree
         self._imported = self._imports()
         self._movable = self._movables()
+        self._moved = {*self._movable.values()}
         entry = self._movable.get(function) if function else None
         self._entry = function if isinstance(entry, ast.FunctionDef | ast.AsyncFunctionDef) else None
         self._tokens: dict[tuple[int, str], str] = {}
-        self._waiting: list[str] = []
+        self._waiting: dict[str, None] = {}
 
     def text(self) -> str:
         if self._asks:
@@ -241,12 +245,11 @@ class _Form:
                 self._one(each) for each in self._tree.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
             ]
         lines += [self._one(each) for each in self._tree.body if not self._is_movable(each) and not _is_text(each)]
-        self._waiting += [name for name in self._movable if name in self._said and name not in self._waiting]
-        done = 0
-        while done < len(self._waiting):
-            name = self._waiting[done]
-            done += 1
-            lines.append(self._one(self._movable[name]))
+        self._waiting.update((name, None) for name in self._movable if name in self._said)
+        done: set[str] = set()
+        while waiting := [name for name in self._waiting if name not in done]:
+            done.update(waiting)
+            lines += [self._one(self._movable[name]) for name in waiting]
         return "\n".join(lines)
 
     def _imports(self) -> dict[str, str]:
@@ -284,7 +287,7 @@ class _Form:
     def _is_movable(self, node: ast.stmt) -> bool:
         if isinstance(node, ast.Import | ast.ImportFrom):
             return all((each.asname or each.name.partition(".")[0]) in self._imported for each in node.names)
-        return any(node is each for each in self._movable.values())
+        return node in self._moved
 
     def _called(self, name: str, scope: _Scope) -> str:
         """Its name in the form."""
@@ -298,8 +301,7 @@ class _Form:
                 return f"<{self._imported[name]}>"
             if name not in self._movable:
                 return name
-            if name not in self._waiting:
-                self._waiting.append(name)
+            self._waiting[name] = None
         if name in found.kept or found.kind == "class" or (name in self._said and name != self._entry):
             self._tokens.setdefault((id(found), name), name)
             return name

@@ -14,7 +14,7 @@ from graph.errors import shortened
 from graph.model import Json
 
 MOST_FORMS = 64
-MOST_STEPS = 20_000
+MOST_STEPS = 5_000
 """Of one comparison."""
 MOST_NESTED = 60
 

@@ -47,11 +47,7 @@ def _differences(attribute: str, before: Json, after: Json, sent: bool) -> list[
     except (Undecided, RecursionError) as error:
         why = str(error) if isinstance(error, Undecided) else "it is nested too deeply"
         found.append(Difference(attribute, None, None, Verdict.UNKNOWN, f"its {attribute} cannot be compared: {why}"))
-    return list(dict.fromkeys(found)) if all(map(_hashable, found)) else found
-
-
-def _hashable(difference: Difference) -> bool:
-    return not isinstance(difference.before, dict | list) and not isinstance(difference.after, dict | list)
+    return found
 
 
 class _Comparison:

@@ -120,41 +120,51 @@ def _rename(tree: exp.Expr) -> None:
             twice.add(alias.name)
         if alias.name:
             declared[alias.name] = alias
-    number = 0
-    for name, alias in declared.items():
+    qualifiers, tables = _by_name(_qualifiers(tree)), _by_name(_tables(tree))
+    for number, (name, alias) in enumerate(declared.items()):
         is_cte = isinstance(alias.parent, exp.CTE)
-        places = [alias.this, *_qualifiers(tree, name), *(_tables(tree, name) if is_cte else ())]
-        if name in twice or len(places) != uses[name] or (is_cte and not _is_told_apart(tree, name, alias)):
+        named = tables.get(name, []) if is_cte else []
+        places = [alias.this, *qualifiers.get(name, ()), *named]
+        if name in twice or len(places) != uses[name] or (is_cte and not _is_told_apart(alias, named)):
             continue
         for place in places:
             place.set("this", f"§{number}")
-        number += 1
 
 
-def _qualifiers(tree: exp.Expr, name: str) -> Iterator[exp.Expr]:
+def _qualifiers(tree: exp.Expr) -> Iterator[exp.Identifier]:
     for column in tree.find_all(exp.Column):
         table = column.args.get("table")
-        if isinstance(table, exp.Identifier) and table.name == name and not column.args.get("db"):
+        if isinstance(table, exp.Identifier) and not column.args.get("db"):
             yield table
 
 
-def _tables(tree: exp.Expr, name: str) -> Iterator[exp.Expr]:
+def _tables(tree: exp.Expr) -> Iterator[exp.Identifier]:
     for table in tree.find_all(exp.Table):
-        if isinstance(table.this, exp.Identifier) and table.name == name and not table.args.get("db"):
+        if isinstance(table.this, exp.Identifier) and not table.args.get("db"):
             yield table.this
 
 
-def _is_told_apart(tree: exp.Expr, name: str, alias: exp.TableAlias) -> bool:
+def _by_name(some: Iterator[exp.Identifier]) -> dict[str, list[exp.Identifier]]:
+    found: dict[str, list[exp.Identifier]] = {}
+    for each in some:
+        found.setdefault(each.name, []).append(each)
+    return found
+
+
+def _is_told_apart(alias: exp.TableAlias, tables: Sequence[exp.Identifier]) -> bool:
     """Whether the name is that of the WITH clause, wherever it is a table's."""
     clause = alias.find_ancestor(exp.With)
     query = clause.parent if clause is not None else None
     if clause is None or query is None or clause.args.get("recursive"):
         return False
-    own = alias.parent
-    earlier = clause.expressions[: 1 + next(place for place, each in enumerate(clause.expressions) if each is own)]
-    for table in _tables(tree, name):
-        above = [*_ancestors(table)]
-        if not any(each is query for each in above) or any(each is cte for each in above for cte in earlier):
+    not_yet = set()
+    for each in clause.expressions:
+        not_yet.add(id(each))
+        if each is alias.parent:
+            break
+    for table in tables:
+        above = {id(each) for each in _ancestors(table)}
+        if id(query) not in above or above & not_yet:
             return False
     return True
 
@@ -176,7 +186,7 @@ _CALM = (
 def _ordered(node: exp.Expr) -> exp.Expr:
     if not isinstance(node, exp.And | exp.Or) or isinstance(node.parent, type(node)):
         return node
-    terms = [*_joined(node, type(node))]
+    terms = _joined(node, type(node))
     if all(isinstance(each, _CALM) for term in terms for each in term.walk()):
         terms.sort(key=repr)
     made: exp.Expr = terms[0].copy()
@@ -185,7 +195,12 @@ def _ordered(node: exp.Expr) -> exp.Expr:
     return made
 
 
-def _joined(node: exp.Expr, kind: type[exp.Expr]) -> Sequence[exp.Expr]:
-    if not isinstance(node, kind):
-        return [node]
-    return [*_joined(node.this, kind), *_joined(node.expression, kind)]
+def _joined(node: exp.Expr, kind: type[exp.Expr]) -> list[exp.Expr]:
+    found, waiting = [], [node]
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, kind):
+            waiting += [here.expression, here.this]
+        else:
+            found.append(here)
+    return found

@@ -3,16 +3,18 @@
 import copy
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema.validators import Draft202012Validator
 
 from graph.check.schemas import request_differences, response_differences
-from graph.check.verdicts import Verdict
+from graph.check.verdicts import Cure, Difference, Verdict
 
 Document = dict[str, Any]
 HARMLESS = {Verdict.ADDITIVE, Verdict.NONE}
 NAMES = ("a", "b", "c")
+B, U, H, A = Verdict.BREAKING, Verdict.UNKNOWN, Verdict.BEHAVIOURAL, Verdict.ADDITIVE
 
 
 # What is judged harmless, is
@@ -164,7 +166,7 @@ def instances(schema: Any, root: Document) -> st.SearchStrategy[Any]:
             return st.sampled_from([0, 1.5, "x", None, True, [], {}])
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
 @given(pairs(), st.data())
 def test_what_is_judged_harmless_refuses_nothing_and_gives_nothing_new(
     pair: tuple[Document, Document], data: st.DataObject
@@ -180,3 +182,82 @@ def test_what_is_judged_harmless_refuses_nothing_and_gives_nothing_new(
             for instance in data.draw(st.lists(instances(giver, giver), min_size=5, max_size=10)):
                 if Draft202012Validator(giver).is_valid(instance):
                     assert validator.is_valid(instance), (judged.__name__, instance, differences)
+
+
+# What is judged otherwise
+
+
+INTEGER, NUMBER, TEXT = {"type": "integer"}, {"type": "number"}, {"type": "string"}
+
+
+def fields(properties: Document, *required: str, **more: Any) -> Document:
+    return {"type": "object", "properties": properties, "required": [*required], **more}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "request_", "response"),
+    [
+        (fields({"a": INTEGER}), fields({"a": INTEGER, "b": TEXT}), A, A),
+        (fields({"a": INTEGER}), fields({"a": INTEGER, "b": TEXT}, "b"), B, A),
+        (fields({"a": INTEGER, "b": TEXT}), fields({"a": INTEGER}), H, B),
+        (fields({"a": INTEGER}, "a"), fields({"a": INTEGER}), A, B),
+        (fields({"a": INTEGER}), fields({"a": NUMBER}), A, B),
+        (fields({"a": INTEGER}), fields({"a": {"type": ["integer", "null"]}}), A, B),
+        (fields({"a": INTEGER}), fields({"a": {**INTEGER, "nullable": True}}), A, B),
+        (fields({"a": {"anyOf": [TEXT, {"type": "null"}]}}), fields({"a": {"type": ["null", "string"]}}), None, None),
+        (fields({"a": {"enum": ["x", "y"]}}), fields({"a": {"enum": ["x", "y", "z"]}}), A, B),
+        (fields({"a": {"enum": ["x", "y"]}}), fields({"a": {"enum": ["y"]}}), B, A),
+        (fields({"a": {**NUMBER, "maximum": 1}}), fields({"a": {**NUMBER, "maximum": 9}}), A, H),
+        (fields({"a": {**TEXT, "pattern": "^x"}}), fields({"a": {**TEXT, "pattern": "^[xy]"}}), U, H),
+        (fields({"a": {**TEXT, "format": "date"}}), fields({"a": {**TEXT, "format": "date-time"}}), B, H),
+        (fields({"a": {**INTEGER, "format": "int32"}}), fields({"a": {**INTEGER, "format": "int64"}}), A, H),
+        (fields({"a": {**INTEGER, "default": 1}}), fields({"a": {**INTEGER, "default": 2}}), H, None),
+        (fields({}, additionalProperties=False), fields({"b": TEXT}, additionalProperties=False), A, B),
+        (fields({}), fields({}, additionalProperties=False), B, A),
+        (fields({"a": {"type": "array", "items": INTEGER}}), fields({"a": {"type": "array", "items": TEXT}}), B, B),
+        (fields({"a": {**INTEGER, "minimum": 0, "exclusiveMinimum": True}}), fields({"a": {**INTEGER, "exclusiveMinimum": 0}}), None, None),
+        (fields({"a": INTEGER, "b": INTEGER}), {"allOf": [fields({"a": INTEGER}), fields({"b": INTEGER})]}, None, None),
+        (fields({"a": INTEGER}), fields({"a": {"$ref": "#/$defs/N"}}, **{"$defs": {"N": NUMBER}}), A, B),
+        (fields({"a": {"not": TEXT}}), fields({"a": {"not": INTEGER}}), U, U),
+        (fields({"a": {**TEXT, "readOnly": True}, "b": TEXT}), fields({"b": TEXT}), None, B),
+    ],
+)  # fmt: skip
+def test_what_a_schema_that_differs_means(
+    before: Document, after: Document, request_: Verdict | None, response: Verdict | None
+) -> None:
+    worst = [
+        min((each.verdict for each in judged(before, after)), key=[*Verdict].index, default=None)
+        for judged in (requests, responses)
+    ]
+    assert worst == [request_, response]
+
+
+def test_a_field_of_a_response_that_is_renamed_is_found_by_its_new_name() -> None:
+    (found,) = responses(fields({"x": fields({"a": INTEGER})}), fields({"x": fields({"b": INTEGER})}))
+    assert (found.attribute, found.part, found.before, found.after) == ("response.x.a", "x.a", "a", "b")
+    assert found.cures == frozenset({Cure.ALIAS, Cure.DEFAULT})
+
+
+def test_schemas_that_go_on_for_ever_are_compared_and_too_large_ones_are_not() -> None:
+    def chain(kind: Document) -> Document:
+        definitions = {"N": fields({"next": {"$ref": "#/$defs/N"}, "value": kind})}
+        return {"$ref": "#/$defs/N", "$defs": definitions}
+
+    assert requests(chain(TEXT), chain(TEXT) | {"title": "another"}) == []
+    assert {each.verdict for each in requests(chain(TEXT), chain(INTEGER))} == {B}
+    many = {"allOf": [{"anyOf": [{"minimum": number}, {"maximum": number}]} for number in range(10)]}
+    assert [each.verdict for each in requests(many, TEXT)] == [U]
+    itself = {"$ref": "#/$defs/N", "$defs": {"N": {"$ref": "#/$defs/N"}}}
+    assert [each.verdict for each in requests(itself, TEXT)] == [U]
+    deep: Document = INTEGER
+    for _ in range(300):
+        deep = {"type": "array", "items": deep}
+    assert U in {each.verdict for each in requests(deep, {"type": "array", "items": deep})}
+
+
+def requests(before: Document, after: Document) -> list[Difference]:
+    return request_differences({"json_schema": before}, {"json_schema": after})
+
+
+def responses(before: Document, after: Document) -> list[Difference]:
+    return response_differences({"json_schema": before}, {"json_schema": after})
