@@ -63,7 +63,7 @@ def plan(
             found = client.plan(wanted.documents, wanted.removed, prune)
             if out is not None:
                 planning.save(out, wanted, found, client.url)
-        _show(found, prune, output)
+        _show(found, output)
         if out is not None and output is Output.TEXT:
             typer.echo(f"Kept in {out}; `headwater apply {out}` does exactly this.")
 
@@ -99,7 +99,7 @@ def apply(
         with connected(url, token, TIMEOUT_SECONDS) as client, _placing(texts):
             if planned is None and not yes and sys.stdin.isatty() and sys.stdout.isatty():
                 planned = client.plan(wanted.documents, wanted.removed, prune)
-                _show(planned, prune, Output.TEXT)
+                _show(planned, Output.TEXT)
                 if planned["changes"] and not typer.confirm("Apply?"):
                     raise typer.Exit(USAGE_CODE)
             done = _applied(client, wanted, planned, operation)
@@ -164,12 +164,12 @@ def _placing(texts: dict[str, str]) -> Iterator[None]:
         raise Refused(located(str(error), texts), error.code) from error
 
 
-def _show(plan: Json, prune: bool, output: Output) -> None:
+def _show(plan: Json, output: Output) -> None:
     if output is Output.MARKDOWN:
-        sys.stdout.write(planning.markdown(plan, prune))
+        sys.stdout.write(planning.markdown(plan))
     elif output is not Output.TEXT:
         write(plan, output)
     else:
         page = console()
-        for text, style in planning.lines(plan, prune):
+        for text, style in planning.lines(plan):
             page.print(Text(text, style=style), soft_wrap=True)
