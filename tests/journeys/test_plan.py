@@ -206,6 +206,9 @@ def test_every_mistake_of_all_documents_is_told_at_once_with_its_line_and_nothin
             "risk/headwater.yaml:5:21: consumers[0].type: 'servise' is none of service, application, dashboard, notebook,"
             " batch_job; did you mean service?",
         ]
+    (shop.repository.folder / "data" / "headwater.yaml").write_text("version: [1\n")
+    told = [line for line in shop.run("apply").stderr.splitlines() if not line.startswith("    ")]
+    assert [line.partition(": ")[0] for line in told] == ["data/headwater.yaml:1:12", "risk/headwater.yaml:5:21"]
     assert shop.known(shop.key("dataset", "raw")) is None
 
 
