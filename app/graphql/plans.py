@@ -26,6 +26,7 @@ from app.identity import Role
 from app.service import Headwater, When
 from graph.changes import Registration, Verb
 from graph.errors import GraphError, NoneRegistered
+from graph.importers.definitions import inferred_origin
 from graph.importers.project import Project, read_project
 from graph.importers.unregistered import placed
 from graph.keys import AssetKey, AssetKind
@@ -100,6 +101,7 @@ class Plan:
     origins: list[PlanOrigin]
     shared: list[SharedAsset] = strawberry.field(description="At most 1,000, in the order of the keys.")
     orphaned: list[Orphaned]
+    pruned: list[str] = strawberry.field(description="Origins all of whose say is withdrawn.")
 
     @strawberry.field(
         description="All of them, in the order of their subjects: {subject, source?, target?, via?, origin, verb, document, at,"
@@ -232,7 +234,8 @@ class _Wanted:
     def __init__(self, project: Project, removed: Collection[str], prune: bool) -> None:
         self.project = project
         spoken = {each.origin for each in project.registrations}
-        self.gone = sorted({clients_origin(each) for each in removed} - spoken)
+        gone = {clients_origin(each) for each in removed} - spoken
+        self.gone = sorted(gone | ({inferred_origin(each) for each in gone} - spoken))
         withdrawn = [Registration(each, Basis.DECLARED, complete=True) for each in self.gone] if prune else []
         self.left = () if prune else self.gone
         self.registrations = (*project.registrations, *withdrawn)
@@ -277,6 +280,7 @@ async def _plan(info: Info, wanted: _Wanted, made: Together) -> Plan:
             for key, origins in islice(made.shared.items(), MAX_PAGE)
             if not key.is_alias
         ],
+        pruned=[] if wanted.left else [each for each in wanted.gone if any(one.origin == each for one in changed)],
         orphaned=await headwater.in_thread(_orphaned, headwater, wanted.left),
     )
 
@@ -309,6 +313,7 @@ def _origins(wanted: _Wanted, changed: Sequence[Planned]) -> list[PlanOrigin]:
             withdrawn=counts.get((origin, Verb.WITHDRAWN), 0),
         )
         for origin, paths in sorted(documents.items())
+        if paths or any((origin, verb) in counts for verb in Verb)
     ]
 
 

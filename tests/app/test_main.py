@@ -22,6 +22,7 @@ from app.metrics import Metrics
 from app.service import Headwater
 from app.settings import Settings
 from graph.errors import StoreIncompatible, StoreUnavailable
+from graph.importers.manifest_format import manifest_schema
 from graph.index import LineageIndex
 from graph.stores.sqlite import SqliteStore
 
@@ -192,6 +193,13 @@ async def test_a_service_with_tokens_answers_under_any_name(
 ) -> None:
     async with client(app_with(headwater, tokens), headers=bearer(token)) as http:
         assert (await http.post("/graphql", json=ASK, headers={"Host": "lineage.example"})).status_code == 200
+
+
+async def test_editors_read_the_schema_of_manifests_without_a_token(headwater: Headwater, tokens: FileTokens) -> None:
+    async with client(app_with(headwater, tokens)) as http:
+        answer = await http.get("/schemas/headwater.yaml.json")
+    assert answer.headers["content-type"] == "application/schema+json"
+    assert answer.json() == manifest_schema()
 
 
 # Bodies

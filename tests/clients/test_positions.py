@@ -74,7 +74,7 @@ def test_a_line_is_shown_with_a_mark_below() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a: [\n", ["f:2:1: "]),
+        ("a: [\n", ["f:1:5: "]),
         (
             "a: 1\na: 2\nb: {c: 1, c: 2}\n",
             ["f:2:1: 'a' stands twice here; first in line 1", "f:3:11: 'c' stands twice"],

@@ -469,7 +469,7 @@ _PLANNED = """
 digest revision added updated withdrawn changes
 origins { origin documents added changed withdrawn }
 shared { asset { id } origins }
-orphaned { origin subjects }
+orphaned { origin subjects } pruned
 touches {
   counts { kind count }
   told(first: 1000) { hops asset { id kind title tier environment owners { name contact } } }

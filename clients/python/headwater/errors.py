@@ -6,6 +6,7 @@
     - PlanMoved         other changes would be made by now than were planned
     - AccessRefused     the token is missing, unknown, or allows less than this
   + ManifestUnreadable  the file is no YAML that can be used
+    - PartlyUnreadable  that is so of some files of a repository
   + DocumentUnreadable  a file of another system is not there, or no JSON
   + CredentialsUnreadable  what `headwater login` keeps is not there as it was written
   + GitUnusable         git is missing, this is no repository, or the revision is unknown
@@ -13,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -46,6 +48,14 @@ class AccessRefused(Refused):
 
 class ManifestUnreadable(HeadwaterError):
     pass
+
+
+class PartlyUnreadable(ManifestUnreadable):
+    """Some files of a repository cannot be used; `documents` are made of the others, and `texts` are theirs."""
+
+    def __init__(self, problems: Sequence[str], documents: Sequence[dict[str, Any]], texts: Mapping[str, str]) -> None:
+        super().__init__("\n".join(problems))
+        self.documents, self.texts = documents, texts
 
 
 class DocumentUnreadable(HeadwaterError):

@@ -14,6 +14,8 @@ MAX_BYTES = 900_000
 """The service reads bodies of a megabyte."""
 MAX_VALUES = 200_000
 """Counted as often as aliases repeat them: a small file may expand to more than any memory holds."""
+MAX_DEPTH = 60
+"""The service reads JSON of 64 levels."""
 MAX_IMPORT_BYTES, MAX_IMPORT_VALUES = 50_000_000, 5_000_000
 """Of files that are imported."""
 
@@ -37,6 +39,7 @@ def all_parsed(text: bytes, name: str, one: bool = False) -> list[Any]:
     documents: list[Any] = []
     wrong: list[str] = []
     try:
+        _refuse_nested(text)
         loader = _Loader(text)
         try:
             for node in _nodes(loader, one):
@@ -47,8 +50,7 @@ def all_parsed(text: bytes, name: str, one: bool = False) -> list[Any]:
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        place = f"{name}:{_within(error.problem_mark, text)}" if error.problem_mark else name
         told = ", ".join(part for part in (error.context, error.problem) if part)
         raise ManifestUnreadable("\n".join([*wrong, f"{place}: {told}"])) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -64,6 +66,33 @@ def all_parsed(text: bytes, name: str, one: bool = False) -> list[Any]:
     except (ValueError, TypeError, RecursionError) as error:
         raise ManifestUnreadable(f"{name} holds what JSON cannot: {error}") from error
     return documents
+
+
+def _refuse_nested(text: bytes) -> None:
+    """The composer in C would not survive it. Only a text with so many brackets, or so long a line, can be nested so deeply."""
+    longest = max(map(len, text.splitlines()), default=0)
+    if text.count(b"[") + text.count(b"{") + longest < _SAFE_DEPTH:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
+            depth += 1
+            if depth > MAX_DEPTH:
+                problem = f"nested deeper than {MAX_DEPTH} levels"
+                raise yaml.composer.ComposerError(None, None, problem, event.start_mark)  # type: ignore[arg-type]
+        elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
+            depth -= 1
+
+
+_SAFE_DEPTH = 1_000
+
+
+def _within(mark: yaml.Mark, text: bytes) -> str:
+    """Line and column; what goes wrong after the last line goes wrong at its end."""
+    lines = text.decode(errors="replace").splitlines()
+    if mark.line < len(lines) or not lines:
+        return f"{mark.line + 1}:{mark.column + 1}"
+    return f"{len(lines)}:{len(lines[-1]) + 1}"
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the one in C, where it was built

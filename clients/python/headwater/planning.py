@@ -64,7 +64,7 @@ def saved(file: Path) -> tuple[Wanted, Json, str]:
 # For people
 
 
-def lines(plan: Mapping[str, Any], prune: bool) -> Iterator[tuple[str, str]]:
+def lines(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Each line with its style."""
     if not plan["changes"]:
         yield "Nothing to change.", ""
@@ -90,10 +90,8 @@ def lines(plan: Mapping[str, Any], prune: bool) -> Iterator[tuple[str, str]]:
             f"{left['origin']} has no document here any more; {left['subjects']:,} assets and flows that it says stay"
         )
         yield plain(f"{told}: --prune withdraws them."), "yellow"
-    if prune:
-        for each in plan["origins"]:
-            if not each["documents"]:
-                yield plain(f"{each['origin']} has no document here any more: all that it says is withdrawn."), "red"
+    for origin in plan["pruned"]:
+        yield plain(f"{origin} has no document here any more: all that it says is withdrawn."), "red"
 
 
 def sums(plan: Mapping[str, Any]) -> str:
@@ -134,9 +132,9 @@ def differing(planned: Sequence[Json], now: Sequence[Json]) -> Iterator[tuple[st
             yield f"  {name + ':':<9}{_in_words(change)}", ""
 
 
-def markdown(plan: Mapping[str, Any], prune: bool) -> str:
+def markdown(plan: Mapping[str, Any]) -> str:
     """For a pull request or a wiki."""
-    rows = [text for text, _ in lines({**plan, "touches": {"counts": [], "told": []}}, prune)]
+    rows = [text for text, _ in lines({**plan, "touches": {"counts": [], "told": []}})]
     parts = ["### Plan", "", f"**{sums(plan)}**", ""]
     if plan["changes"]:
         parts += ["<details><summary>Changes</summary>", "", "```diff", *rows, "```", "", "</details>", ""]

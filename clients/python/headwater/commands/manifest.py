@@ -15,7 +15,7 @@ from rich.text import Text
 from headwater import planning, project
 from headwater.client import Client
 from headwater.commands.files import Manifests
-from headwater.errors import PlanMoved, Refused
+from headwater.errors import HeadwaterError, ManifestUnreadable, PartlyUnreadable, PlanMoved, Refused
 from headwater.forms import write
 from headwater.planning import Json, Wanted
 from headwater.positions import located
@@ -58,12 +58,12 @@ def plan(
 ) -> None:
     """Show what apply would change in the graph, and whom that touches. Changes nothing."""
     with telling(file[0] if file else None):
-        wanted, texts = _wanted(file or [], prune)
+        wanted, texts = _wanted(file or [], prune, url, token)
         with connected(url, token, TIMEOUT_SECONDS) as client, _placing(texts):
             found = client.plan(wanted.documents, wanted.removed, prune)
             if out is not None:
                 planning.save(out, wanted, found, client.url)
-        _show(found, prune, output)
+        _show(found, output)
         if out is not None and output is Output.TEXT:
             typer.echo(f"Kept in {out}; `headwater apply {out}` does exactly this.")
 
@@ -95,11 +95,11 @@ def apply(
             wanted, planned, operation = planning.saved(plan_file)
             texts: dict[str, str] = {}
         else:
-            (wanted, texts), planned, operation = _wanted(file or [], prune), None, str(uuid.uuid4())
+            (wanted, texts), planned, operation = _wanted(file or [], prune, url, token), None, str(uuid.uuid4())
         with connected(url, token, TIMEOUT_SECONDS) as client, _placing(texts):
             if planned is None and not yes and sys.stdin.isatty() and sys.stdout.isatty():
                 planned = client.plan(wanted.documents, wanted.removed, prune)
-                _show(planned, prune, Output.TEXT)
+                _show(planned, Output.TEXT)
                 if planned["changes"] and not typer.confirm("Apply?"):
                     raise typer.Exit(USAGE_CODE)
             done = _applied(client, wanted, planned, operation)
@@ -115,18 +115,36 @@ def apply(
         console().print(f"Nothing changed: all of it held already at revision {done['revision']}.")
 
 
-def _wanted(files: list[Path], prune: bool) -> tuple[Wanted, dict[str, str]]:
+def _wanted(files: list[Path], prune: bool, url: str | None, token: str | None) -> tuple[Wanted, dict[str, str]]:
     """What is to hold, and the texts of the manifests."""
     if files and prune:
         raise typer.BadParameter("--prune looks at the whole repository, so it does not go with --file")
     folder = files[0].parent if files else Path()
-    version = project.here(folder, files)
+    try:
+        version = project.here(folder, files)
+    except PartlyUnreadable as error:
+        raise ManifestUnreadable(
+            "\n".join([located(str(error), error.texts), *_wrong_in(error, url, token)])
+        ) from error
     removed = [] if files else removed_origins(folder, version.documents)
     if files:
         _refuse_half(version, folder)
     if not version.documents and not (prune and removed):
         raise typer.BadParameter("there is no headwater.yaml here")
     return Wanted(version.documents, removed, prune), dict(version.texts)
+
+
+def _wrong_in(rest: PartlyUnreadable, url: str | None, token: str | None) -> list[str]:
+    """What is wrong in the other files, so that all is told at once. What they refer to may be in those that cannot be read."""
+    try:
+        with connected(url, token, TIMEOUT_SECONDS) as client:
+            client.plan(rest.documents)
+    except Refused as error:
+        lines = [line for line in str(error).splitlines() if " is not registered; " not in line]
+        return [located("\n".join(lines), rest.texts)] if error.code == "InvalidInput" and lines else []
+    except HeadwaterError:
+        pass  # they are judged once all of them can be read
+    return []
 
 
 def _refuse_half(version: project.Version, folder: Path) -> None:
@@ -164,12 +182,12 @@ def _placing(texts: dict[str, str]) -> Iterator[None]:
         raise Refused(located(str(error), texts), error.code) from error
 
 
-def _show(plan: Json, prune: bool, output: Output) -> None:
+def _show(plan: Json, output: Output) -> None:
     if output is Output.MARKDOWN:
-        sys.stdout.write(planning.markdown(plan, prune))
+        sys.stdout.write(planning.markdown(plan))
     elif output is not Output.TEXT:
         write(plan, output)
     else:
         page = console()
-        for text, style in planning.lines(plan, prune):
+        for text, style in planning.lines(plan):
             page.print(Text(text, style=style), soft_wrap=True)
