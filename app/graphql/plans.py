@@ -218,7 +218,8 @@ class PlanMutation:
         except GraphError as error:
             return problem(error)  # type: ignore[return-value]  # registering meets only these
         for each in wanted.registrations:
-            info.context.rooms.sources.heard(each.origin, len(each.assets) + len(each.flows))
+            if told := len(each.assets) + len(each.flows):
+                info.context.rooms.sources.heard(each.origin, told)
         return Applied(
             changed=receipt.changed,
             revision=receipt.revision,
