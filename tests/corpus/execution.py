@@ -1,0 +1,128 @@
+"""What really happens: the change is executed, and the consumers run before and after it. Nothing here knows Headwater's rules.
+
+What a consumer does stands in `execution.yaml` of the base, and with the case where the change moves it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from functools import partial
+from typing import Any
+
+import duckdb
+
+from graph.impact import When
+from graph.keys import AssetKey
+from tests.corpus.loading import Case, Files, Record, declared
+
+
+class Outcome(Enum):
+    SAME = "gets what it got"
+    OTHER = "gets something else"
+    RUNS = "runs; what it gets was not compared"
+    FAILS = "fails"
+
+
+Seen = Mapping[tuple[AssetKey, When], Outcome]
+
+
+def executed(case: Case) -> dict[str, Seen]:
+    """What each consumer that was run saw, by the kind of execution."""
+    return {kind: EXECUTORS[kind](case, given) for kind, given in case.executed.items() if kind != "except"}
+
+
+def _compared(was: Any, act: Callable[[], Any]) -> Outcome:
+    try:
+        return Outcome.SAME if act() == was else Outcome.OTHER
+    except ConsumerFailed:
+        return Outcome.FAILS
+
+
+class ConsumerFailed(Exception):
+    """As its own process would: an error of the database, of a conversion, of a validation."""
+
+
+# A warehouse: tables, the views that the repository's jobs make, and queries
+
+
+def warehouse(case: Case, given: Record) -> Seen:
+    """`given`: {change: SQL that is done to the tables, reads: queries of consumers that move}."""
+    about = case.base.execution["duckdb"]
+    with closing(duckdb.connect()) as before, closing(duckdb.connect()) as after:
+        before.execute(about["setup"])
+        after.execute(about["setup"])
+        after.execute(given.get("change") or "SELECT 1")
+        _build(before, case.base.files, about)
+        _build(after, case.head, about)
+        moved = {**about["reads"], **(given.get("reads") or {})}
+        was = {AssetKey.parse(key): _queried(before, read) for key, read in about["reads"].items()}
+        return {
+            (key, When.NOW): _compared(rows, partial(_queried, after, moved[str(key)])) for key, rows in was.items()
+        }
+
+
+def _build(connection: duckdb.DuckDBPyConnection, files: Files, about: Record) -> None:
+    """Jobs that fail leave nothing, as on a fresh target; the next ones run on."""
+    for sql in [*_scripts(files, about), *about.get("others", [])]:
+        try:
+            connection.execute(sql)
+        except duckdb.Error:
+            continue
+
+
+def _scripts(files: Files, about: Record) -> Iterator[str]:
+    for path in about.get("scripts", []):
+        if path in files:
+            yield files[path]
+    for folder, job in declared(files, "jobs"):
+        definition = job.get("definition")
+        if isinstance(definition, dict) and str(definition.get("file")).endswith(".sql"):
+            yield files[str(folder / definition["file"])]
+
+
+def _queried(connection: duckdb.DuckDBPyConnection, read: Any) -> Any:
+    if isinstance(read, list):
+        *tries, last = read
+        for each in tries:
+            try:
+                return _queried(connection, each)
+            except ConsumerFailed:
+                continue
+        return _queried(connection, last)
+    query, positions = (read, None) if isinstance(read, str) else (read["query"], read["positions"])
+    try:
+        result = connection.execute(query)
+        names = [column[0] for column in result.description or []]
+        rows = result.fetchall()
+        if positions is not None:
+            return sorted(repr([_READ_AS[kind](row[index]) for index, kind in positions.items()]) for row in rows)
+    except (duckdb.Error, IndexError, ValueError, TypeError, AttributeError) as error:
+        raise ConsumerFailed from error
+    return sorted(repr(sorted(zip(names, map(_plain, row), strict=True))) for row in rows)
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal | int) else value
+
+
+def _strictly(*types: type) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if value is not None and not isinstance(value, types):
+            raise TypeError(value)
+        return float(value) if isinstance(value, Decimal) else value
+
+    return read
+
+
+_READ_AS = {
+    "int": _strictly(int),
+    "number": _strictly(Decimal, float),
+    "text": _strictly(str),
+    "time": _strictly(datetime),
+}
+"""As a reader with a schema of its own would."""
+
+
+EXECUTORS: dict[str, Callable[[Case, Record], Seen]] = {"duckdb": warehouse}
