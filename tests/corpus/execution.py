@@ -3,11 +3,10 @@
 What a consumer does stands in `execution.yaml` of the base, and with the case where the change moves it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
 from decimal import Decimal
-from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -16,32 +15,13 @@ import duckdb
 from graph.impact import When
 from graph.keys import AssetKey
 from tests.corpus.loading import Case, Files, Record, declared
-
-
-class Outcome(Enum):
-    SAME = "gets what it got"
-    OTHER = "gets something else"
-    RUNS = "runs; what it gets was not compared"
-    FAILS = "fails"
-
-
-Seen = Mapping[tuple[AssetKey, When], Outcome]
+from tests.corpus.outcomes import ConsumerFailed, Seen, seen
+from tests.corpus.scoring import scoring
 
 
 def executed(case: Case) -> dict[str, Seen]:
     """What each consumer that was run saw, by the kind of execution."""
     return {kind: EXECUTORS[kind](case, given) for kind, given in case.executed.items() if kind != "except"}
-
-
-def _compared(was: Any, act: Callable[[], Any]) -> Outcome:
-    try:
-        return Outcome.SAME if act() == was else Outcome.OTHER
-    except ConsumerFailed:
-        return Outcome.FAILS
-
-
-class ConsumerFailed(Exception):
-    """As its own process would: an error of the database, of a conversion, of a validation."""
 
 
 # A warehouse: tables, the views that the repository's jobs make, and queries
@@ -57,9 +37,9 @@ def warehouse(case: Case, given: Record) -> Seen:
         _build(before, case.base.files, about)
         _build(after, case.head, about)
         moved = {**about["reads"], **(given.get("reads") or {})}
-        was = {AssetKey.parse(key): _queried(before, read) for key, read in about["reads"].items()}
         return {
-            (key, When.NOW): _compared(rows, partial(_queried, after, moved[str(key)])) for key, rows in was.items()
+            (AssetKey.parse(key), When.NOW): seen(partial(_queried, before, read), partial(_queried, after, moved[key]))
+            for key, read in about["reads"].items()
         }
 
 
@@ -125,4 +105,4 @@ _READ_AS = {
 """As a reader with a schema of its own would."""
 
 
-EXECUTORS: dict[str, Callable[[Case, Record], Seen]] = {"duckdb": warehouse}
+EXECUTORS: dict[str, Callable[[Case, Record], Seen]] = {"duckdb": warehouse, "scoring": scoring}

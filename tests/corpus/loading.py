@@ -67,7 +67,7 @@ def cases() -> tuple[Case, ...]:
     found = [
         _case(record, file.stem)
         for file in sorted((HERE / "cases").glob("*.yaml"))
-        for record in yaml.safe_load(file.read_text())
+        for record in _parsed(file.read_text())
     ]
     twice = {case.id for case in found if sum(other.id == case.id for other in found) > 1}
     assert not twice, f"ids stand twice: {sorted(twice)}"
@@ -77,10 +77,16 @@ def cases() -> tuple[Case, ...]:
 def manifests(files: Files) -> dict[str, Record]:
     """The parsed manifests of a repository by path."""
     return {
-        path: yaml.safe_load(text)
+        path: _parsed(text)
         for path, text in sorted(files.items())
         if PurePosixPath(path).name == "headwater.yaml" or path.endswith(".headwater.yaml")
     }
+
+
+@cache
+def _parsed(text: str) -> Any:
+    """The bases' manifests stand in most cases; nobody changes what is parsed."""
+    return yaml.load(text, yaml.CSafeLoader)
 
 
 def declared(files: Files, section: str) -> list[tuple[PurePosixPath, Record]]:
@@ -113,7 +119,7 @@ def _base(folder: Path) -> Base:
 
 
 def _yaml(path: Path) -> Any:
-    return yaml.safe_load(path.read_text()) if path.exists() else None
+    return _parsed(path.read_text()) if path.exists() else None
 
 
 def _registration(said: Record) -> Registration:

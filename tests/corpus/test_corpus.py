@@ -18,8 +18,9 @@ from graph.errors import InvalidManifest
 from graph.impact import When
 from graph.importers.project import Document, DocumentFormat, Project, read_project
 from graph.keys import AssetKey
-from tests.corpus.execution import Outcome, executed
+from tests.corpus.execution import executed
 from tests.corpus.loading import Base, Case, Files, Result, bases, cases, manifests
+from tests.corpus.outcomes import Outcome
 from tests.graph.world import World
 
 MOST_FALSE_ALARMS = 0.05
@@ -149,11 +150,8 @@ def _rank(verdict: Verdict) -> int:
 
 def worst_by_time(results: frozenset[Result]) -> Mapping[When, Verdict]:
     """Of several results for one time the worst is what happens then. What only history feels is no result."""
-    found: dict[When, Verdict] = {}
-    for verdict, when in sorted(results, key=lambda each: -_rank(each[0])):
-        if when is not When.HISTORIC:
-            found[when] = verdict
-    return found
+    worst_last = sorted(results, key=lambda each: -_rank(each[0]))
+    return {when: verdict for verdict, when in worst_last if when is not When.HISTORIC}
 
 
 def headline(results: Mapping[When, Verdict]) -> str:
@@ -219,7 +217,7 @@ def report(answers: Answers) -> str:
     for expected in WORST_FIRST:
         row = "".join(f"{table[expected.name, got.name]:>13}" for got in WORST_FIRST)
         lines.append(f"{expected.name:15}{row}")
-    lines += ["", *_wrong(judged), *(f"NOT ASKED {id}: {reason[:300]}" for id, reason in answers.unread.items())]
+    lines += ["", *_wrong(judged), *(f"NOT ASKED {case}: {reason[:300]}" for case, reason in answers.unread.items())]
     return "\n".join(lines)
 
 
