@@ -114,7 +114,7 @@ def _base(folder: Path) -> Base:
     }
     for registration in observed:
         users |= {each.key for each in registration.assets if each.key.kind in USERS}
-        users |= {end for each in registration.flows for end in each.flow[:2] if end.kind in USERS}  # type: ignore[union-attr]
+        users |= {end for each in registration.flows for end in each.flow[:2] if end.kind in USERS}
     return Base(folder.name, files, observed, frozenset(users), _yaml(folder / "execution.yaml") or {})
 
 
@@ -181,9 +181,9 @@ def _expected(said: Mapping[str, list[str]], base: Base, name: str) -> Mapping[A
 def _named(text: str, base: Base, case: str) -> AssetKey:
     if ":" in text:
         return AssetKey.parse(text)
-    (found,) = [key for key in base.users if key.name == text] or [None]
-    assert found, f"{case}: {base.name} has no deployment or consumer {text}"
-    return found
+    found = [key for key in base.users if key.name == text]
+    assert len(found) == 1, f"{case}: {base.name} has {len(found)} deployments and consumers {text}"
+    return found[0]
 
 
 def _edited(files: Files, edits: Iterable[Record], name: str) -> Files:

@@ -61,7 +61,7 @@ class Asked:
     """One graph a base, in which the base was applied and what others told is known."""
 
     def __init__(self, base: Base, folder: Path) -> None:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         self.base = base
         self.world = World(folder)
         self.project = read_project(documents(base.files))
@@ -81,12 +81,17 @@ class Answers:
         self.got: dict[str, Mapping[AssetKey, frozenset[Result]]] = {}
         self.unread: dict[str, str] = {}
         asked: dict[str, Asked] = {}
-        for case in cases():
+        for base in bases().values():
             try:
-                if case.base.name not in asked:
-                    asked[case.base.name] = Asked(case.base, folder / case.base.name)
+                asked[base.name] = Asked(base, folder / base.name)
+            except (InvalidManifest, KeyError) as error:
+                self.unread[base.name] = f"{type(error).__name__}: {error}"
+        for case in cases():
+            if case.base.name not in asked:
+                continue
+            try:
                 self.got[case.id] = asked[case.base.name].results(case.head)
-            except (InvalidManifest, KeyError, TypeError) as error:
+            except InvalidManifest as error:
                 self.unread[case.id] = f"{type(error).__name__}: {error}"
         for each in asked.values():
             each.world.close()
