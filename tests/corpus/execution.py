@@ -14,6 +14,7 @@ import duckdb
 
 from graph.impact import When
 from graph.keys import AssetKey
+from tests.corpus.contracts import contract
 from tests.corpus.loading import Case, Files, Record, declared
 from tests.corpus.outcomes import ConsumerFailed, Seen, seen
 from tests.corpus.scoring import scoring
@@ -105,4 +106,4 @@ _READ_AS = {
 """As a reader with a schema of its own would."""
 
 
-EXECUTORS: dict[str, Callable[[Case, Record], Seen]] = {"duckdb": warehouse, "scoring": scoring}
+EXECUTORS: dict[str, Callable[[Case, Record], Seen]] = {"duckdb": warehouse, "scoring": scoring, "contract": contract}

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from graph.check.judge import judge, touched
+from graph.check.judge import judge
 from graph.check.verdicts import Verdict
 from graph.errors import InvalidManifest
 from graph.impact import When
-from graph.importers.project import Document, DocumentFormat, Project, read_project
+from graph.importers.project import Document, DocumentFormat, read_project
 from graph.keys import AssetKey
 from tests.corpus.execution import executed
 from tests.corpus.loading import Base, Case, Files, Result, bases, cases, manifests
@@ -69,9 +69,9 @@ class Asked:
             self.world.commit(registration)
 
     def results(self, head: Files) -> Mapping[AssetKey, frozenset[Result]]:
-        after: Project = read_project(documents(head))
-        said = self.world.store.believed(touched(self.project, after))
-        return judge(self.world.index.view(), self.world.moment(), self.project, after, said).results()
+        after = read_project(documents(head))
+        view, moment = self.world.index.view(), self.world.moment()
+        return judge(view, moment, self.project, after, self.world.store.believed).results()
 
 
 class Answers:
