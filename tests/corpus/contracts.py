@@ -150,13 +150,17 @@ def _answer(old: type[Message], new: type[Message], answer: Record) -> Outcome:
         if former_name in answer:
             value = answer[former_name]
             said[field.name] = str(value) if field.type == field.TYPE_STRING and isinstance(value, int) else value
-        if field.enum_type and (former := old.DESCRIPTOR.fields_by_name.get(field.name)) and former.enum_type:
-            if set(field.enum_type.values_by_number) - set(former.enum_type.values_by_number):
-                outcome = Outcome.OTHER
+        former = old.DESCRIPTOR.fields_by_name.get(field.name)
+        if _enum_numbers(field) - _enum_numbers(former or field):
+            outcome = Outcome.OTHER
     decoded = _decoded(new(**said), old)
     if decoded is None or any(_value(decoded, name) != _value(old(**answer), name) for name in answer):
         return Outcome.FAILS
     return outcome
+
+
+def _enum_numbers(field: Any) -> set[int]:
+    return set(field.enum_type.values_by_number) if field.enum_type else set()
 
 
 def _decoded(message: Message, kind: type[Message]) -> Message | None:

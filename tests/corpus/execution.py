@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import duckdb
 
 from graph.impact import When
 from graph.keys import AssetKey
+from tests.corpus.calling import calling
 from tests.corpus.contracts import contract
-from tests.corpus.loading import Case, Files, Record, declared
+from tests.corpus.loading import Case, Files, Record, bases, declared
 from tests.corpus.outcomes import ConsumerFailed, Seen, seen
 from tests.corpus.scoring import scoring
 
@@ -31,17 +32,32 @@ def executed(case: Case) -> dict[str, Seen]:
 def warehouse(case: Case, given: Record) -> Seen:
     """`given`: {change: SQL that is done to the tables, reads: queries of consumers that move}."""
     about = case.base.execution["duckdb"]
-    with closing(duckdb.connect()) as before, closing(duckdb.connect()) as after:
-        before.execute(about["setup"])
+    with closing(duckdb.connect()) as after:
         after.execute(about["setup"])
         after.execute(given.get("change") or "SELECT 1")
-        _build(before, case.base.files, about)
         _build(after, case.head, about)
         moved = {**about["reads"], **(given.get("reads") or {})}
         return {
-            (AssetKey.parse(key), When.NOW): seen(partial(_queried, before, read), partial(_queried, after, moved[key]))
-            for key, read in about["reads"].items()
+            (AssetKey.parse(key), When.NOW): seen(
+                partial(_rows_before, case.base.name, key), partial(_queried, after, moved[key])
+            )
+            for key in about["reads"]
         }
+
+
+@cache
+def _rows_before(base: str, reader: str) -> Any:
+    about = bases()[base].execution["duckdb"]
+    return _queried(_before(base), about["reads"][reader])
+
+
+@cache
+def _before(base: str) -> duckdb.DuckDBPyConnection:
+    about, files = bases()[base].execution["duckdb"], bases()[base].files
+    connection = duckdb.connect()
+    connection.execute(about["setup"])
+    _build(connection, files, about)
+    return connection
 
 
 def _build(connection: duckdb.DuckDBPyConnection, files: Files, about: Record) -> None:
@@ -106,4 +122,9 @@ _READ_AS = {
 """As a reader with a schema of its own would."""
 
 
-EXECUTORS: dict[str, Callable[[Case, Record], Seen]] = {"duckdb": warehouse, "scoring": scoring, "contract": contract}
+EXECUTORS: dict[str, Callable[[Case, Record], Seen]] = {
+    "duckdb": warehouse,
+    "scoring": scoring,
+    "contract": contract,
+    "http": calling,
+}

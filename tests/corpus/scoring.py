@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import duckdb
@@ -15,7 +15,7 @@ from sklearn.linear_model import Ridge
 
 from graph.impact import When
 from graph.keys import AssetKey
-from tests.corpus.loading import Case, Files, Record, declared
+from tests.corpus.loading import Case, Files, Record, bases, declared
 from tests.corpus.outcomes import ConsumerFailed, Outcome, Seen, seen
 
 Store: TypeAlias = Mapping[str, Mapping[Any, Any]]
@@ -28,7 +28,7 @@ NO_VALUE = -1.0
 def scoring(case: Case, given: Record) -> Seen:
     """`given`: {change: SQL that is done to the source tables, callers and readers: of consumers that move}."""
     about = case.base.execution["scoring"]
-    before = Service(case.base.files, about, _store(case.base.files, about, ""))
+    before = Service(case.base.files, about, _store_before(case.base.name))
     moved = {each: {**about[each], **(given.get(each) or {})} for each in ("callers", "readers")}
     after = Service(case.head, {**about, **moved}, _store(case.head, about, given.get("change") or ""))
     found: dict[tuple[AssetKey, When], Outcome] = {}
@@ -181,6 +181,11 @@ def _feature(reference: str) -> str:
 
 
 # Computing features
+
+
+@cache
+def _store_before(base: str) -> Store:
+    return _store(bases()[base].files, bases()[base].execution["scoring"], "")
 
 
 def _store(files: Files, about: Record, change: str) -> Store:
