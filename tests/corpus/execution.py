@@ -3,10 +3,12 @@
 What a consumer does stands in `execution.yaml` of the base, and with the case where the change moves it.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
 from decimal import Decimal
+from fnmatch import fnmatch
 from functools import cache, partial
 from typing import Any
 
@@ -70,9 +72,12 @@ def _build(connection: duckdb.DuckDBPyConnection, files: Files, about: Record) -
 
 
 def _scripts(files: Files, about: Record) -> Iterator[str]:
-    for path in about.get("scripts", []):
-        if path in files:
+    for path in sorted(files):
+        if any(fnmatch(path, pattern) for pattern in about.get("scripts", [])):
             yield files[path]
+    if about.get("dbt") in files:
+        for node in json.loads(files[about["dbt"]])["nodes"].values():
+            yield f"CREATE TABLE {node['relation_name']} AS {node['compiled_code']}"
     for folder, job in declared(files, "jobs"):
         definition = job.get("definition")
         if isinstance(definition, dict) and str(definition.get("file")).endswith(".sql"):
