@@ -28,9 +28,9 @@ NO_VALUE = -1.0
 def scoring(case: Case, given: Record) -> Seen:
     """`given`: {change: SQL that is done to the source tables, callers and readers: of consumers that move}."""
     about = case.base.execution["scoring"]
-    before = Service(case.base.files, about, _store_before(case.base.name))
+    before = Service(case.base.files, about, _store_before(case.base.name), case.base.files)
     moved = {each: {**about[each], **(given.get(each) or {})} for each in ("callers", "readers")}
-    after = Service(case.head, {**about, **moved}, _store(case.head, about, given.get("change") or ""))
+    after = Service(case.head, {**about, **moved}, _store(case.head, about, given.get("change") or ""), case.base.files)
     found: dict[tuple[AssetKey, When], Outcome] = {}
     acts, now, later = (
         before.acts(before.store),
@@ -55,6 +55,8 @@ class Service:
     files: Files
     about: Record
     store: Store
+    former: Files
+    """What trainings of before read is said there."""
 
     def acts(self, learned_from: Store) -> dict[AssetKey, Act]:
         """What each user does, with models that were fitted on `learned_from`."""
@@ -86,9 +88,21 @@ class Service:
         deployment = self._named("deployments", name)
         model, version = self._served(str(deployment["serves"]))
         rows = list(self._requests(name, deployment, version["signature"]["inputs"]))
-        regression = _fitted(self.about["targets"][model], version, learned_from)
+        regression = _fitted(
+            self.about["targets"][model], version, self._learned_features(model, version, learned_from), learned_from
+        )
         output = version["signature"]["outputs"][0]["name"]
         return [{output: round(float(each), 9)} for each in regression.predict(_numbers(pd.DataFrame(rows)))]
+
+    def _learned_features(self, model: str, version: Record, learned_from: Store) -> list[str]:
+        """Of each input, by the name that it had when it was learned, or that it has."""
+        own = [_feature(each.get("feature", "")) for each in version["signature"]["inputs"]]
+        for _, each in declared(self.former, "model_versions"):
+            if (each["model"], each["version"]) == (model, version["version"]):
+                before = [_feature(one.get("feature", "")) for one in each["signature"]["inputs"]]
+                if len(before) == len(own) and all(one in learned_from for one in before if one):
+                    return before
+        return own
 
     def train(self, model: str) -> list[float]:
         """The next run: what the job reads now, as the store has it. The coefficients."""
@@ -141,13 +155,12 @@ class Service:
         raise ConsumerFailed(feature)
 
 
-def _fitted(targets: Mapping[Any, float], version: Record, store: Store) -> Any:
+def _fitted(targets: Mapping[Any, float], version: Record, features: list[str], store: Store) -> Any:
     """As its own training left it: another version or another artifact is another model."""
-    inputs = version["signature"]["inputs"]
-    names = [each["name"] for each in inputs]
+    names = [each["name"] for each in version["signature"]["inputs"]]
     digest = str((version.get("artifact") or {}).get("digest", "sha256:00"))
     strength = float(version["version"]) + int(digest.partition(":")[2][:4], 16)
-    table = _table(names, [_feature(each.get("feature", "")) for each in inputs], store, sorted(targets))
+    table = _table(names, features, store, sorted(targets))
     return Ridge(alpha=1 + strength).fit(table, _learned(targets))
 
 
