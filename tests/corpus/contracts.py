@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import pytest
 import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
@@ -63,8 +64,7 @@ def _schema(files: Files, where: Record) -> Record:
 
 
 def _validate(schema: Record, body: Any) -> None:
-    import jsonschema
-
+    jsonschema = pytest.importorskip("jsonschema")
     try:
         jsonschema.Draft202012Validator(schema).validate(body)
     except jsonschema.ValidationError as error:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from graph.check.judge import judge
 from graph.check.verdicts import Verdict
@@ -20,7 +21,7 @@ from graph.impact import When
 from graph.importers.project import Document, DocumentFormat, read_project
 from graph.keys import AssetKey
 from tests.corpus.execution import executed
-from tests.corpus.loading import Base, Case, Files, Result, bases, cases, manifests
+from tests.corpus.loading import Base, Case, Files, Record, Result, bases, cases, manifests
 from tests.corpus.outcomes import Outcome
 from tests.graph.world import World
 
@@ -39,23 +40,32 @@ def documents(files: Files) -> list[Document]:
     found = [Document(path, DocumentFormat.MANIFEST, manifest) for path, manifest in manifests(files).items()]
     taken = {each.path for each in found}
     for path, manifest in manifests(files).items():
-        for source in manifest.get("sources") or []:
+        for number, source in enumerate(manifest.get("sources") or []):
             patterns = [source["files"]] if isinstance(source["files"], str) else source["files"]
-            options = {name: value for name, value in source.items() if name not in ("format", "files")}
-            for other in sorted(set(files) - taken):
-                if any(_named(other, PurePosixPath(path).parent / pattern) for pattern in patterns):
-                    found.append(_document(other, source["format"].upper(), files[other], options))
-                    taken.add(other)
-    return [*found, *(_document(path, "FILE", files[path], {}) for path in sorted(set(files) - taken))]
+            folder = PurePosixPath(path).parent
+            named = [each for each in sorted(files) if any(_named(each, folder / pattern) for pattern in patterns)]
+            options = {name: value for name, value in source.items() if name not in ("format", "files", "columns")}
+            speaks = {name: manifest[name] for name in ("namespace", "origin") if name in manifest}
+            options |= {"at": f"sources[{number}]", "files": named, "manifest": speaks}
+            kind = DocumentFormat[source["format"].upper()]
+            found.append(Document(path, kind, _content(kind, files, named, folder, source), options))
+            taken |= set(named)
+    return [*found, *(Document(path, DocumentFormat["FILE"], files[path]) for path in sorted(set(files) - taken))]
 
 
 def _named(path: str, pattern: PurePosixPath) -> bool:
     return fnmatch(path, str(pattern).replace("**/", "*")) or PurePosixPath(path).is_relative_to(pattern)
 
 
-def _document(path: str, format: str, text: str, options: Mapping[str, Any]) -> Document:
-    content = json.loads(text) if format == "DBT" else text
-    return Document(path, DocumentFormat[format], content, options)
+def _content(kind: DocumentFormat, files: Files, named: list[str], folder: PurePosixPath, source: Record) -> Any:
+    texts = [{"path": path, "text": files[path]} for path in named if not path.endswith(".yaml")]
+    if kind == "DBT":
+        return {"manifest": json.loads(files[named[0]])}
+    if kind == "FEAST":
+        store = str(folder / source["files"] / "feature_store.yaml")
+        return {"files": texts, "folder": str(folder / source["files"]), "store": yaml.safe_load(files[store])}
+    tables = {"tables": json.loads(files[str(folder / source["columns"])])} if "columns" in source else {}
+    return {"files": texts, **tables}
 
 
 class Asked:
