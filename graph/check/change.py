@@ -63,6 +63,16 @@ class Side:
                 flows[each.flow] = {**flows.get(each.flow, {}), **each.attributes}
         return cls(project, assets, flows)
 
+    @cached_property
+    def firm(self) -> Mapping[AssetKey, Set[str]]:
+        """Who says that an asset is there; what was read from definitions may be there no more."""
+        found: dict[AssetKey, set[str]] = {}
+        for registration in self.project.registrations:
+            if registration.basis is not Basis.INFERRED:
+                for asset in registration.assets:
+                    found.setdefault(asset.key, set()).add(registration.origin)
+        return found
+
     def targets(self) -> set[AssetKey]:
         return {flow.target for flow in self.said}
 
@@ -114,9 +124,14 @@ class Change:
     @cached_property
     def removed(self) -> Mapping[AssetKey, list[str]]:
         """What the new version says no more, with the other origins that still say that it is there."""
-        keys = self.before.assets.keys() - self.after.assets.keys()
+        before, after = self.before.firm, self.after.firm
+        keys = {key for key in self.before.assets if key not in (after if key in before else self.after.assets)}
         said = self.known.believed(keys)
-        return {key: self._asserted_by(said.get(key, ())) for key in keys}
+        found = {key: self._asserted_by(said.get(key, ())) for key in keys}
+        for key in before.keys() & after.keys():
+            if not before[key] <= after[key] and (others := before[key] & after[key]):
+                found[key] = sorted(others)
+        return found
 
     @cached_property
     def gone(self) -> Set[AssetKey]:
@@ -154,7 +169,8 @@ class Change:
 
     def _asserted_by(self, said: Iterable[Assertion]) -> list[str]:
         at = self.known.moment.at
-        return sorted({each.origin for each in said if each.valid.holds_at(at)} - self.known.origins)
+        firm = {each.origin for each in said if each.valid.holds_at(at) and each.basis is not Basis.INFERRED}
+        return sorted(firm - self.known.origins)
 
     # What comes and goes
 
@@ -163,7 +179,11 @@ class Change:
             if key.container in self.removed:
                 continue
             place, new = self._place_without(key), self.renames.get(key)
-            if others:
+            if (unread := self.after.project.unread.get(key.container or key)) is not None:
+                reason = f"whether it is still there cannot be told: {unread}"
+                lacks = Difference("presence", True, False, Verdict.UNKNOWN, reason)
+                yield Altered(key, Alteration.REMOVED, (lacks,), reason, place=place)
+            elif others:
                 reason = f"it is declared no longer, but {' and '.join(others)} still says that it is there"
                 lacks = Difference("presence", True, False, Verdict.UNKNOWN, reason)
                 yield Altered(key, Alteration.REMOVED, (lacks,), reason, place=place)
@@ -245,6 +265,16 @@ class Change:
                 yield from of_columns if not found else of_columns[:-1]
             if found:
                 yield Altered(key, _alteration(found), tuple(found), "", place=self._place(key))
+            elif (unseen := self._unseen(key)) is not None:
+                untold = Difference("definition", None, None, Verdict.UNKNOWN, unseen)
+                yield Altered(key, Alteration.REDEFINED, (untold,), unseen, place=self._place(key))
+
+    def _unseen(self, key: AssetKey) -> str | None:
+        """Why the old version could not be seen, of what the new one tells."""
+        before, after = self.before.project.unread, self.after.project.unread
+        if key.container in before or key in after:
+            return None
+        return before.get(key)
 
     def _differences(self, key: AssetKey) -> list[Difference]:
         before, after = self.before.assets.get(key, {}), self.after.assets.get(key, {})

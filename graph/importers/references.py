@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from graph.errors import InvalidInput, quoted
+from graph.importers.contracts import openapi_of, request_or_response, signature_of
 from graph.importers.functions import source_of
 from graph.importers.shapes import near
 from graph.importers.values import text
@@ -57,7 +58,7 @@ class Files:
         return Files(self.texts, posixpath.dirname(self.path(named)))
 
 
-def resolved(field: Taken, reference: Mapping[str, Json], files: Files, of: AssetKey) -> Mapping[str, Json]:  # noqa: ARG001
+def resolved(field: Taken, reference: Mapping[str, Json], files: Files, of: AssetKey) -> Mapping[str, Json]:  # noqa: ARG001  (errors may name it)
     """The attributes of `of` that a reference to a file comes to. Raises InvalidInput."""
     file = text(reference, "file") or ""
     found = files.text(file)
@@ -70,4 +71,17 @@ def resolved(field: Taken, reference: Mapping[str, Json], files: Files, of: Asse
         if function is None:
             raise InvalidInput(f"name the function of {quoted(file)} that computes it", file)
         return {"definition": {"python": source_of(files.path(file), function, files.texts), "function": function}}
-    raise InvalidInput(f"{quoted(file)} cannot be read as a {field}", file)
+    path = files.path(file)
+    match field:
+        case Taken.SIGNATURE:
+            return {"signature": signature_of(found, path)}
+        case Taken.REQUEST | Taken.RESPONSE:
+            return {field.value: request_or_response(found, path, reference, files.texts)}
+        case Taken.OPENAPI:
+            request, response = openapi_of(found, path, reference, files.texts)
+            sides = {"request": request, "response": response}
+            return {name: each for name, each in sides.items() if each is not None}
+        case Taken.DEFINITION:
+            raise InvalidInput(
+                f"{quoted(file)} cannot be read as a {field}: name a file .sql, or .py and its function", file
+            )

@@ -1,0 +1,3 @@
+SELECT customer, count(DISTINCT device) AS devices
+FROM payments
+GROUP BY customer
