@@ -1,6 +1,5 @@
 """What two versions of a repository say, compared: which assets are gone, renamed, new, or said to be otherwise."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -8,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from graph.check.definitions import columns_redefined
+from graph.check.definitions import columns_redefined, with_names
 from graph.check.differences import differences
 from graph.check.signatures import signature_differences
 from graph.check.spread import ORDER, Believed
@@ -160,9 +159,13 @@ class Change:
 
     def _still_names(self, flow: Flow) -> bool:
         reader = flow.via or (flow.source if flow.source.kind is AssetKind.JOB else flow.target)
-        before, after = (side.assets.get(reader, {}).get("definition") for side in (self.before, self.after))
-        name = flow.source.part or flow.source.name
-        return before is not None and before == after and _with_names(before, {name: ""}) != before
+        before, after = (self._defined(side, reader) for side in (self.before, self.after))
+        return before is not None and before == after and _names(before, flow.source)
+
+    def _defined(self, side: Side, key: AssetKey) -> Json:
+        """The definition of an asset, or of what it is a part of."""
+        own = side.assets.get(key, {}).get("definition")
+        return side.assets.get(key.container, {}).get("definition") if own is None and key.container else own
 
     def _is_renamed_job(self, flow: Flow) -> bool:
         return any(end.kind is AssetKind.JOB and end in self.renames for end in flow if end)
@@ -283,9 +286,8 @@ class Change:
                 {**side, "signature": self._with_new_features(side.get("signature"))} for side in (before, after)
             )
         found = differences(key, before, after)
-        names = self._names_read(key)
-        if names and any(each.attribute == "definition" and each.verdict is not Verdict.NONE for each in found):
-            before = {**before, "definition": _with_names(before["definition"], names)}
+        if any(each.attribute == "definition" and each.verdict is not Verdict.NONE for each in found):
+            before = {**before, "definition": self._with_new_names(key, before["definition"])}
             found = differences(key, before, after)
         if key.kind is AssetKind.MODEL_VERSION and self._carried(key):
             found = [each for each in found if not each.attribute.startswith("signature")]
@@ -298,9 +300,11 @@ class Change:
     def _of_columns(self, key: AssetKey, found: Sequence[Difference]) -> Iterable[Altered]:
         """What is defined by a query of which some columns alone come otherwise: those are what differs, not all of it."""
         definition = next((each for each in found if each.attribute == "definition"), None)
-        if definition is None or definition.verdict is not Verdict.BEHAVIOURAL:
+        if definition is None or definition.verdict not in (Verdict.BEHAVIOURAL, Verdict.ADDITIVE):
             return
-        changed = columns_redefined(_with_names(definition.before, self._names_read(key)), definition.after)
+        changed = columns_redefined(definition.before, definition.after)
+        if changed is None:
+            changed = columns_redefined(self._with_new_names(key, definition.before), definition.after)
         outputs = [key] if key.kind is AssetKind.DATASET else [*self._written(key)]
         if changed is None or len(outputs) != 1:
             return
@@ -332,11 +336,16 @@ class Change:
             named["feature"] = str(self._new_key(AssetKey.parse(feature)))
         return named
 
-    def _names_read(self, key: AssetKey) -> Mapping[str, str]:
-        """What the definition of an asset may name that is called otherwise now, with its new name."""
-        sources = {flow.source for flow in self.before.into.get(key, ())} | self.before.out_of.get(key, set())
-        read = [*sources, *(part for each in sources for part in self.before.parts.get(each, ()))]
-        moved = ((old, self._new_key(old)) for old in read)
+    def _with_new_names(self, key: AssetKey, definition: Json) -> Json:
+        """A definition as it would read if nothing but names had changed."""
+        reads = [flow.source for flow in self.before.into.get(key, ())]
+        reads += [part for each in reads for part in self.before.parts.get(each, ())]
+        gives = [*self.before.parts.get(key, ())]
+        gives += [part for each in self.before.out_of.get(key, ()) for part in self.before.parts.get(each, ())]
+        return with_names(definition, self._new_names(reads), self._new_names(gives))
+
+    def _new_names(self, keys: Iterable[AssetKey]) -> Mapping[str, str]:
+        moved = ((old, self._new_key(old)) for old in keys)
         return {old.part or old.name: new.part or new.name for old, new in moved if new != old}
 
     def _inflow(self, key: AssetKey) -> list[Difference]:
@@ -345,15 +354,18 @@ class Change:
         after = {self._canonical(flow, self.after): flow for flow in self.after.into.get(key, ())}
         stated = {**after, **before}
         differing = {each for each in before.keys() ^ after if not self.known.is_told_by_others(stated[each])}
+        defined = [self._defined(side, key) for side in (self.before, self.after)]
+        if defined[0] is not None and defined[0] == defined[1]:  # it takes of its sources what it names
+            named = [each for each in differing if each.source.container is None or _names(defined[0], each.source)]
+            differing = {*named} if before.keys() & after else differing
         if not differing:
             return []
         sides = [self.before.into.get(key, set()), self.after.into.get(key, set())]
         was, will = ([*sorted({str(flow.source) for flow in side})] for side in sides)
+        reason = "it is made from other things"
         if _is_written(before.values()) and not _is_written(after.values()) and not self.known.is_written(key):
-            reason = "nobody writes it any more"
-            found = [Difference("flows", [*was], [*will], Verdict.BREAKING, reason, frozenset({Cure.DEFAULT}))]
-        else:
-            found = [Difference("flows", [*was], [*will], Verdict.BEHAVIOURAL, "it is made from other things")]
+            reason = "nobody writes it any more: what is there stays as it is"
+        found = [Difference("flows", [*was], [*will], Verdict.BEHAVIOURAL, reason)]
         served = [[flow.source for flow in side if flow.type.relationship is Relationship.SERVED_BY] for side in sides]
         if all(len(side) == 1 for side in served) and served[0] != served[1]:
             before_it, after_it = (
@@ -469,6 +481,11 @@ class Change:
         return place or self.before.project.places.get(key)
 
 
+def _names(definition: Json, key: AssetKey) -> bool:
+    name = key.part or key.name
+    return with_names(definition, {name: f"{name}_"}, {}) != with_names(definition, {f"{name}_": name}, {})
+
+
 def _is_written(flows: Iterable[Flow]) -> bool:
     return any(flow.type.relationship is Relationship.WRITES for flow in flows)
 
@@ -476,21 +493,6 @@ def _is_written(flows: Iterable[Flow]) -> bool:
 _MUCH_THE_SAME = 0.5
 _RENAMED = {AssetKind.COLUMN, AssetKind.FEATURE}
 _TELLING = ("type", "nullable", "unit", "default", "entities", "signature", "url", "definition", "artifact", "version")
-
-
-def _with_names(definition: Json, names: Mapping[str, str]) -> Json:
-    """A definition as it would read if nothing but these names had changed."""
-    if not names:
-        return definition
-    if isinstance(definition, dict):
-        return {name: _with_names(value, names) if name in _TEXTS else value for name, value in definition.items()}
-    if not isinstance(definition, str):
-        return definition
-    word = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, names)) + r")(?!\w)")
-    return word.sub(lambda found: names[found[0]], definition)
-
-
-_TEXTS = {"sql", "python"}
 
 
 def _form(attributes: Attributes) -> object:

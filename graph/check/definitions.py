@@ -5,10 +5,11 @@ Those that are equal but for how they are written are no difference to readers; 
 """
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from graph.check.python_forms import NotPython, python_form
-from graph.check.sql_forms import NotSql, added_columns, changed_columns, sql_forms
+from graph.check.sql_forms import NotSql, added_columns, changed_columns, renamed, sql_forms
 from graph.check.verdicts import Difference, Verdict
 from graph.importers.values import text
 from graph.model import Json
@@ -29,6 +30,33 @@ def columns_redefined(before: Json, after: Json) -> set[str] | None:
     except NotSql:
         return None
     return changed_columns(were[0], are[0]) if len(were) == len(are) == 1 else None
+
+
+def is_understood(definition: Json) -> bool:
+    """Whether what it reads can be told from its text; of a language that is not told, nobody asks."""
+    said = _definition(definition)
+    if said.language == "sql":
+        try:
+            sql_forms(said.text, said.detail or "")
+        except NotSql:
+            return False
+    return True
+
+
+def with_names(definition: Json, reads: Mapping[str, str], gives: Mapping[str, str]) -> Json:
+    """A definition as it would read if nothing but the names of what it reads, and of what it gives, had changed."""
+    said = _definition(definition)
+    if not (reads or gives):
+        return definition
+    if said.language == "sql" and isinstance(definition, dict):
+        try:
+            return {**definition, "sql": renamed(said.text, said.detail or "", reads, gives)}
+        except NotSql:
+            pass
+    names = {**gives, **reads}
+    word = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, names)) + r")(?!\w)")
+    told = word.sub(lambda found: names[found[0]], said.text)
+    return {**definition, said.language: told} if isinstance(definition, dict) and said.language else told
 
 
 class _Definition(NamedTuple):
@@ -97,7 +125,7 @@ def _of_sql(before: _Definition, after: _Definition, is_told: bool) -> tuple[Ver
         if not is_told:
             return Verdict.BEHAVIOURAL, _OTHER
         return Verdict.UNKNOWN, f"whether its definition says the same cannot be told: {error}"
-    if old == new:
+    if old == new or _same_merged(before, after, dialect):
         return Verdict.NONE, _SAME
     if len(old) == len(new):
         differing = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
@@ -106,6 +134,14 @@ def _of_sql(before: _Definition, after: _Definition, is_told: bool) -> tuple[Ver
             names = ", ".join(name for each in came for name in each or ())
             return Verdict.ADDITIVE, f"it gives {names}, too, and all else as before"
     return Verdict.BEHAVIOURAL, _OTHER
+
+
+def _same_merged(before: _Definition, after: _Definition, dialect: str) -> bool:
+    """Whether they are the same with WITH clauses in the place of their names."""
+    if not any(re.search(r"\bwith\b", each.text, re.IGNORECASE) for each in (before, after)):
+        return False
+    old, new = (sql_forms(each.text, dialect, merged=True) for each in (before, after))
+    return old == new
 
 
 def _words(said: str) -> list[str]:

@@ -12,10 +12,11 @@ from graph.check.signatures import signature_differences
 from graph.check.types import type_differences
 from graph.check.verdicts import Cure, Difference, Verdict
 from graph.errors import shortened
+from graph.importers.values import listed
 from graph.keys import AssetKey
 from graph.model import Attributes, Json
 
-RELIED_ON = ("type", "nullable", "entities", "signature", "request", "response", "url", "online")
+RELIED_ON = ("type", "nullable", "entities", "entity_details", "signature", "request", "response", "url", "online")
 """What readers rely on to read it at all."""
 MADE_BY = ("default", "unit", "ttl", "definition", "artifact", "hyperparameters", "features_from", "version")
 """How it is made, and what its values mean."""
@@ -61,6 +62,15 @@ def _entities(old: Json, new: Json) -> list[Difference]:
         return []
     reason = f"it is looked up by {_listed(now)} instead of {_listed(was)}"
     return [Difference("entities", old, new, Verdict.BREAKING, reason)]
+
+
+def _join_keys(old: Json, new: Json) -> list[Difference]:
+    """Of entities that Feast describes."""
+    was, now = (
+        sorted(str(each.get("join_key") or each.get("name")) for each in listed(side) if isinstance(each, dict))
+        for side in (old, new)
+    )
+    return _entities([*was], [*now])
 
 
 def _url(old: Json, new: Json) -> list[Difference]:
@@ -111,6 +121,7 @@ _COMPARED: Mapping[str, Callable[[Json, Json], list[Difference]]] = {
     "type": _type,
     "nullable": _nullable,
     "entities": _entities,
+    "entity_details": _join_keys,
     "signature": signature_differences,
     "request": request_differences,
     "response": response_differences,

@@ -251,6 +251,8 @@ class _Reaching:
             return Finding(altered)
         if altered.verdict is Verdict.ADDITIVE and altered.renamed_to is not None:  # the old name still answers
             return Finding(altered, spread=self._new(altered.asset.container))
+        if altered.verdict is Verdict.ADDITIVE and {each.attribute for each in altered.differences} == {"definition"}:
+            return Finding(altered, spread=self._new(altered.asset))  # it gives columns besides
         try:
             found = spread(self.ground, altered.asset, altered.differences, self._around(altered.asset))
         except NotFound:

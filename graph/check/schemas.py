@@ -7,9 +7,9 @@ happens between services, what happens decides:
   it is additive, unless it is required.
 * *A field that a response no longer names* may still come, as any other may: but nobody promises it. So it is gone, and breaking.
 * *A field that is new in a response* breaks those alone who were promised that no others come (`additionalProperties: false`).
-* *Another value of an enumeration in a response* is breaking: generated clients refuse it, and code that branches on it has no branch.
+* *Another value of an enumeration in a response* is behavioural: it is read as before, and what code does that has no branch for it is its own.
 * *A bound, length, pattern or format that a response no longer keeps* is behavioural: it is read as before, and other values come.
-* *Null in a response, or a field that may be absent,* is breaking for who has no default.
+* *Null in a response, or a field that may be absent,* is behavioural, as for a column that may be null.
 """
 
 import math
@@ -98,9 +98,7 @@ class _Comparison:
             reason = f"{name} may be null" if comes else f"{name} may no longer be null"
             return self._of(path, not comes, comes, verdict, reason)
         if comes:
-            return self._of(
-                path, "not null", "null", Verdict.BREAKING, f"{name} may be null", frozenset({Cure.DEFAULT})
-            )
+            return self._of(path, "not null", "null", Verdict.BEHAVIOURAL, f"{name} may be null")
         return self._of(path, "null", "not null", Verdict.ADDITIVE, f"{name} is never null any more")
 
     def _objects(self, path: str, old: Form, new: Form) -> Iterator[Difference]:
@@ -169,8 +167,7 @@ class _Comparison:
             return self._of(f"{path}.required", not needed, needed, verdict, reason, at=path)
         if needed:
             return self._of(f"{path}.required", False, True, Verdict.ADDITIVE, f"{called} is always there", at=path)
-        cures = frozenset({Cure.DEFAULT})
-        return self._of(f"{path}.required", True, False, Verdict.BREAKING, f"{called} may be absent", cures, at=path)
+        return self._of(f"{path}.required", True, False, Verdict.BEHAVIOURAL, f"{called} may be absent", at=path)
 
     def _additional(self, path: str, old: Schema, new: Schema) -> Iterator[Difference]:
         at, before, after = f"{path}.additionalProperties", _stated(old), _stated(new)
@@ -212,7 +209,9 @@ class _Comparison:
             retyped = _types(new) - _types(old)
             cures = frozenset({Cure.CAST}) if retyped else frozenset[Cure]()
             what = "has another type" if retyped else "may be what it never was"
-            yield self._of(path, before, after, Verdict.BREAKING, f"{called} {what}: {said}", cures)
+            listed = not retyped and all(each.values is not None for each in old)
+            verdict = Verdict.BEHAVIOURAL if listed else Verdict.BREAKING
+            yield self._of(path, before, after, verdict, f"{called} {what}: {said}", cures)
 
     # Whether all that one takes, the other takes
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from graph.check.definitions import is_understood
 from graph.check.verdicts import RESULTS, Cure, Difference, Result, Verdict
 from graph.impact import When, historic_among, vertices_of
 from graph.keys import AssetKey, AssetKind
@@ -53,6 +54,7 @@ class Ground:
     origins: Collection[str]
     unread: Collection[AssetKey] = ()
     """Whose definition was not understood."""
+    _understood: dict[AssetKey, bool] = field(default_factory=dict)
     _asked: Bools = field(init=False)
     """By row whether it is known what is said of its flow; most often nothing is."""
     _said: dict[int, Attributes] = field(default_factory=dict)
@@ -106,6 +108,15 @@ class Ground:
             if each.valid.holds_at(self.moment.at) and not (flow in self.stated and each.origin in self.origins):
                 said |= each.attributes
         return {**said, **self.stated.get(flow, {})}
+
+    def is_unread(self, key: AssetKey) -> bool:
+        if key in self.unread:
+            return True
+        if key not in self._understood:
+            said = self.believed([key]).get(key, ())
+            told = [each.attributes.get("definition") for each in said if each.valid.holds_at(self.moment.at)]
+            self._understood[key] = all(is_understood(each) for each in told if each is not None)
+        return not self._understood[key]
 
     @cached_property
     def awake(self) -> FlowFilter | None:
@@ -334,9 +345,8 @@ class _Spreading:
         is_asked = attribute.startswith(_OF_CALLERS)
         if is_asked and relationship is Relationship.WRITES:
             return verdict, _Concern.NOT
-        fields = reader.get("fields")
         part = difference.part if is_own else self.start.part
-        if isinstance(fields, list) and part is not None and part not in fields and not is_asked:
+        if part is not None and not _uses(reader, part):
             return verdict, _Concern.NOT
         if verdict is Verdict.BREAKING and _is_cured(reader, difference):
             return verdict, _Concern.CURED
@@ -349,16 +359,23 @@ class _Spreading:
         passing = _Passing(self.view, self.ground, blocked, narrow)
         verdicts = {each.verdict for each in self.differences}
         marks: dict[Result, Bools] = {}
-        differs = _Begins([], [])
+        differs, goes_on = _Begins([], []), self.first[:0]
         if direct.means(Verdict.BREAKING):
             felt = self._begins(direct, Verdict.BREAKING, _Concern.FELT)
             trains = direct.trains if Verdict.BREAKING in verdicts else direct.trains[:0]
             broken, runs, eased = passing.broken(felt, trains)
             broken[direct.near] |= Verdict.BREAKING in verdicts
-            broken[self._told(direct, Verdict.BREAKING)] = True
+            told = self._told(direct, Verdict.BREAKING)
+            broken[told] = True
             marks[_BREAKS_NOW] = broken
-            marks[Result(Verdict.BREAKING, When.NEXT_TRAINING)] = runs
-            differs = differs.and_(eased).and_(self._begins(direct, Verdict.BREAKING, _Concern.CURED))
+            differs = eased.and_(self._begins(direct, Verdict.BREAKING, _Concern.CURED))
+            if self._breaks_only("online"):  # trainings read offline
+                differs = _Begins(differs.now, [])
+            else:
+                marks[Result(Verdict.BREAKING, When.NEXT_TRAINING)] = runs
+            if self._breaks_only("signature.outputs"):  # who serves it answers, with what callers cannot read
+                broken[told] = False
+                goes_on = told
         for verdict, follow, before in (
             (Verdict.UNKNOWN, Follow.LOSS, _Begins([], [])),
             (Verdict.BEHAVIOURAL, Follow.VALUES, differs),
@@ -372,9 +389,16 @@ class _Spreading:
             now, later = passing.reach(begins, follow)
             now[goes_along] = True
             now[self._told(direct, verdict)] = True
+            if verdict is Verdict.BEHAVIOURAL:
+                now[goes_on] = True
             marks[Result(verdict, When.NOW)] = now
             marks[Result(verdict, When.NEXT_TRAINING)] = later
         return marks
+
+    def _breaks_only(self, attribute: str) -> bool:
+        return all(
+            each.attribute.startswith(attribute) for each in self.differences if each.verdict is Verdict.BREAKING
+        )
 
     def _told(self, direct: _Direct, verdict: Verdict) -> Ints:
         rows = direct.rows[direct.told[verdict] & (direct.concern[verdict] == _Concern.FELT)]
@@ -434,7 +458,7 @@ class _Spreading:
         rows = self.view.rows
         inferred = (
             rows["strength"][row] == _INFERRED or self.view.vertex_port[rows["source"][row]] == Port.REQUESTS
-        ) or self.view.key(target) in self.ground.unread
+        ) or self.ground.is_unread(self.view.key(target))
         built = rows["step"][row] & Step.BUILT != 0
         return Result(Verdict.UNKNOWN if inferred else before.verdict, When.NEXT_TRAINING if built else before.when)
 
@@ -557,8 +581,10 @@ ORDER = "order"
 """The attribute of a difference in what stands where among a container's parts; felt by those who read them by position."""
 _BY_NAME = ("presence", "name")
 """Differences of one part that its container's ORDER tells to those who read by position."""
-_ONLINE = [KIND_CODE[kind] for kind in (AssetKind.DEPLOYMENT, AssetKind.CONSUMER)]
-"""Who looks features up one by one; jobs and trainings read them in bulk."""
+_ONLINE = [
+    KIND_CODE[kind] for kind in (AssetKind.DEPLOYMENT, AssetKind.CONSUMER, AssetKind.FEATURE, AssetKind.FEATURE_VIEW)
+]
+"""Who looks features up one by one, or is computed from those; jobs and trainings read them in bulk."""
 
 _TOLD = (Verdict.BREAKING, Verdict.UNKNOWN, Verdict.BEHAVIOURAL, Verdict.ADDITIVE)
 _BREAKS_NOW = Result(Verdict.BREAKING, When.NOW)

@@ -6,7 +6,7 @@ named, the order of what AND and OR join.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlglot import exp
 from sqlglot.optimizer.eliminate_ctes import eliminate_ctes
@@ -21,8 +21,8 @@ class NotSql(Exception):
     """`str(error)` says why."""
 
 
-def sql_forms(text: str, dialect: str) -> list[exp.Expr]:
-    """Its statements. Raises NotSql."""
+def sql_forms(text: str, dialect: str, merged: bool = False) -> list[exp.Expr]:
+    """Its statements. `merged`: with WITH clauses in the place of their names. Raises NotSql."""
     found = []
     try:
         statements = [*parsed(text, dialect)]
@@ -32,7 +32,7 @@ def sql_forms(text: str, dialect: str) -> list[exp.Expr]:
         if statement.tree is None or isinstance(statement.tree, exp.Command):
             raise NotSql(f"line {statement.line}: {statement.reason or 'its kind of statement is not understood'}")
         try:
-            found.append(_formed(statement.tree, dialect))
+            found.append(_formed(statement.tree, dialect, merged))
         except NOT_READ as error:
             raise NotSql(f"line {statement.line}: it cannot be read: {error}") from None
     return found
@@ -47,7 +47,7 @@ def added_columns(before: exp.Expr, after: exp.Expr) -> list[str] | None:
     came = [each for each in are if each not in were]
     if not came or [each for each in are if each in were] != were or len({*are}) != len(are):
         return None
-    if any(each.find(exp.Star) for each in (*were, *came)) or old.args.get("distinct") or _counts_columns(old):
+    if any(each.is_star for each in (*were, *came)) or old.args.get("distinct") or _counts_columns(old):
         return None
     if any(_makes_rows(each, new) for each in came):
         return None
@@ -61,7 +61,7 @@ def changed_columns(before: exp.Expr, after: exp.Expr) -> set[str] | None:
         return None
     for query in (old, new):
         named = [each.alias_or_name for each in query.expressions]
-        if not all(named) or len({*named}) != len(named) or any(each.find(exp.Star) for each in query.expressions):
+        if not all(named) or len({*named}) != len(named) or any(each.is_star for each in query.expressions):
             return None
         if query.args.get("distinct") or _counts_columns(query):
             return None
@@ -72,6 +72,26 @@ def changed_columns(before: exp.Expr, after: exp.Expr) -> set[str] | None:
     ):
         return None
     return changed if _with_columns(after, old.expressions) == before else None
+
+
+def renamed(text: str, dialect: str, reads: Mapping[str, str], gives: Mapping[str, str]) -> str:
+    """With other names of the columns and tables that it reads, and of the columns that it gives. Raises NotSql."""
+    made = []
+    for tree in sql_forms(text, dialect):
+        query = _query(tree)
+        for each in query.expressions if query is not None else ():
+            if isinstance(each, exp.Alias) and each.alias in gives:
+                each.set("alias", exp.to_identifier(gives[each.alias]))
+            elif isinstance(each, exp.Column) and each.name in gives and each.name not in reads:
+                each.replace(exp.alias_(each.copy(), gives[each.name]))
+        for node in [*tree.find_all(exp.Column), *tree.find_all(exp.Table)]:
+            if isinstance(node.this, exp.Identifier) and node.name in reads:
+                given = node.name if isinstance(node, exp.Column) and query and node.parent is query else None
+                node.set("this", exp.to_identifier(reads[node.name]))
+                if given is not None:
+                    node.replace(exp.alias_(node.copy(), gives.get(given, given)))
+        made.append(tree.sql(dialect))
+    return ";\n".join(made)
 
 
 def _with_columns(tree: exp.Expr, columns: Sequence[exp.Expr]) -> exp.Expr:
@@ -110,8 +130,9 @@ def _makes_rows(column: exp.Expr, query: exp.Select) -> bool:
     return bool(bare) and query.args.get("group") is None
 
 
-def _formed(tree: exp.Expr, dialect: str) -> exp.Expr:
-    tree = _merged(normalize_identifiers(tree.copy(), dialect=dialect), dialect)
+def _formed(tree: exp.Expr, dialect: str, merged: bool) -> exp.Expr:
+    tree = normalize_identifiers(tree.copy(), dialect=dialect)
+    tree = _merged(tree, dialect) if merged else tree
     for identifier in tree.find_all(exp.Identifier):
         identifier.set("quoted", False)
     tree = tree.transform(_plain, copy=False)
@@ -123,7 +144,7 @@ def _formed(tree: exp.Expr, dialect: str) -> exp.Expr:
 def _merged(tree: exp.Expr, dialect: str) -> exp.Expr:
     """With queries of WITH clauses in the place of their names, where rows are the same."""
     query = _query(tree)
-    if query is None or query.find(exp.With) is None or query.find(exp.Star):
+    if query is None or any(each.is_star for select in query.find_all(exp.Select) for each in select.expressions):
         return tree
     try:
         merged = qualify(query.copy(), dialect=dialect, validate_qualify_columns=False, quote_identifiers=False)

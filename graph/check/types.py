@@ -148,7 +148,6 @@ _HOLDS: dict[Family, Callable[[Type, Type], bool]] = {
     Family.ZONED: _at_least,
     Family.DURATION: _at_least,
 }
-_NUMBERS = (Family.INTEGER, Family.FLOATING, Family.DECIMAL)
 _NESTED = (Family.LIST, Family.MAP, Family.STRUCT)
 
 
@@ -172,12 +171,10 @@ def _compared(attribute: str, old: Type, new: Type, before: str, after: str) -> 
             yield Difference(
                 attribute, before, after, Verdict.ADDITIVE, f"its type widens {from_to}, which holds all it held"
             )
-        case Relation.NARROWER if old.family in _NUMBERS:
-            reason = f"its type narrows {from_to}: readers that hold a schema refuse it, and values may no longer fit"
-            yield Difference(attribute, before, after, Verdict.BREAKING, reason, frozenset({Cure.CAST}))
         case Relation.NARROWER:
-            reason = f"its type narrows {from_to}: values may no longer fit"
-            yield Difference(attribute, before, after, Verdict.BEHAVIOURAL, reason)
+            yield Difference(
+                attribute, before, after, Verdict.BEHAVIOURAL, f"its type narrows {from_to}: values may no longer fit"
+            )
         case Relation.OTHER:
             said = "" if Family.UNKNOWN in (old.family, new.family) else f": a {new.family} where a {old.family} was"
             yield Difference(
