@@ -21,8 +21,12 @@ Believed: TypeAlias = Callable[[Collection[Subject], int], Mapping[Subject, Sequ
 
 
 class Simulation(NamedTuple):
-    """The graph as it is and as it would be, both at `revision`: there the plan's word is believed too."""
+    """The graph as it is and as it would be, both at `revision`: there the plan's word is believed too.
 
+    The two number alike what is in both.
+    """
+
+    changes: tuple[Change, ...]
     revision: int
     today: View
     planned: View
@@ -35,10 +39,13 @@ def simulate(index: LineageIndex, believed: Believed, changes: Iterable[Change])
     """
     changes = tuple(changes)
     index.view()  # else it is not loaded
-    tables = index.tables.copied(index.changing)
+    original = index.tables
+    tables = original.copied(index.changing)
+    with index.changing:
+        today = original.view()
     said = believed({change.subject for change in changes}, tables.revision)
     retell(tables, [_told(changes, said, tables.revision)])
-    return Simulation(tables.revision, index.view(), tables.view())
+    return Simulation(changes, tables.revision, today, tables.view())
 
 
 def _told(changes: Sequence[Change], said: Mapping[Subject, Sequence[StoredAssertion]], revision: int) -> Revision:

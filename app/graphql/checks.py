@@ -225,7 +225,7 @@ def _projects(base: list[DocumentInput], head: list[DocumentInput]) -> tuple[Pro
     problems: list[str] = []
     for name, documents in (("base", base), ("head", head)):
         try:
-            read.append(read_project([_document(each) for each in documents]))
+            read.append(read_project([document_of(each) for each in documents]))
         except InvalidManifest as error:
             problems += [f"{name}: {line}" for line in error.problems]
     if problems:
@@ -233,7 +233,8 @@ def _projects(base: list[DocumentInput], head: list[DocumentInput]) -> tuple[Pro
     return read[0], read[1]
 
 
-def _document(given: DocumentInput) -> Document:
+def document_of(given: DocumentInput) -> Document:
+    """Raises InvalidManifest."""
     options = cast("Json", given.options or {})
     if not isinstance(options, dict):
         raise InvalidManifest([f"{given.path}: options: is no object"])

@@ -40,6 +40,8 @@ class Context:
     rooms: Rooms
     request_id: str = ""
     connection_params: object | None = None
+    simulations: int = 0
+    """How many graphs as they would be this request has asked for."""
     _records: dict[tuple[AssetKey, Moment], Record] = field(init=False, default_factory=dict)
     records: DataLoader[tuple[AssetKey, Moment], Record] = field(init=False)
     versions: DataLoader[AssetKey, int | None] = field(init=False)
