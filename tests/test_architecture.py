@@ -88,6 +88,7 @@ def test_the_graph_knows_neither_web_nor_environment_nor_clock() -> None:
         "heapq",
         "reprlib",
         "mmap",
+        "posixpath",
         "struct",
         "zlib",
     }

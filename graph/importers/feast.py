@@ -15,6 +15,7 @@
 """
 
 import json
+import math
 from base64 import b64decode
 from binascii import Error as NoBase64
 from collections import Counter
@@ -109,7 +110,6 @@ class _Reading:
         if view in self.said:
             raise InvalidInput(f"{view} stands here twice", view)
         entities = [name for name in texts(spec.get("entities")) if name != _NO_ENTITY]
-        ttl = text(spec, "ttl")
         self._say(
             view,
             {
@@ -117,7 +117,7 @@ class _Reading:
                 "feast_type": kind,
                 "entities": [*entities],
                 "entity_details": [self._entity(name) for name in entities if name in self.entities] or None,
-                "ttl": ttl if ttl != "0s" else None,
+                "ttl": _seconds(text(spec, "ttl")),
                 "online": bool(spec.get("online") or spec.get("writeToOnlineStore")),
                 "offline": spec.get("offline"),
                 "disabled": spec.get("disabled"),
@@ -355,6 +355,14 @@ def _taken(registry: dict[str, Json], document: dict[str, Json]) -> Instant | No
             except InvalidInput as error:
                 raise InvalidManifest([f"{place}: {error}"]) from error
     return None
+
+
+def _seconds(duration: str | None) -> int | None:
+    """Of a protobuf duration, `3600.500s`, rounded up; none for what never ends."""
+    try:
+        return math.ceil(float((duration or "").removesuffix("s"))) or None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _is_of(spec: dict[str, Json], project: str) -> bool:

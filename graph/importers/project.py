@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from graph.changes import Registration
+from graph.changes import AssetStatement, FlowStatement, Registration
 from graph.errors import InvalidManifest
-from graph.importers.manifest import read_manifest
+from graph.importers.manifest import Manifest, read_manifest
 from graph.keys import AssetKey
-from graph.model import Json, Subject
+from graph.model import Basis, Json, Subject
 
 
 class DocumentFormat(StrEnum):
@@ -52,13 +52,67 @@ class Project:
 
 def read_project(documents: Sequence[Document]) -> Project:
     """Raises InvalidManifest, whose lines begin with the path of a document: `data/headwater.yaml: datasets[0].name: …`."""
-    registrations: list[Registration] = []
+    read: list[tuple[Document, Manifest]] = []
     problems: list[str] = []
     for document in documents:
         try:
-            registrations.append(read_manifest(document.content))
+            read.append((document, read_manifest(document.content)))
         except InvalidManifest as error:
             problems += [f"{document.path}: {line}" for line in error.problems]
+    together = Together(problems)
+    for document, manifest in read:
+        together.add(document.path, manifest.registration, manifest.places)
     if problems:
         raise InvalidManifest(problems)
-    return Project(tuple(sorted(registrations, key=lambda each: each.origin)))
+    return Project(together.registrations(), together.places)
+
+
+@dataclass
+class Together:
+    """What several documents say, as one registration an origin."""
+
+    problems: list[str]
+    places: dict[Subject, Place] = field(default_factory=dict)
+    _said: dict[str, tuple[Basis, dict[Subject, AssetStatement | FlowStatement]]] = field(default_factory=dict)
+
+    def add(self, document: str, said: Registration, places: Mapping[Subject, str]) -> None:
+        """What another document of the same origin says, too, is a problem, unless it is a flow said alike."""
+        basis, known = self._said.setdefault(said.origin, (said.basis, {}))
+        if basis is not said.basis:
+            self.problems.append(
+                f"{document}: origin: {said.origin} knows it as {basis} elsewhere, not as {said.basis}"
+            )
+        for asset in said.assets:
+            self._add(document, asset.key, asset, known, places)
+        for flow in said.flows:
+            if known.get(flow.flow) != flow:
+                self._add(document, flow.flow, flow, known, places)
+
+    def registrations(self) -> tuple[Registration, ...]:
+        return tuple(
+            Registration(
+                origin,
+                basis,
+                assets=tuple(each for each in known.values() if isinstance(each, AssetStatement)),
+                flows=tuple(each for each in known.values() if isinstance(each, FlowStatement)),
+                complete=True,
+            )
+            for origin, (basis, known) in sorted(self._said.items())
+        )
+
+    def _add(
+        self,
+        document: str,
+        subject: Subject,
+        statement: AssetStatement | FlowStatement,
+        known: dict[Subject, AssetStatement | FlowStatement],
+        places: Mapping[Subject, str],
+    ) -> None:
+        at = places.get(subject, "")
+        if subject in known:
+            first = self.places[subject]
+            where = f"{first.document}, {first.at}" if first.at else first.document
+            self.problems.append(f"{document}: {at}: {subject} is declared twice under one origin; first in {where}")
+            return
+        known[subject] = statement
+        self.places.setdefault(subject, Place(document, at))

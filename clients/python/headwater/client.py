@@ -523,14 +523,18 @@ query Check($base: [DocumentInput!]!, $head: [DocumentInput!]!) {{
         renamedTo
         known
         differences {{ attribute before after verdict reason }}
-        counts {{ when kind count }}
+        places {{ document at line }}
+        advice
+        counts {{ verdict when kind count }}
       }}
       affected(first: 50) {{
         verdict
         when
+        results {{ verdict when }}
         hops
         changes
         path
+        advice
         asset {{
           id
           kind
