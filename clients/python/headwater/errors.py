@@ -6,6 +6,7 @@
     - AccessRefused     the token is missing, unknown, or allows less than this
   + ManifestUnreadable  the file is no YAML that can be used
   + DocumentUnreadable  a file of another system is not there, or no JSON
+  + CredentialsUnreadable  what `headwater login` keeps is not there as it was written
   + GitUnusable         git is missing, this is no repository, or the revision is unknown
 """
 
@@ -41,4 +42,8 @@ class DocumentUnreadable(HeadwaterError):
 
 
 class GitUnusable(HeadwaterError):
+    pass
+
+
+class CredentialsUnreadable(HeadwaterError):
     pass

@@ -1,0 +1,31 @@
+"""Files that commands read."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Manifest = Annotated[Path, typer.Option("--file", "-f", help="The manifest.")]
+
+MANIFEST = Path("headwater.yaml")
+
+
+def read(file: Path) -> bytes | None:
+    """None where there is none."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def opened(file: Path) -> AbstractContextManager[Iterable[bytes]]:
+    """Its lines; a name in .gz is unpacked, - is standard input."""
+    if str(file) == "-":
+        return nullcontext(sys.stdin.buffer)
+    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
