@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from headwater import manifests, repository
-from headwater.commands.files import MANIFEST, Manifest, read
+from headwater import project, repository
+from headwater.commands.files import Manifests
 from headwater.errors import Refused
 from headwater.forms import write
 from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
@@ -30,6 +31,7 @@ Exit codes: 0 clean, or done; 1 blocked: a deployment or a consumer breaks; 2 wr
 3 needs acknowledgement; 4 the service cannot be reached; 70 a fault of this program.
 """
 
+BaseDir = Annotated[Optional[Path], typer.Option(help="A folder with files as they were at the base that git does not keep, as target/manifest.json.", show_default=False)]  # fmt: skip  # noqa: UP045
 BaseRef = Annotated[Optional[str], typer.Option(help="The git revision to compare with: where the work left it.", show_default="origin/main, else main")]  # fmt: skip  # noqa: UP045
 
 
@@ -38,8 +40,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check(
-    file: Manifest = MANIFEST,
-    base: BaseRef = None,
+    file: Manifests = None,
+    base: BaseDir = Annotated[Optional[Path], typer.Option(help="A folder with files as they were at the base that git does not keep, as target/manifest.json.", show_default=False)]  # fmt: skip  # noqa: UP045
+BaseRef = None,
+    base_dir: BaseDir = None,
     url: Url = None,
     token: Token = None,
     output: Annotated[Output, output_option(Output.TEXT, Output.MARKDOWN, Output.JSON)] = Output.TEXT,
@@ -47,29 +51,25 @@ def check(
         bool, typer.Option("--acknowledge", help="What changes for others is agreed with them: 0 instead of 3.")
     ] = False,
 ) -> None:
-    """Say whom the change of the manifest breaks, and when.
+    """Say whom the change of the manifests breaks, and when.
 
     Now, or at the next training. Changes nothing.
     """
-    with telling(file):
-        start = repository.find_base(file.parent, base)
-        before = repository.at(file.parent, start.commit, file)
-        after = read(file)
-        if before is None and after is None:
-            raise typer.BadParameter(f"there is no {file}, neither here nor at {start}")
-        documents = [
-            [] if text is None else [{"path": str(file), "content": manifests.parsed(text, name)}]
-            for text, name in ((before, f"{file} at {start}"), (after, str(file)))
-        ]
+    folder = file[0].parent if file else Path()
+    with telling(file[0] if file else None):
+        start = repository.find_base(folder, base)
+        compared = project.compared(folder, start, file or (), base_dir)
         try:
             with connected(url, token) as client:
-                answer = client.check(*documents)
+                answer = client.check(compared.base.documents, compared.head.documents)
                 url = client.url
         except Refused as error:
-            places = {f"base: {file}: ": f"{file} at {start}: ", "head: ": ""}
-            raise Refused("\n".join(_placed(line, places) for line in str(error).splitlines()), error.code) from error
+            raise Refused(
+                "\n".join(_of_version(line, start) for line in str(error).splitlines()), error.code
+            ) from error
+        told = str(file[0]) if file and len(file) == 1 else compared.told
         needs = answer["outcome"] == NEEDS_ACKNOWLEDGEMENT
-        report = Report(answer, str(file), start.ref, start.commit, url, acknowledged=needs and acknowledge)
+        report = Report(answer, told, start.ref, start.commit, url, acknowledged=needs and acknowledge)
         code = BLOCKED_CODE if answer["outcome"] == BLOCKED else ACKNOWLEDGE_CODE if needs and not acknowledge else 0
         if output is Output.JSON:
             write(report.json(code), output)
@@ -80,8 +80,10 @@ def check(
     raise typer.Exit(code)
 
 
-def _placed(line: str, places: dict[str, str]) -> str:
-    for mark, place in places.items():
-        if line.startswith(mark):
-            return place + line.removeprefix(mark)
-    return line
+def _of_version(line: str, base: repository.Base) -> str:
+    """`base: path: what`, as `path at main: what`."""
+    version, _, rest = line.partition(": ")
+    if version == "head":
+        return rest
+    path, separator, what = rest.partition(": ")
+    return f"{path} at {base}{separator}{what}" if version == "base" else line

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
 Manifest = Annotated[Path, typer.Option("--file", "-f", help="The manifest.")]
+Manifests = Annotated[Optional[list[Path]], typer.Option("--file", "-f", help="A manifest; may be repeated.", show_default="all of the repository")]  # fmt: skip  # noqa: UP045
 
 MANIFEST = Path("headwater.yaml")
 
