@@ -9,7 +9,7 @@ import numpy as np
 from graph.errors import NotFound
 from graph.impact import When
 from graph.keys import AssetKey
-from graph.topology import Ints, Moment, View
+from graph.topology import Ints, Label, Moment, View
 from graph.walk import Lineage, located
 
 
@@ -30,6 +30,9 @@ class Reached(NamedTuple):
 
 class Differing(NamedTuple):
     asset: AssetKey
+    label: Label
+    """With the plan, or today where that has it no more. A part without owners has its container's."""
+    stub: bool
     before: Reached | None
     """None: not in the answer today."""
     after: Reached | None
@@ -55,11 +58,13 @@ def outlook(today: Selected | None, planned: Selected | None) -> Outlook:
     def differing(side: Selected | None, chosen: Ints) -> list[Differing]:
         if side is None:
             return []
-        assets = side.lineage.assets[side.rows]
-        view = side.lineage.view
+        lineage = side.lineage
+        rows = side.rows[chosen[lineage.assets[side.rows]]]
+        told = [rows.tolist(), *(each[lineage.assets[rows]].tolist() for each in (before, after))]
+        stubs = lineage.stub
         return [
-            Differing(view.key(asset), _reached(int(before[asset])), _reached(int(after[asset])))
-            for asset in assets[chosen[assets]].tolist()
+            Differing(lineage.key(row), lineage.label(row), bool(stubs[row]), _reached(was), _reached(will_be))
+            for row, was, will_be in zip(*told, strict=True)
         ]
 
     is_in, stays = before != _ABSENT, after != _ABSENT

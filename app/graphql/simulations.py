@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, cast
 
 import strawberry
 from graphql import GraphQLError
+from strawberry.scalars import JSON
 
 from app.asking import Answer, Question, Simulated
 from app.graphql.checks import DocumentInput, document_of
@@ -31,7 +32,7 @@ from app.graphql.problems import (
     problem,
 )
 from app.graphql.registering import PlannedChange
-from app.graphql.types import Asset, asset, key_of
+from app.graphql.types import Asset, AtHand, assets_at, key_of
 from graph.changes import Registration, Verb
 from graph.errors import GraphError, NotFound
 from graph.importers.project import read_project
@@ -99,17 +100,30 @@ class LineageDifference:
     def changed(self, first: int = 50) -> list[DifferingNode]:
         return self._shown(self.found.changed[: page_size(first)])
 
+    @strawberry.field(
+        description="All three as columns of equal length: key, owners, planned, removed, and before and after, each null or"
+        " hops, when, partly. For large answers."
+    )
+    async def columns(self, info: Info) -> JSON:
+        every = [*self.found.added, *self.found.removed, *self.found.changed]
+        return cast("JSON", await info.context.headwater.in_long_thread(_columns, every, *self.simulated))
+
     def _shown(self, differing: Sequence[Differing]) -> list[DifferingNode]:
         (_, _, today, planned), at = self.simulated
+        nodes = assets_at(
+            [strawberry.ID(str(each.asset)) for each in differing],
+            at,
+            [AtHand(each.label, each.stub) for each in differing],
+        )
         return [
             DifferingNode(
-                asset=asset(each.asset, at),
+                asset=node,
                 planned=not is_there(today, each.asset, at),
                 removed=not is_there(planned, each.asset, at),
                 before=_reached(each.before),
                 after=_reached(each.after),
             )
-            for each in differing
+            for each, node in zip(differing, nodes, strict=True)
         ]
 
 
@@ -120,8 +134,8 @@ DifferenceResult = Annotated[
 
 @strawberry.type(
     name="Simulation",
-    description="The graph as it would be if what the documents say were applied now. Nothing of it is kept. Assets have the"
-    " owners, tags and tier of the plan in lists of lineage; everything else of them is told as it is today.",
+    description="The graph as it would be if what the documents say were applied now. Nothing of it is kept. Assets in its answers"
+    " have the owners, tags and tier of the plan; everything else of them is told as it is today.",
 )
 class SimulationNode:
     simulated: strawberry.Private[tuple[Simulation, Moment]]
@@ -258,6 +272,20 @@ class SimulationQuery:
 
 def _registrations(documents: list[DocumentInput]) -> tuple[Registration, ...]:
     return read_project([document_of(each) for each in documents]).registrations
+
+
+def _columns(differing: Sequence[Differing], simulation: Simulation, at: Moment) -> dict[str, list[object]]:
+    def told(each: Reached | None) -> object:
+        return each and {"hops": each.hops, "when": each.when.name, "partly": each.partly}
+
+    return {
+        "key": [str(each.asset) for each in differing],
+        "owners": [[*each.label.owners] for each in differing],
+        "planned": [not is_there(simulation.today, each.asset, at) for each in differing],
+        "removed": [not is_there(simulation.planned, each.asset, at) for each in differing],
+        "before": [told(each.before) for each in differing],
+        "after": [told(each.after) for each in differing],
+    }
 
 
 def _reached(each: Reached | None) -> ReachedNode | None:

@@ -41,8 +41,7 @@ def add_to(app: typer.Typer) -> None:
 
 def check(
     file: Manifests = None,
-    base: BaseDir = Annotated[Optional[Path], typer.Option(help="A folder with files as they were at the base that git does not keep, as target/manifest.json.", show_default=False)]  # fmt: skip  # noqa: UP045
-BaseRef = None,
+    base: BaseRef = None,
     base_dir: BaseDir = None,
     url: Url = None,
     token: Token = None,
