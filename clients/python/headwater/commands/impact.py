@@ -13,6 +13,7 @@ from headwater import asked
 from headwater.commands import options as given
 from headwater.commands.lineage import drawn
 from headwater.forms import Code, Json, ago, many, markdown_escaped, markdown_table, print_table, reached, write
+from headwater.simulating import Planned, simulated
 from headwater.terminal import READING_EXIT_CODES, Drawn, Output, Panel, Token, Url, connected, console, telling
 from headwater.trees import STYLES, WHENS
 
@@ -35,6 +36,7 @@ def impact(
     tags: given.Tags = None,
     tiers: given.Tiers = None,
     verified: given.Verified = False,
+    planned: Planned = None,
     limit: given.Limit = given.LIMIT,
     url: Url = None,
     token: Token = None,
@@ -54,6 +56,9 @@ def impact(
         select=given.selection(kinds, namespaces, owners, tags, tiers),
     )
     with telling(), connected(url, token) as client:
+        if planned:
+            simulated(client, question, planned, output)
+            return
         found = asked.lineage(client, question, arrows=output is Output.MERMAID)
         drawn(found, output)
         if output is Output.MERMAID:

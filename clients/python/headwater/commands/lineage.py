@@ -10,6 +10,7 @@ import typer
 from headwater import asked
 from headwater.commands import options as given
 from headwater.forms import Code, Json, many, markdown_table, mermaid, write
+from headwater.simulating import Planned, simulated
 from headwater.terminal import READING_EXIT_CODES, Drawn, Output, Panel, Token, Url, connected, console, telling
 from headwater.trees import WHENS, tree
 
@@ -39,6 +40,7 @@ def lineage(
     timings: given.Timings = None,
     origins: given.Origins = None,
     verified: given.Verified = False,
+    planned: Planned = None,
     limit: given.Limit = given.LIMIT,
     url: Url = None,
     token: Token = None,
@@ -60,6 +62,9 @@ def lineage(
         given.selection(kinds, namespaces, owners, tags, tiers),
     )
     with telling(), connected(url, token) as client:
+        if planned:
+            simulated(client, question, planned, output)
+            return
         found = asked.lineage(client, question, arrows=True)
         drawn(found, output)
     if output in {Output.JSON, Output.YAML}:
