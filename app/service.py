@@ -227,8 +227,11 @@ class Headwater:
             now = self.clock()
             changes = await self.in_thread(_planned, self.store, wanted, now)
             await self.follow()
+            self.index.view()  # else it is loading
             try:
-                found = await self.in_long_thread(simulate, self.index, self.store.believed_at, changes)
+                found = await self.in_long_thread(
+                    simulate, self.index.tables, self.index.changing, self.store.believed_at, changes
+                )
             except PlanOutdated:
                 if attempt == _SIMULATED_AT_MOST - 1:
                     raise

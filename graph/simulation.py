@@ -5,15 +5,16 @@ with its last reader, and no reader waits for it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, TypeAlias
 
 from graph.changes import Change
 from graph.errors import PlanOutdated
-from graph.index import LineageIndex
 from graph.keys import AssetKey
 from graph.model import Assertion, Known, StoredAssertion, Subject
 from graph.retelling import retell
 from graph.stores.contract import Revision
+from graph.tables import Tables
 from graph.topology import View
 
 Believed: TypeAlias = Callable[[Collection[Subject], int], Mapping[Subject, Sequence[StoredAssertion]]]
@@ -32,20 +33,21 @@ class Simulation(NamedTuple):
     planned: View
 
 
-def simulate(index: LineageIndex, believed: Believed, changes: Iterable[Change]) -> Simulation:
-    """`changes`: those of all plans, of which no two are of the same subject by the same origin.
+def simulate(
+    tables: Tables, changing: AbstractContextManager[object], believed: Believed, changes: Iterable[Change]
+) -> Simulation:
+    """`tables`: those of an index that is loaded, whose writer holds `changing`.
 
-    Raises NotReady, and PlanOutdated where somebody else has changed what is to change.
+    `changes`: those of all plans, of which no two are of the same subject by the same origin.
+    Raises PlanOutdated where somebody else has changed what is to change.
     """
     changes = tuple(changes)
-    index.view()  # else it is not loaded
-    original = index.tables
-    tables = original.copied(index.changing)
-    with index.changing:
-        today = original.view()
-    said = believed({change.subject for change in changes}, tables.revision)
-    retell(tables, [_told(changes, said, tables.revision)])
-    return Simulation(changes, tables.revision, today, tables.view())
+    twin = tables.copied(changing)
+    with changing:
+        today = tables.view()
+    said = believed({change.subject for change in changes}, twin.revision)
+    retell(twin, [_told(changes, said, twin.revision)])
+    return Simulation(changes, twin.revision, today, twin.view())
 
 
 def _told(changes: Sequence[Change], said: Mapping[Subject, Sequence[StoredAssertion]], revision: int) -> Revision:

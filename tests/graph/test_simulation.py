@@ -70,7 +70,7 @@ def test_a_simulated_plan_answers_as_the_graph_does_once_it_is_committed(
             index.follow()
 
         with interrupted(index, 2, meanwhile):
-            simulated = simulate(index, store.believed_at, changes)
+            simulated = simulate(index.tables, index.changing, store.believed_at, changes)
         event(f"{min(len(changes), 9)} changes or more")
         index.compact()
         today = facts(store)
@@ -95,5 +95,5 @@ def test_a_plan_that_others_have_overtaken_is_refused(tmp_path: Path) -> None:
     changes = planned(world.store, [wanted], world.now)
     world.register(AssetStatement(k("dataset:w/T"), {"tier": 1}), origin="mine")
     with pytest.raises(PlanOutdated, match="dataset:w/T"):
-        simulate(world.index, world.store.believed_at, changes)
+        simulate(world.index.tables, world.index.changing, world.store.believed_at, changes)
     world.close()

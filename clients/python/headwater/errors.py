@@ -7,6 +7,7 @@
   + ManifestUnreadable  the file is no YAML that can be used
   + DocumentUnreadable  a file of another system is not there, or no JSON
   + CredentialsUnreadable  what `headwater login` keeps is not there as it was written
+  + GraphUnreadable     a file is no exported graph that can be used, or what reads it is not installed
   + GitUnusable         git is missing, this is no repository, or the revision is unknown
 """
 
@@ -38,6 +39,10 @@ class ManifestUnreadable(HeadwaterError):
 
 
 class DocumentUnreadable(HeadwaterError):
+    pass
+
+
+class GraphUnreadable(HeadwaterError):
     pass
 
 
