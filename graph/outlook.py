@@ -9,6 +9,7 @@ import numpy as np
 from graph.errors import NotFound
 from graph.impact import When
 from graph.keys import AssetKey
+from graph.simulation import Simulation
 from graph.topology import Ints, Label, Moment, View
 from graph.walk import Lineage, located
 
@@ -81,6 +82,22 @@ def is_there(view: View, key: AssetKey, moment: Moment) -> bool:
     except NotFound:
         return False
     return True
+
+
+def columns_of(differing: Sequence[Differing], simulation: Simulation, at: Moment) -> dict[str, list[object]]:
+    """As columns of equal length, ready for JSON. `planned` is not there yet, `removed` not any more."""
+
+    def told(each: Reached | None) -> object:
+        return each and {"hops": each.hops, "when": each.when.name, "partly": each.partly}
+
+    return {
+        "key": [str(each.asset) for each in differing],
+        "owners": [[*each.label.owners] for each in differing],
+        "planned": [not is_there(simulation.today, each.asset, at) for each in differing],
+        "removed": [not is_there(simulation.planned, each.asset, at) for each in differing],
+        "before": [told(each.before) for each in differing],
+        "after": [told(each.after) for each in differing],
+    }
 
 
 _ABSENT = -1

@@ -16,6 +16,9 @@ MAY_IMPORT = {
     "demo": {"demo", "headwater"},  # it uses the public API alone, as any client would
 }
 
+OFFLINE = ROOT / "clients/python/headwater/offline.py"
+"""The extra `headwater[offline]`: the one module of a client that calls the functions of the graph itself."""
+
 GRAPH_IS_OF = {"numpy", "numba", "scipy", "orjson", "neo4j", "sqlglot"}
 """The libraries the domain may use: nothing of the web, and the database driver in its store alone."""
 
@@ -53,9 +56,19 @@ def test_layers_point_inward(folder: str) -> None:
         f"{module.relative_to(ROOT)} imports {name}"
         for module in modules(folder)
         for name in imports(module)
-        if name.split(".")[0] in OURS - MAY_IMPORT[folder]
+        if name.split(".")[0] in OURS - MAY_IMPORT[folder] and module != OFFLINE
     ]
     assert wrong == []
+
+
+def test_without_a_service_the_graph_is_asked_in_one_module_of_the_client() -> None:
+    asking = {
+        str(module.relative_to(ROOT))
+        for module in modules("clients")
+        for name in imports(module)
+        if name.split(".")[0] == "graph"
+    }
+    assert asking == {str(OFFLINE.relative_to(ROOT))}
 
 
 def test_the_graph_knows_neither_web_nor_environment_nor_clock() -> None:

@@ -36,7 +36,7 @@ from app.graphql.types import Asset, AtHand, assets_at, key_of
 from graph.changes import Registration, Verb
 from graph.errors import GraphError, NotFound
 from graph.importers.project import read_project
-from graph.outlook import Differing, Outlook, Reached, Selected, is_there, outlook
+from graph.outlook import Differing, Outlook, Reached, Selected, columns_of, is_there, outlook
 from graph.paths import paths
 from graph.simulation import Simulation
 from graph.time import moment
@@ -106,7 +106,7 @@ class LineageDifference:
     )
     async def columns(self, info: Info) -> JSON:
         every = [*self.found.added, *self.found.removed, *self.found.changed]
-        return cast("JSON", await info.context.headwater.in_long_thread(_columns, every, *self.simulated))
+        return cast("JSON", await info.context.headwater.in_long_thread(columns_of, every, *self.simulated))
 
     def _shown(self, differing: Sequence[Differing]) -> list[DifferingNode]:
         (_, _, today, planned), at = self.simulated
@@ -272,20 +272,6 @@ class SimulationQuery:
 
 def _registrations(documents: list[DocumentInput]) -> tuple[Registration, ...]:
     return read_project([document_of(each) for each in documents]).registrations
-
-
-def _columns(differing: Sequence[Differing], simulation: Simulation, at: Moment) -> dict[str, list[object]]:
-    def told(each: Reached | None) -> object:
-        return each and {"hops": each.hops, "when": each.when.name, "partly": each.partly}
-
-    return {
-        "key": [str(each.asset) for each in differing],
-        "owners": [[*each.label.owners] for each in differing],
-        "planned": [not is_there(simulation.today, each.asset, at) for each in differing],
-        "removed": [not is_there(simulation.planned, each.asset, at) for each in differing],
-        "before": [told(each.before) for each in differing],
-        "after": [told(each.after) for each in differing],
-    }
 
 
 def _reached(each: Reached | None) -> ReachedNode | None:

@@ -8,32 +8,37 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import GraphUnreadable, Refused
+from headwater.simulating import told
 
 if TYPE_CHECKING:
     from headwater.asked import Question
 
 try:
     import numpy as np
-    from graph.changes import Change
+    from graph.changes import Change, Verb
     from graph.check.answer import Assets, answer, document, projects
     from graph.check.judge import judge
-    from graph.errors import GraphError, InvalidInput
+    from graph.errors import GraphError, InvalidInput, NotFound
     from graph.exported import USAGE_DAYS, Exported
     from graph.impact import when_felt
     from graph.importers.project import read_project
     from graph.keys import AssetKey, AssetKind
     from graph.model import Assertion, Basis, Subject, Timing
     from graph.neighbours import arrows_walked
+    from graph.outlook import Selected, columns_of, outlook
     from graph.plan import plan_registration
-    from graph.summary import COLUMNS, table
+    from graph.simulation import simulate
+    from graph.summary import COLUMNS, count_by_kind, count_by_when, table
     from graph.time import moment
-    from graph.topology import KIND_CODE
+    from graph.topology import KIND_CODE, Ints, View
     from graph.usage import day_of
-    from graph.walk import AssetFilter, Direction, FlowFilter, Follow, selected, walk
+    from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected, walk
 except ImportError as error:
     if (error.name or "").partition(".")[0] not in {"graph", "numpy", "numba", "scipy", "orjson", "sqlglot"}:
         raise
@@ -57,7 +62,8 @@ class Graph:
             raise GraphUnreadable(f"{file}: {error}") from error
         except (OSError, EOFError, zlib.error) as error:
             raise GraphUnreadable(f"{file}: {getattr(error, 'strerror', None) or error}") from error
-        self._view = self._exported.tables().view()
+        self._tables = self._exported.tables()
+        self._view = self._tables.view()
         self._at = self._exported.moment
 
     def check(self, base: Sequence[Json], head: Sequence[Json]) -> Json:
@@ -66,7 +72,7 @@ class Graph:
             before, after = projects(*([document(each) for each in version] for version in (base, head)))
             judged = judge(self._view, self._at, before, after, self._believed)
         except GraphError as error:
-            raise Refused(str(error), type(error).__name__) from error
+            raise _refused(error) from error
         return answer(judged, self._view, self._believed, self._exported.usage)
 
     def _believed(self, subjects: Any) -> Mapping[Subject, tuple[Assertion, ...]]:
@@ -74,7 +80,7 @@ class Graph:
 
     def lineage(self, question: Question, arrows: bool) -> Json:
         """As `asked.lineage`. Raises Refused; of now alone, which is when the file was written."""
-        lineage, rows = self._walked(question)
+        lineage, rows = self._walked(question, self._view)
         shown = table(lineage, rows, when_felt(lineage))
         columns: dict[str, list[Any]] = {name: column(shown) for name, column in COLUMNS.items()}
         for name in ("owners", "tags"):
@@ -107,7 +113,7 @@ class Graph:
             if key.kind in (AssetKind.DEPLOYMENT, AssetKind.CONSUMER):
                 yield {**told.of(key), "hops": row["hops"], "when": row["when"]}
 
-    def _walked(self, question: Question) -> tuple[Any, Any]:
+    def _walked(self, question: Question, view: View) -> tuple[Lineage, Ints]:
         if question.at is not None or question.known_at is not None:
             raise Refused(
                 "an exported graph is asked of when it was exported: --graph goes without --at", "InvalidInput"
@@ -117,7 +123,7 @@ class Graph:
             raise Refused("an exported graph is asked of all callers: --graph goes without --verified", "InvalidInput")
         try:
             lineage = walk(
-                self._view,
+                view,
                 AssetKey.parse(question.start),
                 Direction(question.direction),
                 self._at,
@@ -130,7 +136,7 @@ class Graph:
                 question.depth,
             )
         except GraphError as error:
-            raise Refused(str(error), type(error).__name__) from error
+            raise _refused(error) from error
         wanted = AssetFilter(
             [AssetKind[each] for each in chosen.get("kinds", ())],
             chosen.get("namespaces", ()),
@@ -140,7 +146,7 @@ class Graph:
         )
         return lineage, selected(lineage, wanted)
 
-    def _unidentified(self, lineage: Any) -> int:
+    def _unidentified(self, lineage: Lineage) -> int:
         view, start = self._view, self._view.number(lineage.start)
         numbers = np.concatenate([np.array([start, *view.parts_of(start)], np.int64), lineage.assets])
         called = [KIND_CODE[kind] for kind in (AssetKind.DEPLOYMENT, AssetKind.FEATURE)]
@@ -149,24 +155,88 @@ class Graph:
         used = self._exported.usage(keys, since)
         return sum(each.calls for each in used if each.reader is None and each.source in keys)
 
-    def plan(self, documents: Sequence[Json]) -> Json:
-        """{added, updated, withdrawn, plan}: what applying the documents would change. Raises Refused."""
+    def explored(self, documents: Sequence[Json], question: Question, arrows: bool) -> Json:
+        """As `simulating.explored`. Raises Refused."""
+        changes = self._changes(documents, stubs=True)
+        simulation = simulate(self._tables, Lock(), self._exported.believed_at, changes)
+        sides = [self._selected(question, view) for view in (simulation.today, simulation.planned)]
+        if sides == [None, None]:
+            self._walked(question, simulation.today)  # says why
+        found = outlook(*sides)
+        columns = columns_of([*found.added, *found.removed, *found.changed], simulation, self._at)
+        today, planned = (side and self._side(side, arrows) for side in sides)
+        verbs = [each.verb_at(self._at.at) for each in changes]
+        at = moment(self._at.at)
+        return {
+            "revision": self._at.revision,
+            "at": at and at.isoformat(),
+            "plan": {name: verbs.count(verb) for name, verb in _VERBS.items()},
+            "today": today,
+            "withPlan": planned,
+            **told([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]),
+        }
+
+    def _selected(self, question: Question, view: View) -> Selected | None:
+        """None where the start is not there."""
         try:
-            registrations = read_project([document(each) for each in documents]).registrations
-            changes: list[Change] = [
+            lineage, rows = self._walked(question, view)
+        except Refused as error:
+            if error.code != _UNKNOWN:
+                raise
+            return None
+        return Selected(lineage, rows, when_felt(lineage))
+
+    def _side(self, side: Selected, arrows: bool) -> Json:
+        lineage, rows, felt = side
+        kinds, whens = count_by_kind(lineage, rows), count_by_when(felt, rows)
+        found: Json = {
+            "total": len(rows),
+            "complete": lineage.complete,
+            "counts": {
+                "byKind": [{"kind": kind.name, "count": count} for kind, count in kinds.items()],
+                "byWhen": [{"when": when.name, "count": count} for when, count in whens.items()],
+            },
+        }
+        if arrows:
+            drawn = arrows_walked(lineage, rows)
+            found["columns"] = {"key": [str(lineage.key(row)) for row in rows.tolist()]}
+            found["arrows"] = {
+                "source": [each.source for each in drawn],
+                "target": [each.target for each in drawn],
+                "timing": [each.timing.value for each in drawn],
+            }
+        return found
+
+    def _changes(self, documents: Sequence[Json], stubs: bool) -> list[Change]:
+        try:
+            return [
                 change
-                for each in registrations
-                for change in plan_registration(self._exported, each, self._at.at).changes
+                for each in read_project([document(each) for each in documents]).registrations
+                for change in plan_registration(
+                    self._exported, replace(each, stubs=stubs or each.stubs), self._at.at
+                ).changes
             ]
         except GraphError as error:
-            raise Refused(str(error), type(error).__name__) from error
+            raise _refused(error) from error
+
+    def plan(self, documents: Sequence[Json]) -> Json:
+        """{changed, revision, added, updated, withdrawn, plan}: what applying the documents would change. Raises Refused."""
+        changes = self._changes(documents, stubs=False)
         plan = [{"verb": each.verb_at(self._at.at).value, "subject": str(each.subject)} for each in changes]
         verbs = [each["verb"] for each in plan]
-        counted = {
-            name: verbs.count(verb)
-            for name, verb in (("added", "ADDED"), ("updated", "CHANGED"), ("withdrawn", "WITHDRAWN"))
-        }
+        counted = {name: verbs.count(verb.value) for name, verb in _VERBS.items()}
         return {"changed": bool(plan), "revision": self._at.revision, **counted, "plan": plan}
+
+
+_VERBS = {"added": Verb.ADDED, "updated": Verb.CHANGED, "withdrawn": Verb.WITHDRAWN}
+
+
+_UNKNOWN = "UnknownAsset"
+
+
+def _refused(error: GraphError) -> Refused:
+    """With the code that a service gives."""
+    return Refused(str(error), _UNKNOWN if isinstance(error, NotFound) else type(error).__name__)
 
 
 def _opened(file: Path) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 from rich.text import Text
@@ -17,6 +17,9 @@ from headwater.errors import Refused
 from headwater.forms import Code, Json, many, markdown_escaped, markdown_table, mermaid, print_table, write
 from headwater.terminal import Output, console
 from headwater.trees import STYLES, WHENS
+
+if TYPE_CHECKING:
+    from headwater.answering import Source
 
 Planned = Annotated[Optional[list[Path]], typer.Option("--with", metavar="FILE", help="As it would be with this manifest applied, side by side with today; may be repeated. A folder: all of them in its repository.", show_default=False)]  # fmt: skip  # noqa: UP045
 
@@ -33,12 +36,11 @@ def documents(files: Sequence[Path]) -> list[Json]:
     return project.here(files[0].parent, files).documents
 
 
-def simulated(client: Client, question: Question, files: Sequence[Path], output: Output) -> None:
+def simulated(source: Source, question: Question, files: Sequence[Path], output: Output) -> None:
     """Asks, and prints the answer. Raises what `Client.ask` raises, and Refused."""
     if question.at is not None or question.known_at is not None:
         raise typer.BadParameter("--with asks of now: it goes without --at and --known-at")
-    asked = {name: value for name, value in question.variables().items() if name not in {"at", "knownAt"}}
-    found = explored(client, documents(files), asked, arrows=output is Output.MERMAID)
+    found = source.explored(documents(files), question, output is Output.MERMAID)
     found = {"start": question.start, "direction": question.direction, "follow": question.follow, **found}
     if output in {Output.JSON, Output.YAML}:
         write(found, output)
@@ -50,23 +52,27 @@ def simulated(client: Client, question: Question, files: Sequence[Path], output:
         _tell(found)
 
 
-def explored(client: Client, documents: Sequence[Json], asked: Mapping[str, Any], arrows: bool = False) -> Json:
-    """{revision, at, plan, today, withPlan, added, removed, changed}. `asked`: arguments of `difference`.
+def explored(client: Client, documents: Sequence[Json], question: Question, arrows: bool = False) -> Json:
+    """{revision, at, plan, today, withPlan, added, removed, changed}, of now. Raises what `Client.ask` raises, and Refused.
 
     `today` and `withPlan`: {total, complete, counts}, None where the start is not there; with `arrows` all that is in them, and
     what flows straight between. The last three, nearest first: {key, owners, planned, removed, before, after}.
     """
+    asked = {name: value for name, value in question.variables().items() if name not in {"at", "knownAt"}}
     simulation = _accepted(client.ask(_SIMULATE, documents=documents, arrows=arrows, **asked)["simulate"])
     difference = _accepted(simulation.pop("difference"))
     columns: dict[str, list[Any]] = difference.pop("columns")
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    told = {
+    plan = {name: simulation.pop(name) for name in ("added", "updated", "withdrawn")}
+    return {**simulation, "plan": plan, **difference, **told(rows)}
+
+
+def told(rows: Sequence[Json]) -> Json:
+    return {
         "added": [row for row in rows if row["before"] is None],
         "removed": [row for row in rows if row["after"] is None],
         "changed": [row for row in rows if row["before"] and row["after"]],
     }
-    plan = {name: simulation.pop(name) for name in ("added", "updated", "withdrawn")}
-    return {**simulation, "plan": plan, **difference, **told}
 
 
 def _accepted(result: Json) -> Json:

@@ -16,6 +16,7 @@ from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
 from headwater.terminal import (
     ACKNOWLEDGE_CODE,
     BLOCKED_CODE,
+    GraphFile,
     Output,
     Panel,
     Token,
@@ -43,6 +44,7 @@ def check(
     file: Manifests = None,
     base: BaseRef = None,
     base_dir: BaseDir = None,
+    graph: GraphFile = None,
     url: Url = None,
     token: Token = None,
     output: Annotated[Output, output_option(Output.TEXT, Output.MARKDOWN, Output.JSON)] = Output.TEXT,
@@ -59,16 +61,20 @@ def check(
         start = repository.find_base(folder, base)
         compared = project.compared(folder, start, file or (), base_dir)
         try:
-            with connected(url, token) as client:
-                answer = client.check(compared.base.documents, compared.head.documents)
-                url = client.url
+            if graph is not None:
+                from headwater.offline import Graph  # noqa: PLC0415 (an extra)
+
+                answer, asked = Graph(graph).check(compared.base.documents, compared.head.documents), str(graph)
+            else:
+                with connected(url, token) as client:
+                    answer, asked = client.check(compared.base.documents, compared.head.documents), client.url
         except Refused as error:
             raise Refused(
                 "\n".join(_of_version(line, start) for line in str(error).splitlines()), error.code
             ) from error
         told = str(file[0]) if file and len(file) == 1 else compared.told
         needs = answer["outcome"] == NEEDS_ACKNOWLEDGEMENT
-        report = Report(answer, told, start.ref, start.commit, url, acknowledged=needs and acknowledge)
+        report = Report(answer, told, start.ref, start.commit, asked, acknowledged=needs and acknowledge)
         code = BLOCKED_CODE if answer["outcome"] == BLOCKED else ACKNOWLEDGE_CODE if needs and not acknowledge else 0
         if output is Output.JSON:
             write(report.json(code), output)

@@ -13,7 +13,7 @@ from headwater.commands.check import EXIT_CODES
 from headwater.commands.files import MANIFEST, Manifest, read
 from headwater.errors import Refused
 from headwater.forms import write
-from headwater.terminal import Output, Panel, TextOrJson, Token, Url, connected, console, sums, telling
+from headwater.terminal import GraphFile, Output, Panel, TextOrJson, Token, Url, connected, console, sums, telling
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,12 +23,13 @@ def add_to(app: typer.Typer) -> None:
 
 def plan(
     file: Manifest = MANIFEST,
+    graph: GraphFile = None,
     url: Url = None,
     token: Token = None,
     output: TextOrJson = Output.TEXT,
 ) -> None:
     """Show what apply would change in the graph. Changes nothing."""
-    result = _applied(file, url, token, dry_run=True)
+    result = _applied(file, url, token, dry_run=True, graph=graph)
     if output is Output.JSON:
         write(result, output)
         return
@@ -60,14 +61,22 @@ def apply(
         console().print(f"Nothing changed: all of it held already at revision {result['revision']}.")
 
 
-def _applied(file: Path, url: str | None, token: str | None, dry_run: bool) -> dict[str, Any]:
+def _applied(
+    file: Path, url: str | None, token: str | None, dry_run: bool, graph: Path | None = None
+) -> dict[str, Any]:
     with telling(file):
         text = read(file)
         if text is None:
             raise typer.BadParameter(f"there is no {file}")
         document = manifests.parsed(text, str(file))
         try:
+            if graph is not None:
+                from headwater.offline import Graph  # noqa: PLC0415 (an extra)
+
+                return Graph(graph).plan([{"path": "", "content": document}])
             with connected(url, token) as client:
                 return client.apply_manifest(document, dry_run)
         except Refused as error:
-            raise Refused("\n".join(f"{file}: {line}" for line in str(error).splitlines()), error.code) from error
+            raise Refused(
+                "\n".join(f"{file}: {line.removeprefix(': ')}" for line in str(error).splitlines()), error.code
+            ) from error
