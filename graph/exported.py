@@ -16,6 +16,7 @@ one. `reader` of usage is 0 for callers that could not be told. Instants are mic
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -152,9 +153,9 @@ class Exported:
         header, blocks = _blocks(lines)
         self.revision: int = header["revision"]
         self.moment = Moment(header["at"], self.revision)
-        self._since: Day = header["since_day"]
         self._keys: list[str] = blocks["assets"]
         self._numbers = {key: place for place, key in enumerate(self._keys, 1)}
+        self._places: dict[AssetKey, int] = {}
         self._origins: list[str] = blocks["origins"]
         columns = blocks["assertions"]
         try:
@@ -165,8 +166,6 @@ class Exported:
         except (ValueError, TypeError, OverflowError) as error:
             raise InvalidInput(f"the export's assertions are not as its format has them: {error}") from error
         self._attributes: list[dict[str, Any] | None] = columns["attributes"]
-        self._order = np.argsort(self._source, kind="stable")
-        self._in_order = self._source[self._order]
         self._usage: Columns = blocks["usage"]
         ends = [*map(len, (self._source, self._target, self._via, self._origin, self._basis, self._from, self._until))]
         if {*ends} != {len(self._attributes)} or any(
@@ -218,25 +217,23 @@ class Exported:
         return self.revision
 
     def believed(self, subjects: Collection[Subject]) -> Mapping[Subject, tuple[Assertion, ...]]:
-        return {key: tuple(each.assertion for each in said) for key, said in self.believed_at(subjects, 0).items()}
+        found = {}
+        for subject in subjects:
+            rows = self._rows_of(subject)
+            if rows:
+                said = [self._assertion(row, subject) for row in rows]
+                found[subject] = tuple(sorted(said, key=_in_order) if len(said) > 1 else said)
+        return found
 
     def believed_at(
         self, subjects: Collection[Subject], revision: int
     ) -> Mapping[Subject, tuple[StoredAssertion, ...]]:
         """As `Store.believed_at`, of the revision that the file holds, whichever is asked for."""
-        found = {}
-        for subject in subjects:
-            ends = subject if isinstance(subject, Flow) else (subject, None, None)
-            source, target, via = (0 if end is None else self._numbers.get(str(end), -1) for end in ends)
-            first, last = np.searchsorted(self._in_order, [source, source + 1])
-            rows = self._order[first:last]
-            rows = rows[(self._target[rows] == target) & (self._via[rows] == via)]
-            if len(rows):
-                told = [self._stored(row, subject) for row in rows.tolist()]
-                found[subject] = tuple(
-                    sorted(told, key=lambda each: (each.assertion.origin, each.assertion.valid.start))
-                )
-        return found
+        known = Known(self.revision)
+        return {
+            subject: tuple([StoredAssertion(0, each, known) for each in said])
+            for subject, said in self.believed(subjects).items()
+        }
 
     def believed_by(self, origin: str) -> Mapping[Subject, tuple[Assertion, ...]]:
         if origin not in self._origins:
@@ -245,7 +242,7 @@ class Exported:
         found: dict[Subject, list[Assertion]] = {}
         for row in rows.tolist():
             subject = self._subject(row)
-            found.setdefault(subject, []).append(self._stored(row, subject).assertion)
+            found.setdefault(subject, []).append(self._assertion(row, subject))
         return {subject: tuple(sorted(said, key=lambda each: each.valid.start)) for subject, said in found.items()}
 
     def touching(self, keys: Collection[AssetKey]) -> Collection[Subject]:
@@ -269,14 +266,28 @@ class Exported:
 
     def usage(self, keys: Collection[AssetKey], since_day: Day) -> list[Usage]:
         """As `Store.usage`."""
-        places = {self._numbers[text] for key in keys if (text := str(key)) in self._numbers}
-        rows = zip(*(self._usage[name] for name in _USAGE), strict=True)
-        found = [
-            Usage(self._key(source), self._key(reader) if reader else None, verified, day, calls, errors, first, last)
-            for source, reader, verified, day, calls, errors, first, last in rows
-            if (source in places or reader in places) and day >= since_day
-        ]
-        return sorted(found, key=lambda each: (str(each.source), str(each.reader or ""), each.verified, each.day))
+        places = {self._place(key) for key in keys}
+        rows = sorted({row for place in places for row in self._usage_at.get(place, ())})
+        found = [self._counted(row) for row in rows]
+        return sorted(
+            (each for each in found if each.day >= since_day),
+            key=lambda each: (str(each.source), str(each.reader or ""), each.verified, each.day),
+        )
+
+    @cached_property
+    def _usage_at(self) -> dict[int, list[int]]:
+        """The rows of usage by the asset that is called, and by the one that calls."""
+        found: dict[int, list[int]] = {}
+        for row, ends in enumerate(zip(self._usage["source"], self._usage["reader"], strict=True)):
+            for end in {*ends} - {0}:
+                found.setdefault(end, []).append(row)
+        return found
+
+    def _counted(self, row: int) -> Usage:
+        source, reader, verified, day, calls, errors, first, last = (self._usage[name][row] for name in _USAGE)
+        return Usage(
+            self._key(source), self._key(reader) if reader else None, verified, day, calls, errors, first, last
+        )
 
     def _key(self, place: int) -> AssetKey:
         return AssetKey.parse(self._keys[place - 1])
@@ -287,15 +298,40 @@ class Exported:
             return self._key(source)
         return Flow(self._key(source), self._key(target), self._key(via) if via else None)
 
-    def _stored(self, row: int, subject: Subject) -> StoredAssertion:
-        said = Assertion(
+    def _assertion(self, row: int, subject: Subject) -> Assertion:
+        return Assertion(
             subject,
             self._origins[int(self._origin[row])],
             REFINES_FIRST[int(self._basis[row])],
             Interval(int(self._from[row]), int(self._until[row])),
             self._attributes[row] or {},
         )
-        return StoredAssertion(row + 1, said, Known(self.revision))
+
+    def _rows_of(self, subject: Subject) -> list[int]:
+        place = self._place
+        if isinstance(subject, Flow):
+            source, target, via = subject
+            return self._rows.get((place(source), place(target), place(via) if via else 0), [])
+        return self._rows.get((place(subject), 0, 0), [])
+
+    @cached_property
+    def _rows(self) -> dict[tuple[int, int, int], list[int]]:
+        """By source, target and via: thousands of flows are asked for, one by one."""
+        found: dict[tuple[int, int, int], list[int]] = {}
+        ends = zip(self._source.tolist(), self._target.tolist(), self._via.tolist(), strict=True)
+        for row, subject in enumerate(ends):
+            found.setdefault(subject, []).append(row)
+        return found
+
+    def _place(self, key: AssetKey) -> int:
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = self._numbers.get(str(key), -1)
+        return place
+
+
+def _in_order(said: Assertion) -> tuple[str, Instant]:
+    return said.origin, said.valid.start
 
 
 def _blocks(lines: Iterable[bytes]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,6 +1,8 @@
 """The layers of docs/architecture.md, enforced on what modules really import."""
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +71,18 @@ def test_without_a_service_the_graph_is_asked_in_one_module_of_the_client() -> N
         if name.split(".")[0] == "graph"
     }
     assert asking == {str(OFFLINE.relative_to(ROOT))}
+
+
+def test_all_that_is_installed_is_of_one_release() -> None:
+    server, client, graph = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+        for folder in (".", "clients/python", "graph")
+    )
+    assert server["version"] == client["version"] == graph["version"]
+    assert client["optional-dependencies"]["offline"] == [f"headwater-graph=={graph['version']}"]
+    needed = {re.split("[<>=; ]", each)[0] for each in graph["dependencies"]}
+    assert needed == GRAPH_IS_OF - {"neo4j"}  # that is of a service's store
+    assert {*graph["dependencies"]} <= {*server["dependencies"]}
 
 
 def test_the_graph_knows_neither_web_nor_environment_nor_clock() -> None:
