@@ -44,7 +44,12 @@ from graph.topology import Moment, View
 from graph.walk import Direction, Follow
 
 AT_ONCE = 4
-"""The most simulations in one request: each holds a copy of the index while it is answered."""
+"""The most simulations that are held for one request: each holds a copy of the index while it is answered."""
+
+
+class _Held:
+    """Lives as long as the answer of a simulation."""
+
 
 Id = Annotated[strawberry.ID, strawberry.argument(description="The id, i.e. the key, of an asset.")]
 
@@ -139,6 +144,7 @@ DifferenceResult = Annotated[
 )
 class SimulationNode:
     simulated: strawberry.Private[tuple[Simulation, Moment]]
+    held: strawberry.Private["_Held"]
     revision: int = strawberry.field(description="Of the graph that the plan would change.")
     at: datetime
     added: int
@@ -242,14 +248,15 @@ SimulationResult = Annotated[
 class SimulationQuery:
     @strawberry.field(
         description="The graph as it would be if these documents were applied: all documents of each origin that they speak"
-        f" for, since what an origin no longer says is withdrawn. At most {AT_ONCE} in one request."
+        f" for, since what an origin no longer says is withdrawn. At most {AT_ONCE} at a time in one request."
     )
     async def simulate(self, info: Info, documents: list[DocumentInput]) -> SimulationResult:
-        info.context.simulations += 1
-        if info.context.simulations > AT_ONCE:
+        if len(info.context.simulations) >= AT_ONCE:
             raise GraphQLError(
-                f"at most {AT_ONCE} simulations are made in one request", extensions={"code": "TOO_COSTLY"}
+                f"at most {AT_ONCE} simulations are held for one request at a time", extensions={"code": "TOO_COSTLY"}
             )
+        held = _Held()
+        info.context.simulations.add(held)
         headwater = info.context.headwater
         try:
             simulation, at = await headwater.simulate(await headwater.in_thread(_registrations, documents))
@@ -261,6 +268,7 @@ class SimulationQuery:
         assert then is not None
         return SimulationNode(
             simulated=(simulation, at),
+            held=held,
             revision=at.revision,
             at=then,
             added=verbs.count(Verb.ADDED),
