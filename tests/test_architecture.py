@@ -21,7 +21,7 @@ MAY_IMPORT = {
 OFFLINE = ROOT / "clients/python/headwater/offline.py"
 """The extra `headwater[offline]`: the one module of a client that calls the functions of the graph itself."""
 
-GRAPH_IS_OF = {"numpy", "numba", "scipy", "orjson", "neo4j", "sqlglot"}
+GRAPH_IS_OF = {"numpy", "numba", "scipy", "orjson", "neo4j", "sqlglot", "yaml", "proto_schema_parser", "antlr4"}
 """The libraries the domain may use: nothing of the web, and the database driver in its store alone."""
 
 CAPABILITIES = {
@@ -81,18 +81,21 @@ def test_all_that_is_installed_is_of_one_release() -> None:
     assert server["version"] == client["version"] == graph["version"]
     assert client["optional-dependencies"]["offline"] == [f"headwater-graph=={graph['version']}"]
     needed = {re.split("[<>=; ]", each)[0] for each in graph["dependencies"]}
-    assert needed == GRAPH_IS_OF - {"neo4j"}  # that is of a service's store
+    named = {"yaml": "pyyaml", "antlr4": "antlr4-python3-runtime", "proto_schema_parser": "proto-schema-parser"}
+    assert needed == {named.get(each, each) for each in GRAPH_IS_OF - {"neo4j"}}  # that is of a service's store
     assert {*graph["dependencies"]} <= {*server["dependencies"]}
 
 
 def test_the_graph_knows_neither_web_nor_environment_nor_clock() -> None:
     allowed = GRAPH_IS_OF | {"graph", "collections", "dataclasses", "enum", "functools", "hashlib", "importlib"}
     allowed |= {
+        "ast",
         "base64",
         "binascii",
         "difflib",
         "itertools",
         "math",
+        "posixpath",
         "re",
         "sqlite3",
         "threading",
@@ -116,6 +119,10 @@ def test_the_graph_knows_neither_web_nor_environment_nor_clock() -> None:
         "reprlib",
         "mmap",
         "posixpath",
+        "ast",
+        "symtable",
+        "textwrap",
+        "types",
         "struct",
         "zlib",
     }

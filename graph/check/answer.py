@@ -23,13 +23,13 @@ Believed = Callable[[Collection[Subject]], Mapping[Subject, Collection[Assertion
 Used = Callable[[Collection[AssetKey], Day], Sequence[Usage]]
 
 
-def projects(base: Sequence[Document], head: Sequence[Document]) -> tuple[Project, Project]:
-    """Raises InvalidManifest, with what is wrong in either, after `base: ` or `head: `."""
+def projects(base: Iterable[Document], head: Iterable[Document]) -> tuple[Project, Project]:
+    """Raises InvalidManifest, with what is wrong in either, after `base: ` or `head: `; also what making a document raises."""
     read: list[Project] = []
     problems: list[str] = []
     for name, documents in (("base", base), ("head", head)):
         try:
-            read.append(read_project(documents))
+            read.append(read_project([*documents]))
         except InvalidManifest as error:
             problems += [f"{name}: {line}" for line in error.problems]
     if problems:

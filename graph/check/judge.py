@@ -144,11 +144,13 @@ class Finding:
 
     def path(self, to: AssetKey) -> tuple[Hop, ...]:
         """The evidence: the flows of the shortest way from the changed asset to an affected one."""
-        lineage = self.lineage
-        if lineage is None:
+        if self.spread is None:
             return ()
-        found = paths(lineage.view, lineage.start, to, lineage.moment, lineage.follow)
-        return found[0].hops if found else ()
+        lineage = self.spread.lineage
+        for view in (lineage.view.forgetting(self.spread.unconcerned), lineage.view):
+            if found := paths(view, lineage.start, to, lineage.moment, lineage.follow):
+                return found[0].hops
+        return ()
 
     def steps(self, to: AssetKey) -> tuple[AssetKey, ...]:
         """The assets on that way, the changed one first, the affected one last."""

@@ -159,9 +159,17 @@ def _elements(type_: Json) -> str:
 
 def _outputs(sides: _Sides) -> Iterator[Difference]:
     before, after = sides
+    went, came = ([each for each in some if each not in other] for some, other in ((before, after), (after, before)))
+    alike = len(went) == len(came) == 1 and before[went[0]].get("type") == after[came[0]].get("type")
+    renamed = {went[0]: came[0]} if alike else {}
     for name, old in before.items():
         attribute = f"signature.outputs.{name}"
         new = after.get(name)
+        if name in renamed:
+            reason = f"{name} of its answers is called {renamed[name]}"
+            cures = frozenset({Cure.DEFAULT, Cure.ALIAS})
+            yield _of(attribute, name, renamed[name], Verdict.BREAKING, reason, name, cures)
+            continue
         if new is None:
             reason = f"its answers have no {name} any more"
             yield _of(attribute, old, None, Verdict.BREAKING, reason, name, frozenset({Cure.DEFAULT}))
@@ -173,7 +181,7 @@ def _outputs(sides: _Sides) -> Iterator[Difference]:
         yield from _shape(attribute, name, old, new, Verdict.BREAKING, name)
         yield from _unit(attribute, name, old, new)
     for name, new in after.items():
-        if name not in before:
+        if name not in before and name not in renamed.values():
             yield _of(f"signature.outputs.{name}", None, new, Verdict.ADDITIVE, f"its answers have {name}, too", name)
 
 

@@ -34,6 +34,8 @@ class Spread:
     lineage: Lineage
     results: Ints
     """By row of `lineage` bits, 1 << the place in RESULTS; of each verdict the soonest. 0: the change is nothing to it."""
+    unconcerned: Ints
+    """Rows of the view, flows of direct readers, over which the change is nothing to them: no evidence leads there."""
     historic: Bools
     """By row whether it is reached in history alone: through what nobody uses any more, or was seen to use for long."""
 
@@ -143,9 +145,23 @@ class _Direct(NamedTuple):
     """By row a `_Concern`: the most of all differences of that verdict."""
     serving: Ints
     """Those of `rows` that lead to deployments which go on with another signature: their callers have to live with it."""
+    trains: Ints
+    """The runs of a job that itself changed, by the rows of steps that lead there: what the next one does."""
+    near: Ints
+    """The vertices of all that goes with the changed thing when it is lost, its container and their parts among them."""
+    alike: Ints
+    """Those of it that get other values when it does."""
 
     def where(self, verdict: Verdict, concern: _Concern) -> Ints:
         found: Ints = self.rows[self.concern[verdict] == concern]
+        return found
+
+    def means(self, verdict: Verdict) -> bool:
+        return bool((self.concern[verdict] != _Concern.NOT).any()) or (bool(len(self.trains)) and verdict in _TOLD)
+
+    @property
+    def unconcerned(self) -> Ints:
+        found: Ints = self.rows[np.all([self.concern[verdict] == _Concern.NOT for verdict in _TOLD], axis=0)]
         return found
 
 
@@ -164,15 +180,13 @@ class _Spreading:
 
     def spread(self) -> Spread:
         direct = self._direct()
-        verdicts = {each for each in Verdict if (direct.concern[each] != _Concern.NOT).any()}
+        verdicts = {each for each in Verdict if direct.means(each)}
         if verdicts <= {Verdict.ADDITIVE, Verdict.NONE}:
             return self.only_new(direct.where(Verdict.ADDITIVE, _Concern.FELT))
-        of_nobody = np.all([direct.concern[verdict] == _Concern.NOT for verdict in _TOLD], axis=0)
-        self.view = self.view.forgetting(direct.rows[of_nobody])
         follow = Follow.LOSS if verdicts & {Verdict.BREAKING, Verdict.UNKNOWN} else Follow.VALUES
         lineage = self._lineage(follow)
         blocked = self._history(lineage)
-        marks = self._marks(direct, verdicts, blocked)
+        marks = self._marks(direct, blocked, self._narrow(lineage))
         results = np.zeros(len(lineage), np.int64)
         for result, mark in marks.items():
             results[self._marked(lineage, mark)] |= _bit(result)
@@ -180,20 +194,22 @@ class _Spreading:
         breaks = served & (results & _bit(_BREAKS_NOW) != 0)
         results[breaks] = results[breaks] & ~_bit(_BREAKS_NOW) | _bit(Result(Verdict.BEHAVIOURAL, When.NOW))
         self._add_new(direct.where(Verdict.ADDITIVE, _Concern.FELT), lineage, results)
-        return Spread(lineage, _soonest(results), (results == 0) & self._marked(lineage, self._old(blocked, follow)))
+        historic = (results == 0) & self._marked(lineage, self._old(blocked, follow))
+        return Spread(lineage, _soonest(results), direct.unconcerned, historic)
 
     def only_new(self, rows: Ints) -> Spread:
         lineage = self._lineage(Follow.VALUES)
         results = np.zeros(len(lineage), np.int64)
         self._add_new(rows, lineage, results)
-        return Spread(lineage, _soonest(results), np.zeros(len(lineage), np.bool_))
+        return Spread(lineage, _soonest(results), rows[:0], np.zeros(len(lineage), np.bool_))
 
     def _lineage(self, follow: Follow) -> Lineage:
         return walk(self.view, self.start, Direction.DOWNSTREAM, self.ground.moment, follow)
 
     def _history(self, lineage: Lineage) -> Ints:
         """The vertices of runs and versions that nobody uses any more."""
-        old = historic_among(self.view, lineage.assets, self.ground.moment)
+        assets = np.concatenate([lineage.assets, self.view.parts_of_many(np.array([self.asset]))])
+        old = historic_among(self.view, assets, self.ground.moment)
         return vertices_of(self.view, old[old != self.asset])
 
     def _old(self, blocked: Ints, follow: Follow) -> Bools:
@@ -201,8 +217,10 @@ class _Spreading:
         asked = self.view, np.append(blocked, self.first), Direction.DOWNSTREAM, self.ground.moment, follow
         if self.ground.awake is None:
             asked = self.view, blocked, *asked[2:]
+        marked = np.zeros(self.view.vertices, np.bool_)
         with walking(*asked) as walked:
-            return self._mark(walked.order.copy())
+            marked[walked.order] = True
+        return marked
 
     def _marked(self, lineage: Lineage, mark: Bools) -> Bools:
         reached: Bools = mark[self.view.whole[lineage.assets]] | mark[self.view.any[lineage.assets]]
@@ -211,14 +229,16 @@ class _Spreading:
     # Direct readers
 
     def _direct(self) -> _Direct:
-        rows = self.leaving(self._near())
+        near, in_value = self._near(Follow.LOSS), self._near(Follow.VALUES)
+        rows = self.leaving(near)
+        alike = np.isin(self.view.rows["source"][rows], in_value)
         relationships = self._relationships(rows)
         signed = any(each.attribute.startswith("signature") for each in self.differences)
         serving = np.array([each is Relationship.SERVED_BY for each in relationships], np.bool_)
         onward = self.leaving(self.view.rows["target"][rows[serving]]) if signed else rows[:0]
         onward = np.setdiff1d(onward, rows)
         serving = np.concatenate([serving, np.zeros(len(onward), np.bool_)])
-        rows = np.concatenate([rows, onward])
+        rows, alike = np.concatenate([rows, onward]), np.concatenate([alike, np.ones(len(onward), np.bool_)])
         relationships += self._relationships(onward)
         readers = self.ground.readers(self.view, rows)
         needs = self._needs(rows)
@@ -230,14 +250,18 @@ class _Spreading:
                 verdict, felt = self._concern(each, reader, relationship, int(rows[place]))
                 concern[verdict][place] = max(concern[verdict][place], felt)
                 passes_on[place] |= serving[place] and each.attribute.startswith("signature")
-        return _Direct(rows, concern, rows[passes_on])
+        for verdict in (Verdict.BEHAVIOURAL, Verdict.ADDITIVE):
+            concern[verdict][~alike] = _Concern.NOT
+        passed = self._passed(near)
+        trains = passed[self.view.rows["step"][passed] & (Step.FLOW | Step.BUILT) == Step.BUILT]
+        return _Direct(rows, concern, rows[passes_on], trains, near, in_value)
 
-    def _near(self) -> Ints:
+    def _near(self, follow: Follow) -> Ints:
         """What belongs to the changed thing: all that is reached from it by live steps, not by flows."""
         view, seen = self.view, self.first
         ahead = seen
         while len(ahead):
-            rows = self._passed(ahead)
+            rows = self._passed(ahead, follow)
             steps = rows[view.rows["step"][rows] & (Step.FLOW | Step.BUILT) == 0]
             ahead = np.setdiff1d(view.rows["target"][steps], seen)
             seen = np.concatenate([seen, ahead])
@@ -248,11 +272,11 @@ class _Spreading:
         found: Ints = rows[self.view.rows["step"][rows] & Step.FLOW != 0]
         return found
 
-    def _passed(self, vertices: Ints) -> Ints:
-        """The rows leaving there that a loss walk takes now."""
+    def _passed(self, vertices: Ints, follow: Follow = Follow.LOSS) -> Ints:
+        """The rows leaving there that such a walk takes now."""
         view = self.view
         rows = view.holding(view.down.of_many(vertices), self.ground.moment)
-        return allowed(view, Follow.LOSS, self.ground.awake).of(view, rows)
+        return allowed(view, follow, self.ground.awake).of(view, rows)
 
     def _relationships(self, rows: Ints) -> list[Relationship | None]:
         view = self.view
@@ -297,101 +321,72 @@ class _Spreading:
         is_asked = attribute.startswith(_OF_CALLERS)
         if is_asked and relationship is Relationship.WRITES:
             return verdict, _Concern.NOT
-        is_of_container = int(self.view.vertex_asset[source]) != self.asset
-        part = difference.part or (self.start.part if is_of_container else None)
         fields = reader.get("fields")
+        part = difference.part if self.view.vertex_asset[source] == self.asset else self.start.part
         if isinstance(fields, list) and part is not None and part not in fields and not is_asked:
             return verdict, _Concern.NOT
-        if verdict is Verdict.BREAKING and any(_cures(cure, reader, difference) for cure in difference.cures):
+        if verdict is Verdict.BREAKING and _is_cured(reader, difference):
             return verdict, _Concern.CURED
         return verdict, _Concern.FELT
 
     # What passes on
 
-    def _marks(self, direct: _Direct, verdicts: Collection[Verdict], blocked: Ints) -> dict[Result, Bools]:
+    def _marks(self, direct: _Direct, blocked: Ints, narrow: Sequence["_Narrow"]) -> dict[Result, Bools]:
         """By result the vertices that it reaches."""
+        passing = _Passing(self.view, self.ground, blocked, narrow)
+        verdicts = {each.verdict for each in self.differences}
         marks: dict[Result, Bools] = {}
-        now, later = [], []  # where something begins that only differs
-        if Verdict.BREAKING in verdicts:
-            view, broken, softened = self._broken(direct, blocked)
-            runs, stale = self._missed_in_training(view, broken, blocked)
-            marks[_BREAKS_NOW] = self._mark(broken)
-            marks[Result(Verdict.BREAKING, When.NEXT_TRAINING)] = self._mark(runs)
-            is_built = self.view.rows["step"][softened] & Step.BUILT != 0
-            now.append(self.view.rows["target"][softened[~is_built]])
-            later += [self.view.rows["target"][softened[is_built]], stale]
-        if Verdict.UNKNOWN in verdicts:
-            view = self._only(direct, Verdict.UNKNOWN)
-            self._pass_on(marks, Verdict.UNKNOWN, view, Follow.LOSS, [self.first], [], blocked)
-        view = self._only(direct, Verdict.BEHAVIOURAL)
-        if Verdict.BEHAVIOURAL in verdicts:
-            now.append(self.first)
-        self._pass_on(marks, Verdict.BEHAVIOURAL, view, Follow.VALUES, now, later, blocked)
+        differs = _Begins([], [])
+        if direct.means(Verdict.BREAKING):
+            felt = self._begins(direct, Verdict.BREAKING, _Concern.FELT)
+            trains = direct.trains if Verdict.BREAKING in verdicts else direct.trains[:0]
+            broken, runs, eased = passing.broken(felt, trains)
+            broken[direct.near] |= Verdict.BREAKING in verdicts
+            marks[_BREAKS_NOW] = broken
+            marks[Result(Verdict.BREAKING, When.NEXT_TRAINING)] = runs
+            differs = differs.and_(eased).and_(self._begins(direct, Verdict.BREAKING, _Concern.CURED))
+        for verdict, follow, before in (
+            (Verdict.UNKNOWN, Follow.LOSS, _Begins([], [])),
+            (Verdict.BEHAVIOURAL, Follow.VALUES, differs),
+        ):
+            goes_along, trains = direct.near[:0], direct.trains[:0]
+            if verdict in verdicts:
+                goes_along = direct.near if follow is Follow.LOSS else direct.alike
+                trains = direct.trains[np.isin(self.view.rows["source"][direct.trains], goes_along)]
+            trained = self.view.rows["target"][trains]
+            begins = before.and_(self._begins(direct, verdict, _Concern.FELT)).and_(_Begins([], [trained]))
+            now = passing.reach(begins.now, follow, live_only=True)
+            now[goes_along] = True
+            marks[Result(verdict, When.NOW)] = now
+            marks[Result(verdict, When.NEXT_TRAINING)] = passing.reach([*begins.now, *begins.later], follow)
         return marks
 
-    def _broken(self, direct: _Direct, blocked: Ints) -> tuple[View, Ints, Ints]:
-        """The vertices that break now; and the flows whose readers would break, too, but for what they say of them.
+    def _begins(self, direct: _Direct, verdict: Verdict, concern: _Concern) -> "_Begins":
+        rows = direct.where(verdict, concern)
+        is_built = self.view.rows["step"][rows] & Step.BUILT != 0
+        targets = self.view.rows["target"][rows]
+        return _Begins([targets[~is_built]], [targets[is_built]])
 
-        The view is without these flows.
-        """
-        view = self._only(direct, Verdict.BREAKING)
-        softened = direct.where(Verdict.BREAKING, _Concern.CURED)
-        while True:
-            broken = self._reach(view, self.first, Follow.LOSS, True, blocked)
-            passed = allowed(view, Follow.LOSS, self.ground.awake).of(
-                view, view.holding(view.down.of_many(broken), self.ground.moment)
-            )
-            rows = np.setdiff1d(passed[view.rows["step"][passed] & Step.FLOW != 0], direct.rows)
-            eased = rows[self.ground.do_without(view, rows)]
-            if not len(eased):
-                return view, broken, softened
-            view, softened = view.forgetting(eased), np.concatenate([softened, eased])
+    def _narrow(self, lineage: Lineage) -> list["_Narrow"]:
+        """The flows out of containers of whose parts their readers say that they use some alone."""
+        containers = np.append(lineage.assets, [self.asset, max(int(self.view.container[self.asset]), 0)])
+        containers = containers[np.isin(self.view.kind[containers], _WITH_FIELDS)]
+        rows = self.leaving(np.unique(self.view.any[containers]))
+        found = []
+        for row, reader in zip(rows.tolist(), self.ground.readers(self.view, rows), strict=True):
+            fields = reader.get("fields")
+            if isinstance(fields, list):
+                container = int(self.view.vertex_asset[self.view.rows["source"][row]])
+                found.append(_Narrow(row, self._vertices_of(container, [str(each) for each in fields])))
+        return found
 
-    def _missed_in_training(self, view: View, broken: Ints, blocked: Ints) -> tuple[Ints, Ints]:
-        """The vertices of the runs that miss an input next time; and where what they made before begins."""
-        rows = self._built(view, broken)
-        targets = np.setdiff1d(view.rows["target"][rows], blocked)
-        is_run = view.kind[view.vertex_asset[targets]] == KIND_CODE[AssetKind.RUN]
-        runs = vertices_of(view, np.unique(view.vertex_asset[targets[is_run]]))
-        made = view.rows["target"][self._built(view, runs)]
-        return runs, np.concatenate([targets[~is_run], made])
-
-    def _built(self, view: View, vertices: Ints) -> Ints:
-        rows = view.holding(view.down.of_many(vertices), self.ground.moment)
-        rows = allowed(view, Follow.LOSS, self.ground.awake).of(view, rows)
-        built: Ints = rows[view.rows["step"][rows] & Step.BUILT != 0]
-        return built
-
-    def _only(self, direct: _Direct, verdict: Verdict) -> View:
-        """Without the flows whose readers do not feel that."""
-        return self.view.forgetting(direct.rows[direct.concern[verdict] != _Concern.FELT])
-
-    def _pass_on(
-        self,
-        marks: dict[Result, Bools],
-        verdict: Verdict,
-        view: View,
-        follow: Follow,
-        now: Sequence[Ints],
-        later: Sequence[Ints],
-        blocked: Ints,
-    ) -> None:
-        starts = np.setdiff1d(np.concatenate([*now, self.first[:0]]), blocked)
-        if len(starts):
-            marks[Result(verdict, When.NOW)] = self._mark(self._reach(view, starts, follow, True, blocked))
-        starts = np.setdiff1d(np.concatenate([*now, *later, self.first[:0]]), blocked)
-        if len(starts):
-            marks[Result(verdict, When.NEXT_TRAINING)] = self._mark(self._reach(view, starts, follow, False, blocked))
-
-    def _reach(self, view: View, starts: Ints, follow: Follow, live_only: bool, blocked: Ints) -> Ints:
-        asked = view, starts, Direction.DOWNSTREAM, self.ground.moment, follow, self.ground.awake
-        with walking(*asked, blocked=blocked, live_only=live_only) as walked:
-            return walked.order.copy()
-
-    def _mark(self, vertices: Ints) -> Bools:
-        marked = np.zeros(self.view.vertices, np.bool_)
-        marked[vertices] = True
-        return marked
+    def _vertices_of(self, container: int, fields: Sequence[str]) -> Ints:
+        """All of the container, and those of its parts; any of it, where a part is not known."""
+        view, key = self.view, self.view.key(container)
+        numbers = [view.numbers.get(str(key.part_key(*each.split("."))), view.assets) for each in fields]
+        parts = [int(view.whole[each]) for each in numbers if each < view.assets]
+        unknown = [int(view.any[container])] if len(parts) < len(fields) else []
+        return np.array([int(view.whole[container]), *parts, *unknown])
 
     # What is new
 
@@ -432,6 +427,107 @@ class _Spreading:
 
 
 _NOTHING: Attributes = {}
+
+
+class _Begins(NamedTuple):
+    """Vertices where something begins: now, and at the next training."""
+
+    now: list[Ints]
+    later: list[Ints]
+
+    def and_(self, other: "_Begins") -> "_Begins":
+        return _Begins([*self.now, *other.now], [*self.later, *other.later])
+
+
+class _Narrow(NamedTuple):
+    """A flow that is felt only where one of these vertices is reached."""
+
+    row: int
+    sources: Ints
+
+
+class _Passing:
+    """How verdicts pass from where they begin over all that lies below; never into what history alone holds."""
+
+    def __init__(self, view: View, ground: Ground, blocked: Ints, narrow: Sequence[_Narrow]) -> None:
+        self._ground, self._blocked, self._narrow = ground, blocked, narrow
+        self._view = view.forgetting(np.array([each.row for each in narrow], np.int64)) if narrow else view
+        self._all = view
+
+    def reach(self, begins: Sequence[Ints], follow: Follow, live_only: bool = False) -> Bools:
+        """The vertices reached, those where it begins included."""
+        return self._reached(self._view, _joined(begins), follow, live_only, ())
+
+    def broken(self, felt: _Begins, trains: Ints) -> tuple[Bools, Bools, _Begins]:
+        """What breaks now; the runs that miss an input next time; and where, below, it is that answers only differ.
+
+        That is where a reader says that it runs on, and what the runs made before.
+        """
+        rows, view = self._all.rows, self._view
+        eased: list[Ints] = []
+        while True:
+            told = _joined(eased)
+            broken = self._reached(view, _joined(felt.now), Follow.LOSS, True, told.tolist())
+            passed = self._leaving(view, np.flatnonzero(broken))
+            passed = np.setdiff1d(np.append(passed, self._narrowed(broken)), told)
+            flows = passed[rows["step"][passed] & Step.FLOW != 0]
+            more = flows[self._ground.do_without(self._all, flows)]
+            if not len(more):
+                break
+            eased.append(more)
+            view = view.forgetting(more)
+        built = passed[rows["step"][passed] & Step.BUILT != 0]
+        targets = np.unique(np.concatenate([rows["target"][built], rows["target"][trains], *felt.later]))
+        targets = np.setdiff1d(targets, self._blocked)
+        is_run = self._all.kind[self._all.vertex_asset[targets]] == KIND_CODE[AssetKind.RUN]
+        runs = vertices_of(self._all, np.unique(self._all.vertex_asset[targets[is_run]]))
+        made = self._leaving(self._all, runs)
+        made = made[rows["step"][made] & Step.FLOW != 0]
+        told = _joined(eased)
+        is_built = rows["step"][told] & Step.BUILT != 0
+        later = [rows["target"][told[is_built]], targets[~is_run], rows["target"][made]]
+        return broken, self._mark(runs), _Begins([rows["target"][told[~is_built]]], later)
+
+    def _reached(self, view: View, starts: Ints, follow: Follow, live_only: bool, eased: Collection[int]) -> Bools:
+        rows = self._all.rows
+        starts = np.setdiff1d(starts, self._blocked)
+        while True:
+            asked = view, starts, Direction.DOWNSTREAM, self._ground.moment, follow, self._ground.awake
+            if not len(starts):
+                return self._mark(starts)
+            with walking(*asked, blocked=self._blocked, live_only=live_only) as walked:
+                mark = self._mark(walked.order.copy())
+            onward = np.array(
+                [
+                    rows["target"][each]
+                    for each in self._narrowed(mark).tolist()
+                    if each not in eased and not (live_only and rows["step"][each] & Step.BUILT)
+                ],
+                np.int64,
+            )
+            onward = np.setdiff1d(onward[~mark[onward]], self._blocked)
+            if not len(onward):
+                return mark
+            starts = np.concatenate([starts, onward])
+
+    def _narrowed(self, mark: Bools) -> Ints:
+        """The narrow flows that are felt."""
+        return np.array([each.row for each in self._narrow if mark[each.sources].any()], np.int64)
+
+    def _leaving(self, view: View, vertices: Ints) -> Ints:
+        rows = view.holding(view.down.of_many(vertices), self._ground.moment)
+        return allowed(view, Follow.LOSS, self._ground.awake).of(view, rows)
+
+    def _mark(self, vertices: Ints) -> Bools:
+        marked = np.zeros(self._all.vertices, np.bool_)
+        marked[vertices] = True
+        return marked
+
+
+def _joined(parts: Sequence[Ints]) -> Ints:
+    return np.concatenate([np.empty(0, np.int64), *parts])
+
+
 ORDER = "order"
 """The attribute of a difference in nothing but the order of a container's parts."""
 
@@ -440,6 +536,7 @@ _BREAKS_NOW = Result(Verdict.BREAKING, When.NOW)
 _OF_CALLERS = ("request", "signature.inputs", "url")
 """Differences that those alone feel who send something there."""
 _INFERRED = REFINES_FIRST.index(Basis.INFERRED)
+_WITH_FIELDS = [KIND_CODE[kind] for kind in (AssetKind.DATASET, AssetKind.FEATURE_VIEW)]
 _TAKEN_WHOLE = {KIND_CODE[kind] for kind in (AssetKind.DATASET, AssetKind.FEATURE_VIEW, AssetKind.JOB)}
 
 
@@ -462,14 +559,13 @@ def _takes_all(reader: Attributes) -> bool:
     return not isinstance(reader.get("fields"), list)
 
 
-def _cures(cure: Cure, reader: Attributes, difference: Difference) -> bool:
-    match cure:
-        case Cure.DEFAULT:
-            return _can_do_without(reader)
-        case Cure.ALIAS:
-            return reader.get("alias") == difference.after
-        case Cure.CAST:
-            return reader.get("cast") is not None
+def _is_cured(reader: Attributes, difference: Difference) -> bool:
+    """Who can do without a thing runs on when it is gone or refuses; not when it comes in another type."""
+    if Cure.CAST in difference.cures:
+        return reader.get("cast") is not None
+    if Cure.ALIAS in difference.cures and reader.get("alias") == difference.after:
+        return True
+    return _can_do_without(reader) and not difference.attribute.endswith("type")
 
 
 def _tensors(signature: Json, side: str) -> list[dict[str, Json]]:

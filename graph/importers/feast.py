@@ -26,6 +26,7 @@ from graph.attributes import canonical, checked_attributes
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidAttribute, InvalidInput, InvalidManifest, quoted
 from graph.importers.feast_document import DOCUMENT, OPTIONS, VIEWS
+from graph.importers.functions import function_alone
 from graph.importers.labels import definition, labelled, owners
 from graph.importers.places import Place, place_of
 from graph.importers.shapes import Problems, noting
@@ -123,7 +124,7 @@ class _Reading:
                 "disabled": spec.get("disabled"),
                 "mode": text(spec, "mode") or None,
                 "feast_version": text(spec, "version") or None,
-                "definition": definition(_code(spec)),
+                "definition": _definition(spec),
             },
         )
         for at, each in records(spec, "features", place):
@@ -318,10 +319,15 @@ def _field(given: dict[str, Json]) -> dict[str, Json]:
     return {**_people(given), "type": type_ if isinstance(type_, str) else None}
 
 
-def _code(spec: dict[str, Json]) -> str | None:
-    """The text: `body` is a pickle, in base64, but in a dump of old."""
+def _definition(spec: dict[str, Json]) -> Json:
+    """The function, without what decorates it: that says the rest of the spec. `body` is a pickle, in base64, but in a dump of old."""
     function = record(record(spec.get("featureTransformation")).get("userDefinedFunction"))
-    return text(function, "bodyText") or text(record(spec.get("userDefinedFunction")), "bodyText")
+    for each in (function, record(spec.get("userDefinedFunction"))):
+        if code := definition(text(each, "bodyText")):
+            name = text(each, "name")
+            alone = function_alone(code, name) if name else None
+            return {"python": alone, "function": name} if alone else code
+    return None
 
 
 def _configuration(options: dict[str, Json]) -> dict[str, Json]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from graph.errors import InvalidInput, quoted
+from graph.importers.functions import source_of
 from graph.importers.shapes import near
 from graph.importers.values import text
 from graph.keys import AssetKey
@@ -64,4 +65,9 @@ def resolved(field: Taken, reference: Mapping[str, Json], files: Files, of: Asse
         dialect = text(reference, "dialect")
         sql: dict[str, Json] = {"sql": found}
         return {"definition": sql | {"dialect": dialect} if dialect else sql}
+    if field is Taken.DEFINITION and file.endswith(".py"):
+        function = text(reference, "function")
+        if function is None:
+            raise InvalidInput(f"name the function of {quoted(file)} that computes it", file)
+        return {"definition": {"python": source_of(files.path(file), function, files.texts), "function": function}}
     raise InvalidInput(f"{quoted(file)} cannot be read as a {field}", file)

@@ -301,7 +301,9 @@ def test_a_repository_is_what_its_documents_say_together() -> None:
     ])  # fmt: skip
     assert [(each.origin, len(each.assets), len(each.flows)) for each in project.registrations] == [
         ("another", 1, 0),
+        ("another:inferred", 0, 0),
         ("manifest:n", 2, 1),
+        ("manifest:n:inferred", 0, 0),
     ]
     assert project.places[k("dataset:n/t")] == ("a/headwater.yaml", "datasets[0]", None)
     with pytest.raises(InvalidManifest) as refused:

@@ -19,6 +19,8 @@ from headwater.simulating import told
 if TYPE_CHECKING:
     from headwater.asked import Question
 
+_OF_THE_EXTRA = {"graph", "numpy", "numba", "scipy", "orjson", "sqlglot", "antlr4", "proto_schema_parser"}
+
 try:
     import numpy as np
     from graph.changes import Change, Verb
@@ -40,7 +42,7 @@ try:
     from graph.usage import day_of
     from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected, walk
 except ImportError as error:
-    if (error.name or "").partition(".")[0] not in {"graph", "numpy", "numba", "scipy", "orjson", "sqlglot"}:
+    if (error.name or "").partition(".")[0] not in _OF_THE_EXTRA:
         raise
     raise GraphUnreadable(
         f"an exported graph is read by what is not installed here ({error.name}): pip install 'headwater[offline]'"
@@ -69,7 +71,7 @@ class Graph:
     def check(self, base: Sequence[Json], head: Sequence[Json]) -> Json:
         """As `Client.check`. Raises Refused."""
         try:
-            before, after = projects(*([document(each) for each in version] for version in (base, head)))
+            before, after = projects(*(map(document, version) for version in (base, head)))
             judged = judge(self._view, self._at, before, after, self._believed)
         except GraphError as error:
             raise _refused(error) from error

@@ -146,6 +146,10 @@ class _Unit:
     """That it refers to, and those that these refer to."""
     sources: list[_Source]
 
+    def names(self) -> Json:
+        """Who speaks in it, and of what, as far as it says so."""
+        return {name: self.content[name] for name in ("namespace", "origin") if isinstance(self.content.get(name), str)}
+
     def namespace_of(self, entry: Json) -> str | None:
         given = entry.get("namespace", self.content.get("namespace"))
         return given if isinstance(given, str) else None
@@ -166,17 +170,10 @@ class _Kept:
     is_whole: bool
     """Itself, and the files that it refers to."""
     sources: list[_Source]
-    missing: dict[str, _Missing] = field(default_factory=dict)
-    """By the place of a source."""
-
-
-@dataclass
-class _Missing:
-    """A source whose files are not known on this side: those of the other stand in."""
-
-    other: _Side
-    source: _Source
-    reason: str
+    unsure: dict[str, str] = field(default_factory=dict)
+    """Of sources, by their places, why they cannot be compared: their files are not known at the base."""
+    missing: dict[str, tuple[_Side, _Source]] = field(default_factory=dict)
+    """What stands in for those."""
 
 
 class _Side:
@@ -361,14 +358,11 @@ class _Side:
                     with self._noting():
                         documents[path, "FILE", ""] = {"path": path, "format": "FILE", "content": self.text(path)}
             for source in each.sources:
-                missing = each.missing.get(source.place)
-                side, held = (missing.other, missing.source) if missing else (self, source)
+                side, held = each.missing.get(source.place, (self, source))
                 options = {name: value for name, value in source.entry.items() if name not in _OF_THE_CLIENT}
-                options |= {"at": source.place, "files": held.files}
-                if namespace := unit.namespace_of(source.entry):
-                    options["namespace"] = namespace
-                if missing:
-                    options["missing"] = missing.reason
+                options |= {"at": source.place, "files": held.files, "manifest": unit.names()}
+                if source.place in each.unsure:
+                    options["missing"] = each.unsure[source.place]
                 with self._noting():
                     documents[unit.path, source.format.upper(), source.place] = {
                         "path": unit.path,
@@ -422,7 +416,8 @@ class _Differing:
                 left.remove(twin)
             if reason := self._why_missing(source, twin):
                 assert twin is not None
-                old.missing[twin.place] = _Missing(self._after, source, reason)
+                old.missing[twin.place] = self._after, source
+                old.unsure[twin.place] = new.unsure[source.place] = reason
             if twin is None or reason or not self._are_same(twin, source):
                 new.sources.append(source)
                 old.sources += [twin] if twin else []
