@@ -3,19 +3,26 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
 from graph.changes import AssetStatement, Change, Registration, Withdrawal
 from graph.errors import PlanOutdated
+from graph.impact import When, when_felt
+from graph.keys import AssetKey
 from graph.model import Basis, Operation
+from graph.outlook import Reached, Selected, is_there, outlook
 from graph.plan import plan_registration, register
-from graph.simulation import simulate
+from graph.simulation import Simulation, simulate
 from graph.stores.sqlite import SqliteStore
 from graph.topology import Moment
+from graph.walk import walk
 from tests.graph.oracle import Oracle, facts
 from tests.graph.test_index_equals_oracle import (
+    ALIASES,
+    ASSETS,
     Question,
     check,
     empty_store,
@@ -77,6 +84,7 @@ def test_a_simulated_plan_answers_as_the_graph_does_once_it_is_committed(
         for question in asked:
             moment = Moment(question.at, simulated.revision)
             check(simulated.today, Oracle(today, *moment), question, moment)
+            check_outlook(simulated, question, moment)
     with empty_store() as store:
         for wanted, now_ in history:
             tell(store, wanted, now_)
@@ -86,6 +94,40 @@ def test_a_simulated_plan_answers_as_the_graph_does_once_it_is_committed(
         for question in asked:
             oracle = Oracle(later, question.at, store.head())
             check(simulated.planned, oracle, question, Moment(question.at, simulated.revision))
+
+
+def check_outlook(simulated: Simulation, question: Question, moment: Moment) -> None:
+    """What is said to differ is what does."""
+    keys = [key for key in [*ASSETS, *ALIASES] if is_there(simulated.planned, key, moment)]
+    if not keys:
+        return
+    start = keys[question.start % len(keys)]
+    sides: list[Selected | None] = []
+    told: list[dict[AssetKey, Reached]] = []
+    for view in (simulated.today, simulated.planned):
+        if not is_there(view, start, moment):
+            sides.append(None)
+            told.append({})
+            continue
+        lineage = walk(view, start, question.direction, moment, question.follow)
+        felt = when_felt(lineage)
+        sides.append(Selected(lineage, np.arange(len(lineage)), felt))
+        rows = zip(lineage.hops.tolist(), felt.tolist(), lineage.partly.tolist(), strict=True)
+        told.append(
+            {
+                key: Reached(hops, When(when), partly)
+                for key, (hops, when, partly) in zip(lineage.keys(), rows, strict=True)
+            }
+        )
+    before, after = told
+    found = outlook(*sides)
+    assert {each.asset: each.after for each in found.added} == {key: after[key] for key in after.keys() - before.keys()}
+    assert {each.asset: each.before for each in found.removed} == {
+        key: before[key] for key in before.keys() - after.keys()
+    }
+    assert {each.asset: (each.before, each.after) for each in found.changed} == {
+        key: (before[key], after[key]) for key in before.keys() & after.keys() if before[key] != after[key]
+    }
 
 
 def test_a_plan_that_others_have_overtaken_is_refused(tmp_path: Path) -> None:
