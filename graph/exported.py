@@ -169,7 +169,7 @@ class Exported:
         self._usage: Columns = blocks["usage"]
         ends = [*map(len, (self._source, self._target, self._via, self._origin, self._basis, self._from, self._until))]
         if {*ends} != {len(self._attributes)} or any(
-            int(column.max(initial=0)) > most
+            int(column.min(initial=0)) < 0 or int(column.max(initial=-1)) > most
             for column, most in (
                 (self._source, len(self._keys)),
                 (self._target, len(self._keys)),
