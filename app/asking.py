@@ -10,9 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from app.service import LARGE, Headwater, When
+from graph.errors import InvalidInput
 from graph.impact import all_historic, felt_at, when_felt
 from graph.keys import AssetKey
+from graph.outlook import is_there
+from graph.simulation import Simulation
 from graph.summary import Table, table
+from graph.time import Instant
 from graph.topology import Ints, Moment, View
 from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, Met, selected, walk
 
@@ -48,6 +52,16 @@ class Answer:
         self._felt_at = felt_at
         self._felt: asyncio.Task[Ints] | None = None
 
+    async def as_of(self, moment: Moment) -> "Answer":
+        """The same question's answer of that moment. Raises as `ask`."""
+        if self.lineage.moment == moment:
+            return self
+        return await ask(self.headwater, self.question, When(at=moment.at, known_at_revision=moment.revision))
+
+    def is_planned(self, key: AssetKey) -> bool:
+        """Whether an asset of the answer is not there yet."""
+        return False
+
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
         """Off the event loop, among work of its size."""
         run = self.headwater.in_long_thread if self.large else self.headwater.in_thread
@@ -72,6 +86,27 @@ class Answer:
         return await self.run(table, self.lineage, self.rows, await self.felt())
 
 
+class Simulated(Answer):
+    """An answer of a graph that would be. It is gone with the request."""
+
+    def __init__(
+        self, headwater: Headwater, question: Question, simulation: Simulation, view: View, at: Instant
+    ) -> None:
+        self._today = simulation.today
+        super().__init__(headwater, question, *walked(question, view, Moment(at, simulation.revision)))
+
+    async def as_of(self, moment: Moment) -> Answer:
+        if moment.revision != self.lineage.moment.revision:
+            raise InvalidInput(
+                f"the page before is of revision {moment.revision}, and the plan is simulated at"
+                f" {self.lineage.moment.revision} by now: ask from the first page on, or for larger pages"
+            )
+        return self
+
+    def is_planned(self, key: AssetKey) -> bool:
+        return not is_there(self._today, key, self.lineage.moment)
+
+
 async def ask(
     headwater: Headwater, question: Question, asked: When, wants_felt: Callable[[], bool] = lambda: True
 ) -> Answer:
@@ -91,14 +126,16 @@ async def ask(
             if len(met.vertices) >= LARGE and wants_felt():
                 begun.append(headwater.beside(felt_at, met, historic and historic.result))
 
-        lineage, rows = await run(_walked, question, view, at, meeting)
+        lineage, rows = await run(walked, question, view, at, meeting)
         headwater.sizes.found(reach, len(lineage))
     if len(lineage) >= LARGE:
         headwater.later(view.remember, at)
     return Answer(headwater, replace(question, start=lineage.start), lineage, rows, begun[0] if begun else None)
 
 
-def _walked(question: Question, view: View, at: Moment, meeting: Callable[[Met], None]) -> tuple[Lineage, Ints]:
+def walked(
+    question: Question, view: View, at: Moment, meeting: Callable[[Met], None] | None = None
+) -> tuple[Lineage, Ints]:
     lineage = walk(
         view, question.start, question.direction, at, question.follow, question.flows, question.depth, meeting
     )

@@ -19,8 +19,8 @@ from typing import TypeVar
 
 import structlog
 
-from graph.changes import Changes, Receipt, Registration
-from graph.errors import RevisionUnavailable
+from graph.changes import Change, Changes, Receipt, Registration
+from graph.errors import PlanOutdated, RevisionUnavailable
 from graph.folding import Folding
 from graph.importers.openlineage.events import Event
 from graph.index import LineageIndex
@@ -36,6 +36,7 @@ from graph.plan import (
     register_together,
 )
 from graph.same import names_of
+from graph.simulation import Simulation, simulate
 from graph.snapshot import load as load_index
 from graph.snapshot import save as save_index
 from graph.stores.contract import KeptEvent, Revision, SearchHit, Store
@@ -55,6 +56,8 @@ LONG_WORKERS = max(1, (os.cpu_count() or 1) // 2)
 LARGE = 20_000
 """Assets from which an answer is long work."""
 _REMEMBERED = 10_000
+_SIMULATED_AT_MOST = 5
+"""Times that a plan is made again because others changed what it would change."""
 _AT_ONCE = 4_194_304
 """Bytes that are made before those made are sent."""
 _A_WHILE = 0.02
@@ -236,6 +239,28 @@ class Headwater:
     async def plan_together(self, wanted: Sequence[Registration]) -> Together:
         return await self.in_long_thread(plan_together, self.store, wanted, self.clock())
 
+    async def simulate(self, wanted: Sequence[Registration]) -> tuple[Simulation, Moment]:
+        """The graph as it would be if each of these, of which each is of another origin, were registered now.
+
+        What flows may end at something that nobody registered: that is a stub there. Raises what `plan` does, NotReady, and
+        PlanOutdated where others change the same again and again.
+        """
+        for attempt in range(_SIMULATED_AT_MOST):
+            now = self.clock()
+            changes = await self.in_thread(_planned, self.store, wanted, now)
+            await self.follow()
+            self.index.view()  # else it is loading
+            try:
+                found = await self.in_long_thread(
+                    simulate, self.index.tables, self.index.changing, self.store.believed_at, changes
+                )
+            except PlanOutdated:
+                if attempt == _SIMULATED_AT_MOST - 1:
+                    raise
+            else:
+                return found, Moment(now, found.revision)
+        raise AssertionError("unreachable")
+
     # Reading
 
     async def moment(self, when: When) -> tuple[View, Moment]:
@@ -338,6 +363,11 @@ def made_in_a_while(pieces: Iterator[bytes]) -> bytes:
         if size > _AT_ONCE or time.perf_counter() > end:
             break
     return b"".join(made)
+
+
+def _planned(store: Store, wanted: Sequence[Registration], now: Instant) -> list[Change]:
+    plans = [plan_registration(store, replace(each, stubs=True), now) for each in wanted]
+    return [change for plan in plans for change in plan.changes]
 
 
 def _history(store: Store, keys: Sequence[AssetKey], before: int | None, limit: int) -> list[Revision]:

@@ -40,7 +40,7 @@ class Columns:
 
     def resized(self, room: int) -> dict[str, AnyArray]:
         """Its arrays as they are now, with more room at the end."""
-        return {name: _with_room(old[: self.count], room) for name, old in self.arrays.items()}
+        return {name: with_room(old[: self.count], room) for name, old in self.arrays.items()}
 
     def reserve(self, rows: int) -> None:
         """Makes room for so many, and what will soon come on top."""
@@ -152,6 +152,12 @@ class Entries(NamedTuple):
     row: Ints
     flags: Ints
 
+    def apart(self) -> "Entries":
+        """The same, of which what is written over when rows come or close is a copy; without the rows since."""
+        bounds = self.bounds.copy()
+        bounds[:, kernels.RECENT] = -1
+        return self._replace(bounds=bounds, flags=self.flags.copy())
+
 
 class Grouping:
     """The rows of a table by one of its columns, whose values are numbers of `places`: compressed up to some row, and
@@ -192,7 +198,7 @@ class Grouping:
 
     def _follow_up_to(self, number: int) -> None:
         if number - self._base >= len(self._following):
-            self._following = _with_room(self._following, 2 * (number - self._base) + 1024, -1)
+            self._following = with_room(self._following, 2 * (number - self._base) + 1024, -1)
 
     def of(self, place: int) -> list[int]:
         """The rows of a place, whenever they held, in their order."""
@@ -222,10 +228,10 @@ class Grouping:
     def reach(self, places: int) -> None:
         """Makes room for so many places."""
         if places > len(self._bounds):
-            grown = _with_room(self._bounds, max(places, 2 * len(self._bounds)), 0)
+            grown = with_room(self._bounds, max(places, 2 * len(self._bounds)), 0)
             grown[len(self._bounds) :, kernels.RECENT] = -1
             self._bounds = grown
-            self._last = _with_room(self._last, len(grown), -1)
+            self._last = with_room(self._last, len(grown), -1)
 
     def doubt(self, number: int) -> None:
         """The row is closed: from now on its times must be looked at."""
@@ -291,7 +297,7 @@ class Names(list[_Name]):
         return number
 
 
-def _with_room(old: NDArray[_Item], room: int, fill: int | None = None) -> NDArray[_Item]:
+def with_room(old: NDArray[_Item], room: int, fill: int | None = None) -> NDArray[_Item]:
     grown = np.empty((room, *old.shape[1:]), old.dtype)
     grown[: len(old)] = old
     if fill is not None:

@@ -24,6 +24,13 @@ class Ranks:
         """`order`: the numbers of the first so many assets, 0 not among them, in the order of their keys."""
         self._known = kernels.places_in(order), order
 
+    def of_first(self, keys: Sequence[str]) -> "Ranks":
+        """Those of `keys`, which are the first of its own, and of such as are appended to them."""
+        ranks = Ranks(keys)
+        rank, order = self._known
+        ranks._known = (rank[: len(keys)], order[order < len(keys)]) if len(order) >= len(keys) else (rank, order)
+        return ranks
+
     @property
     def order(self) -> Ints:
         return self._known[1]

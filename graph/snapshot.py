@@ -19,7 +19,7 @@ import numpy as np
 import orjson
 
 from graph import kernels
-from graph.columns import AnyArray, Columns, Entries, Grouping, Names
+from graph.columns import AnyArray, Entries, Names
 from graph.index import LineageIndex
 from graph.stores.contract import Store
 from graph.tables import Tables
@@ -109,8 +109,8 @@ def _about(tables: Tables) -> dict[str, Any]:
         "origins": list(tables.origins),
         "labels": [list(label) for label in tables.labels],
         "carried": [[asset, [list(each) for each in intervals]] for asset, intervals in tables.carried.items()],
-        "counts": {name: table.count for name, table in _columns(tables).items()},
-        "groupings": {name: grouping.entries()[1:] for name, grouping in _groupings(tables).items()},
+        "counts": {name: table.count for name, table in tables.columns().items()},
+        "groupings": {name: grouping.entries()[1:] for name, grouping in tables.groupings().items()},
     }
 
 
@@ -127,7 +127,7 @@ class _Array(NamedTuple):
 def _arrays(tables: Tables) -> Iterator[_Array]:
     yield _Array("keys", np.zeros(0, np.uint8), 0, _texts(tables.keys, tables.assets.count))
     yield _whole("order", tables.ranks.order)
-    for name, table in _columns(tables).items():
+    for name, table in tables.columns().items():
         room = table.count + table.count // 4 + 1024
         for column, array in table.arrays.items():
             rows = array[: table.count]
@@ -135,7 +135,7 @@ def _arrays(tables: Tables) -> Iterator[_Array]:
                 rows = rows.copy()  # later parts are chained to those before
             chunks = _open_then(rows, tables.revision) if column == "times" else _chunks(rows)
             yield _Array(f"{name}.{column}", array[:0], room, chunks)
-    for name, grouping in _groupings(tables).items():
+    for name, grouping in tables.groupings().items():
         bounds, *entries = grouping.entries()[0]
         yield _Array(f"{name}.bounds", bounds[:0], 0, _unchained(bounds))
         for column, array in zip(("far", "row", "flags"), entries, strict=True):
@@ -179,33 +179,14 @@ def _fill(tables: Tables, header: dict[str, Any], arrays: dict[str, AnyArray]) -
         tables.label_code(Label(tuple(owners), tuple(tags), tier))
     tables.carried = {asset: [Interval(*each) for each in intervals] for asset, intervals in header["carried"]}
     tables.ranks.adopt(arrays["order"])
-    for name, table in _columns(tables).items():
+    for name, table in tables.columns().items():
         table.adopt({column: arrays[f"{name}.{column}"] for column in table.arrays}, header["counts"][name])
-    for name, grouping in _groupings(tables).items():
+    for name, grouping in tables.groupings().items():
         entries = Entries(*(arrays[f"{name}.{column}"] for column in Entries._fields))
         grouping.take(entries, *header["groupings"][name])
     tables.adopt_joins()
     for timed in (tables.rows, tables.label_rows):
         timed.compacted = timed.groupings[0].entries()[1]
-
-
-def _columns(tables: Tables) -> dict[str, Columns]:
-    return {
-        "assets": tables.assets,
-        "vertices": tables.vertices,
-        "rows": tables.rows,
-        "labels": tables.label_rows,
-        "joins": tables.joins,
-    }
-
-
-def _groupings(tables: Tables) -> dict[str, Grouping]:
-    return {
-        "down": tables.down,
-        "up": tables.up,
-        "by_via": tables.by_via,
-        "labels_by_asset": tables.labels_by_asset,
-    }
 
 
 # The file

@@ -4,15 +4,15 @@ Tables grow at the end, and rows are closed by writing their last revision; so a
 and making one costs nothing. Compaction sorts the rows by place again, beside readers and the writer.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from graph import kernels
 from graph.attributes import owner_names
-from graph.columns import Columns, Grouping, Names, Timed
+from graph.columns import Columns, Grouping, Names, Timed, with_room
 from graph.keys import PART_OF, AssetKey, AssetKind
 from graph.model import Attributes
 from graph.ordering import Ranks
@@ -356,6 +356,58 @@ class Tables:
             self.owners_of.append(self.owners.number(label.owners))
         return code
 
+    # All of it
+
+    def columns(self) -> dict[str, Columns]:
+        """Those that hold numbers, by name."""
+        return {
+            "assets": self.assets,
+            "vertices": self.vertices,
+            "rows": self.rows,
+            "labels": self.label_rows,
+            "joins": self.joins,
+        }
+
+    def groupings(self) -> dict[str, Grouping]:
+        return {
+            "down": self.down,
+            "up": self.up,
+            "by_via": self.by_via,
+            "labels_by_asset": self.labels_by_asset,
+        }
+
+    def copied(self, changing: AbstractContextManager[object]) -> "Tables":
+        """These as they are now, to be changed apart: made beside readers and the one writer, who holds `changing`.
+
+        At the speed of memory. What is only ever read is shared: the sorted entries, and the numbers of the keys.
+        """
+        twin = Tables()
+        with changing:  # for references, and for the few values that are written over
+            twin.revision, twin.latest = self.revision, self.latest
+            held = {name: ({**table.arrays}, table.count) for name, table in self.columns().items()}
+            count = self.assets.count
+            held["assets"][0].update({name: self.assets[name][:count].copy() for name in _CHAINS})
+            sorted_ = {name: grouping.entries() for name, grouping in self.groupings().items()}
+            twin.namespaces, twin.origins = Names(self.namespaces), Names(self.origins)
+            labels, twin.carried = len(self.labels), {**self.carried}
+            twin.joined = {asset: [*rows] for asset, rows in self.joined.items()}
+            ranks, numbers, keys = self.ranks, self.numbers, self.keys
+        twin.keys, twin.numbers = keys[:count], _Onward(numbers, count)
+        twin.ranks = ranks.of_first(twin.keys)
+        for label in self.labels[:labels]:
+            twin.label_code(label)
+        for name, columns in twin.columns().items():
+            arrays, rows = held[name]
+            columns.adopt({column: with_room(array[:rows], rows + _SLACK) for column, array in arrays.items()}, rows)
+        for timed in (twin.rows, twin.label_rows):
+            last = timed.times[: timed.count, kernels.LAST]
+            last[last > twin.revision] = FOREVER
+        for name, grouping in twin.groupings().items():
+            entries, *of = sorted_[name]
+            grouping.take(entries.apart(), *of)
+        twin._joins_changed = True
+        return twin
+
     # Compaction
 
     @property
@@ -376,5 +428,34 @@ def ports_of(kind: AssetKind) -> tuple[Port, ...]:
     return (Port.WHOLE, Port.ANY) if kind in TWO_PORTED else (Port.WHOLE,)
 
 
+class _Onward(dict[str, int]):
+    """The numbers of keys that others have given up to some number, and what is numbered here from then on."""
+
+    def __init__(self, known: Mapping[str, int], count: int) -> None:
+        super().__init__()
+        self._known, self._count = known, count
+
+    def __missing__(self, key: str) -> int:
+        number = self._known[key]
+        if number >= self._count:
+            raise KeyError(key)
+        return number
+
+    def get(self, key: str, default: Any = None) -> Any:
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+    def __contains__(self, key: object) -> bool:
+        return self.get(str(key)) is not None
+
+    def __len__(self) -> int:
+        return self._count - 1 + super().__len__()
+
+
 _NO_KIND = -1
+_CHAINS = ("first_part", "last_part", "next_part")
+_SLACK = 4096
+"""Rows for which a copy has room at once."""
 _PORT_COLUMNS = {Port.WHOLE: "whole", Port.ANY: "any", Port.REQUESTS: "requests"}

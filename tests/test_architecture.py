@@ -1,6 +1,8 @@
 """The layers of docs/architecture.md, enforced on what modules really import."""
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,9 @@ MAY_IMPORT = {
     "clients": {"headwater"},  # the package itself: clients know the public schema alone
     "demo": {"demo", "headwater"},  # it uses the public API alone, as any client would
 }
+
+OFFLINE = ROOT / "clients/python/headwater/offline.py"
+"""The extra `headwater[offline]`: the one module of a client that calls the functions of the graph itself."""
 
 GRAPH_IS_OF = {"numpy", "numba", "scipy", "orjson", "neo4j", "sqlglot", "yaml", "proto_schema_parser", "antlr4"}
 """The libraries the domain may use: nothing of the web, and the database driver in its store alone."""
@@ -53,9 +58,32 @@ def test_layers_point_inward(folder: str) -> None:
         f"{module.relative_to(ROOT)} imports {name}"
         for module in modules(folder)
         for name in imports(module)
-        if name.split(".")[0] in OURS - MAY_IMPORT[folder]
+        if name.split(".")[0] in OURS - MAY_IMPORT[folder] and module != OFFLINE
     ]
     assert wrong == []
+
+
+def test_without_a_service_the_graph_is_asked_in_one_module_of_the_client() -> None:
+    asking = {
+        str(module.relative_to(ROOT))
+        for module in modules("clients")
+        for name in imports(module)
+        if name.split(".")[0] == "graph"
+    }
+    assert asking == {str(OFFLINE.relative_to(ROOT))}
+
+
+def test_all_that_is_installed_is_of_one_release() -> None:
+    server, client, graph = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+        for folder in (".", "clients/python", "graph")
+    )
+    assert server["version"] == client["version"] == graph["version"]
+    assert client["optional-dependencies"]["offline"] == [f"headwater-graph=={graph['version']}"]
+    needed = {re.split("[<>=; ]", each)[0] for each in graph["dependencies"]}
+    named = {"yaml": "pyyaml", "antlr4": "antlr4-python3-runtime", "proto_schema_parser": "proto-schema-parser"}
+    assert needed == {named.get(each, each) for each in GRAPH_IS_OF - {"neo4j"}}  # that is of a service's store
+    assert {*graph["dependencies"]} <= {*server["dependencies"]}
 
 
 def test_the_graph_knows_neither_web_nor_environment_nor_clock() -> None:

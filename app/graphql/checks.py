@@ -15,12 +15,13 @@ from app.graphql.problems import InvalidInputProblem, problem
 from app.graphql.types import Asset, FlowNode, asset
 from app.service import When as Asked
 from graph.check.advice import advice
+from graph.check.answer import projects
 from graph.check.judge import TOLD, Concern, Finding, judge
 from graph.check.judge import Check as Judged
 from graph.check.verdicts import Alteration, Outcome, Result, Verdict
 from graph.errors import GraphError, InvalidManifest
 from graph.impact import When
-from graph.importers.project import Document, DocumentFormat, Project, read_project
+from graph.importers.project import Document, DocumentFormat, Project
 from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Json, Subject
 from graph.paths import Path
@@ -248,19 +249,11 @@ def _believed(store: Store, then: Moment, subjects: Collection[Subject]) -> Mapp
 
 def _projects(base: list[DocumentInput], head: list[DocumentInput]) -> tuple[Project, Project]:
     """Raises InvalidManifest, with what is wrong in either."""
-    read: list[Project] = []
-    problems: list[str] = []
-    for name, documents in (("base", base), ("head", head)):
-        try:
-            read.append(read_project([document(each) for each in documents]))
-        except InvalidManifest as error:
-            problems += [f"{name}: {line}" for line in error.problems]
-    if problems:
-        raise InvalidManifest(problems)
-    return read[0], read[1]
+    return projects(map(document_of, base), map(document_of, head))
 
 
-def document(given: DocumentInput) -> Document:
+def document_of(given: DocumentInput) -> Document:
+    """Raises InvalidManifest."""
     options = cast("Json", given.options or {})
     if not isinstance(options, dict):
         raise InvalidManifest([f"{given.path}: options: is no object"])

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 import strawberry
 from graphql import GraphQLError
@@ -40,6 +41,8 @@ class Context:
     rooms: Rooms
     request_id: str = ""
     connection_params: object | None = None
+    simulations: "WeakSet[object]" = field(default_factory=WeakSet)
+    """Something for each graph as it would be that this request, or this connection, holds."""
     _records: dict[tuple[AssetKey, Moment], Record] = field(init=False, default_factory=dict)
     records: DataLoader[tuple[AssetKey, Moment], Record] = field(init=False)
     versions: DataLoader[AssetKey, int | None] = field(init=False)

@@ -19,11 +19,12 @@ from app.graphql.lists import of_many
 from app.graphql.paging import decode_cursor, encode_cursor, page_info, page_size
 from app.graphql.problems import InvalidInputProblem, RevisionUnavailableProblem, UnknownAssetProblem
 from app.graphql.sources import Freshness, HealthDays, checked_days, freshness, standings_now
-from app.graphql.types import Asset, AtHand, FlowNode, asset, assets_at, flow_node
+from app.graphql.types import Asset, AtHand, FlowNode, asset, assets_at, flow_node, key_of
 from app.graphql.usage import Usage, usage_of
 from app.graphql.why import Explained, PathCount, WhyNode, path_count
 from app.http.tables import json_columns
 from app.service import When
+from graph.errors import InvalidInput
 from graph.impact import When as Felt
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Timing
@@ -162,6 +163,10 @@ class LineageEdge:
     partly: bool = strawberry.field(description="Some of it is reached, not all of it.")
     stub: bool = strawberry.field(description="Known only as the end of a flow.")
 
+    @strawberry.field(description="It is not there yet: only a simulated plan makes it.")
+    def planned(self) -> bool:
+        return self.answered is not None and self.answered.is_planned(self.node.key)
+
     @strawberry.field
     def cursor(self) -> str:
         return encode_cursor(*self.place)
@@ -269,9 +274,7 @@ class LineageNode:
         cursor = decode_cursor(after, 3)
         if cursor is not None:
             at, revision, place = (int(part) for part in cursor)
-            start = place + 1
-            if answered.lineage.moment != Moment(at, revision):
-                answered = await ask(info.context.headwater, answered.question, When(at=at, known_at_revision=revision))
+            start, answered = place + 1, await answered.as_of(Moment(at, revision))
         total = len(answered.rows)
         edges = _edges(answered, start, size)
         page = page_info(
@@ -362,13 +365,27 @@ PathsResult = Annotated[
 ]
 
 
-async def answer(info: Info, question: Question, asked: When) -> LineageNode:
+def question(
+    start: str,
+    direction: Direction,
+    follow: Follow,
+    flows: FlowFilterInput | None,
+    select: AssetFilterInput | None,
+    depth: int | None,
+) -> Question:
+    """Raises InvalidInput."""
+    if depth is not None and depth < 0:
+        raise InvalidInput(f"depth is {depth}; it counts flows, from 0", depth)
+    return Question(key_of(start), direction, follow, flow_filter(flows), asset_filter(select), depth)
+
+
+async def answer(info: Info, asked_for: Question, asked: When) -> LineageNode:
     """Raises NotFound, RevisionUnavailable, NotReady."""
 
     def wants_felt() -> bool:
         return _mentions(info.selected_fields, {"byWhen", "when", "columns"})
 
-    return LineageNode(answered=await ask(info.context.headwater, question, asked, wants_felt))
+    return LineageNode(answered=await ask(info.context.headwater, asked_for, asked, wants_felt))
 
 
 def _mentions(selections: Iterable[Selection], names: Set[str]) -> bool:

@@ -9,7 +9,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from app.envelopes import checked_operation_id, clients_origin
-from app.graphql.checks import DocumentInput, document
+from app.graphql.checks import DocumentInput, document_of
 from app.graphql.context import Info
 from app.graphql.limits import MAX_PAGE
 from app.graphql.paging import page_size
@@ -249,7 +249,7 @@ async def _wanted(info: Info, documents: list[DocumentInput], removed: Collectio
 
 
 def _read(documents: list[DocumentInput], removed: Collection[str], prune: bool) -> _Wanted:
-    return _Wanted(read_project([document(each) for each in documents]), removed, prune)
+    return _Wanted(read_project([document_of(each) for each in documents]), removed, prune)
 
 
 async def _placed(headwater: Headwater, error: NoneRegistered, wanted: _Wanted) -> GraphError:

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import strawberry
 
-from app.asking import Question
 from app.graphql.alerts import AlertQuery
 from app.graphql.assertions import RevisionNode, revision_node
 from app.graphql.bulk import BulkQuery
@@ -20,9 +19,9 @@ from app.graphql.lineage import (
     Paths,
     PathsResult,
     answer,
-    asset_filter,
     flow_filter,
     path_node,
+    question,
     when,
 )
 from app.graphql.paging import (
@@ -36,9 +35,10 @@ from app.graphql.paging import (
 from app.graphql.plans import PlanQuery
 from app.graphql.problems import problem
 from app.graphql.removal import RemovalQuery
+from app.graphql.simulations import SimulationQuery
 from app.graphql.sources import SourceQuery
 from app.graphql.types import Asset, Node, asset, key_of
-from graph.errors import GraphError, InvalidInput, InvalidKey, NotFound
+from graph.errors import GraphError, InvalidKey, NotFound
 from graph.keys import AssetKey, AssetKind
 from graph.paths import paths
 from graph.time import moment
@@ -68,7 +68,7 @@ class Head:
 
 
 @strawberry.type
-class Query(AlertQuery, BulkQuery, CheckQuery, DependencyQuery, PlanQuery, RemovalQuery, SourceQuery):
+class Query(AlertQuery, BulkQuery, CheckQuery, DependencyQuery, PlanQuery, RemovalQuery, SimulationQuery, SourceQuery):
     @strawberry.field(description="Relay: any object by id. Null: nothing has this id.")
     async def node(self, info: Info, id: Id) -> Node | None:
         return await _found(info, id)
@@ -131,10 +131,8 @@ class Query(AlertQuery, BulkQuery, CheckQuery, DependencyQuery, PlanQuery, Remov
         at_least_revision: AtLeast = None,
     ) -> LineageResult:
         try:
-            if depth is not None and depth < 0:
-                raise InvalidInput(f"depth is {depth}; it counts flows, from 0", depth)
-            question = Question(key_of(start), direction, follow, flow_filter(flows), asset_filter(select), depth)
-            return await answer(info, question, when(at, known_at, at_least_revision))
+            asked_for = question(start, direction, follow, flows, select, depth)
+            return await answer(info, asked_for, when(at, known_at, at_least_revision))
         except GraphError as error:
             return problem(error)  # type: ignore[return-value]  # asking meets only these
 

@@ -1,4 +1,6 @@
-"""Lineage answers over plain HTTP, for large results and for drawing.
+"""Answers over plain HTTP, for large results and for drawing: lineage, and the graph as a whole.
+
+    GET /api/v1/graph.jsonl      the graph as it is now, for `headwater check --graph` (graph/exported.py)
 
     GET /api/v1/lineage.ndjson   one JSON object a line: a header, the assets, a footer
     GET /api/v1/lineage.json     the columnar form
@@ -6,7 +8,7 @@
     GET /api/v1/lineage.dot      Graphviz
     GET /api/v1/lineage.mmd      Mermaid
 
-All take the arguments of GraphQL's `lineage` as query parameters: start, direction, follow, depth, at, knownAt (a
+Those of lineage take the arguments of GraphQL's `lineage` as query parameters: start, direction, follow, depth, at, knownAt (a
 revision or an instant), atLeastRevision, and, repeated for several values, basis, timing, origin, kind, namespace,
 owner, tag, tier.
 """
@@ -26,6 +28,7 @@ from app.http.departures import while_present
 from app.http.tables import arrow_stream, json_document, json_lines
 from app.service import Headwater, When
 from graph.errors import GraphError, InvalidInput, quoted
+from graph.exported import written
 from graph.impact import When as Felt
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Timing
@@ -70,7 +73,13 @@ def routes(timeout_seconds: float) -> list[Route]:
 
         return route(name, respond)
 
+    async def graph(request: Request) -> Response:
+        headwater: Headwater = request.state.headwater
+        lines = headwater.in_pieces(written(headwater.store, headwater.clock()), large=True)
+        return StreamingResponse(lines, media_type="application/jsonl")
+
     return [
+        Route("/api/v1/graph.jsonl", graph, methods=["GET"]),
         table("json", "application/json", json_document),
         table("ndjson", "application/x-ndjson", json_lines),
         table("arrow", "application/vnd.apache.arrow.stream", arrow_stream),

@@ -200,12 +200,16 @@ questions = st.builds(
 
 
 def tell(store: SqliteStore, wanted: Registration, now: int) -> None:
+    wanted = tellable(store, wanted)
+    register(store, wanted, Operation(None, wanted.digest(), "tester"), now)
+
+
+def tellable(store: SqliteStore, wanted: Registration) -> Registration:
     """Withdraws only what that origin said before, and what column lineage in the same request does not imply."""
     said = store.believed_by(wanted.origin)
     implied = {end for stated in wanted.flows if (job := stated.flow.via) for end in _around(stated.flow, job)}
     possible = tuple(each for each in wanted.withdrawals if each.subject in said and each.subject not in implied)
-    wanted = replace(wanted, withdrawals=possible)
-    register(store, wanted, Operation(None, wanted.digest(), "tester"), now)
+    return replace(wanted, withdrawals=possible)
 
 
 def _around(flow: Flow, job: AssetKey) -> list[Flow]:

@@ -9,6 +9,7 @@
     - PartlyUnreadable  that is so of some files of a repository
   + DocumentUnreadable  a file of another system is not there, or no JSON
   + CredentialsUnreadable  what `headwater login` keeps is not there as it was written
+  + GraphUnreadable     a file is no exported graph that can be used, or what reads it is not installed
   + GitUnusable         git is missing, this is no repository, or the revision is unknown
 """
 
@@ -59,6 +60,10 @@ class PartlyUnreadable(ManifestUnreadable):
 
 
 class DocumentUnreadable(HeadwaterError):
+    pass
+
+
+class GraphUnreadable(HeadwaterError):
     pass
 
 

@@ -83,6 +83,9 @@ Url = Annotated[Optional[str], typer.Option(envvar="HEADWATER_URL", help="The se
 Token = Annotated[Optional[str], typer.Option(envvar="HEADWATER_TOKEN", help="A token of the service.", show_default="that of `headwater login`")]  # fmt: skip  # noqa: UP045
 
 
+GraphFile = Annotated[Optional[Path], typer.Option("--graph", metavar="FILE", envvar="HEADWATER_GRAPH", help="Ask an exported graph, and no service; needs headwater\\[offline].", show_default=False)]  # fmt: skip  # noqa: UP045
+
+
 @contextmanager
 def connected(url: str | None, token: str | None, timeout: float = TIMEOUT_SECONDS) -> Iterator[Client]:
     """The service that options, the environment or a login name. A refusal says where the token came from."""

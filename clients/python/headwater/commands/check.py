@@ -17,6 +17,7 @@ from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
 from headwater.terminal import (
     ACKNOWLEDGE_CODE,
     BLOCKED_CODE,
+    GraphFile,
     Output,
     Panel,
     Token,
@@ -32,9 +33,8 @@ Exit codes: 0 clean, or done; 1 blocked: a deployment or a consumer breaks; 2 wr
 3 needs acknowledgement; 4 the service cannot be reached; 70 a fault of this program.
 """
 
-BaseRef = Annotated[Optional[str], typer.Option(help="The git revision to compare with: where the work left it.", show_default="origin/main, else main")]  # fmt: skip  # noqa: UP045
-
 BaseDir = Annotated[Optional[Path], typer.Option(help="A folder with files as they were at the base that git does not keep, as target/manifest.json.", show_default=False)]  # fmt: skip  # noqa: UP045
+BaseRef = Annotated[Optional[str], typer.Option(help="The git revision to compare with: where the work left it.", show_default="origin/main, else main")]  # fmt: skip  # noqa: UP045
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,6 +45,7 @@ def check(
     file: Manifests = None,
     base: BaseRef = None,
     base_dir: BaseDir = None,
+    graph: GraphFile = None,
     url: Url = None,
     token: Token = None,
     output: Annotated[Output, output_option(Output.TEXT, Output.MARKDOWN, Output.JSON)] = Output.TEXT,
@@ -66,15 +67,19 @@ def check(
             for path, text in version.texts.items()
         }
         try:
-            with connected(url, token) as client:
-                answer = client.check(compared.base.documents, compared.head.documents)
-                url = client.url
+            if graph is not None:
+                from headwater.offline import Graph  # noqa: PLC0415 (an extra)
+
+                answer, asked = Graph(graph).check(compared.base.documents, compared.head.documents), str(graph)
+            else:
+                with connected(url, token) as client:
+                    answer, asked = client.check(compared.base.documents, compared.head.documents), client.url
         except Refused as error:
             lines = located(str(error), texts, {f"base: {path}": f"{path} at {start}" for path in compared.base.texts})
             raise Refused(lines.replace("head: ", ""), error.code) from error
         told = str(file[0]) if file and len(file) == 1 else compared.told
         needs = answer["outcome"] == NEEDS_ACKNOWLEDGEMENT
-        report = Report(answer, told, start.ref, start.commit, url, acknowledged=needs and acknowledge)
+        report = Report(answer, told, start.ref, start.commit, asked, acknowledged=needs and acknowledge)
         code = BLOCKED_CODE if answer["outcome"] == BLOCKED else ACKNOWLEDGE_CODE if needs and not acknowledge else 0
         if output is Output.JSON:
             write(report.json(code), output)

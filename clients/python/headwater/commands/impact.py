@@ -10,10 +10,12 @@ import typer
 from rich.text import Text
 
 from headwater import asked
+from headwater.answering import answering
 from headwater.commands import options as given
 from headwater.commands.lineage import drawn
 from headwater.forms import Code, Json, ago, many, markdown_escaped, markdown_table, print_table, reached, write
-from headwater.terminal import READING_EXIT_CODES, Drawn, Output, Panel, Token, Url, connected, console, telling
+from headwater.simulating import Planned, simulated
+from headwater.terminal import READING_EXIT_CODES, Drawn, GraphFile, Output, Panel, Token, Url, console, telling
 from headwater.trees import STYLES, WHENS
 
 NOBODY = "(nobody owns these)"
@@ -35,7 +37,9 @@ def impact(
     tags: given.Tags = None,
     tiers: given.Tiers = None,
     verified: given.Verified = False,
+    planned: Planned = None,
     limit: given.Limit = given.LIMIT,
+    graph: GraphFile = None,
     url: Url = None,
     token: Token = None,
     output: Drawn = Output.TEXT,
@@ -53,12 +57,15 @@ def impact(
         flows=given.flows(None, None, None, verified),
         select=given.selection(kinds, namespaces, owners, tags, tiers),
     )
-    with telling(), connected(url, token) as client:
-        found = asked.lineage(client, question, arrows=output is Output.MERMAID)
+    with telling(), answering(url, token, graph) as source:
+        if planned:
+            simulated(source, question, planned, output)
+            return
+        found = source.lineage(question, arrows=output is Output.MERMAID)
         drawn(found, output)
         if output is Output.MERMAID:
             return
-        users = [*asked.users(client, question, found)]
+        users = [*source.users(question, found)]
     counts = Counter((row["kind"], row["when"]) for row in found["assets"])
     if output in {Output.JSON, Output.YAML}:
         counted = [{"kind": kind, "when": when, "count": count} for (kind, when), count in sorted(counts.items())]

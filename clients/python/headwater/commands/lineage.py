@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from headwater import asked
+from headwater.answering import answering
 from headwater.commands import options as given
 from headwater.forms import Code, Json, many, markdown_table, mermaid, write
-from headwater.terminal import READING_EXIT_CODES, Drawn, Output, Panel, Token, Url, connected, console, telling
+from headwater.simulating import Planned, simulated
+from headwater.terminal import READING_EXIT_CODES, Drawn, GraphFile, Output, Panel, Token, Url, console, telling
 from headwater.trees import WHENS, tree
 
 Upstream = Annotated[bool, typer.Option("--up/--down", help="What it comes from, or what comes from it.")]
@@ -39,7 +41,9 @@ def lineage(
     timings: given.Timings = None,
     origins: given.Origins = None,
     verified: given.Verified = False,
+    planned: Planned = None,
     limit: given.Limit = given.LIMIT,
+    graph: GraphFile = None,
     url: Url = None,
     token: Token = None,
     output: Drawn = Output.TEXT,
@@ -59,8 +63,11 @@ def lineage(
         given.flows(bases, timings, origins, verified),
         given.selection(kinds, namespaces, owners, tags, tiers),
     )
-    with telling(), connected(url, token) as client:
-        found = asked.lineage(client, question, arrows=True)
+    with telling(), answering(url, token, graph) as source:
+        if planned:
+            simulated(source, question, planned, output)
+            return
+        found = source.lineage(question, arrows=True)
         drawn(found, output)
     if output in {Output.JSON, Output.YAML}:
         write({"direction": question.direction, "follow": question.follow, **found}, output)
