@@ -20,6 +20,7 @@ from headwater import imports, manifests, repository, watching
 from headwater.client import CALLED, Client
 from headwater.errors import Refused
 from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
+from headwater.results import Consumer
 from headwater.terminal import (
     ACKNOWLEDGE_CODE,
     BLOCKED_CODE,
@@ -203,23 +204,53 @@ def consumers(
     with telling(), Client(url, token) as client:
         found = client.consumers(asset)
     if output is PlanOutput.JSON:
-        print_json({"version": 1, **found})
+        print_json(
+            {
+                "version": 1,
+                "id": found.asset,
+                "unidentified": found.unidentified,
+                "consumers": [_as_json(each) for each in found],
+            }
+        )
         return
-    for each in found["consumers"]:
-        typer.echo(each["id"])
-        names = [each["id"], *each["sameAs"]]
+    for each in found:
+        typer.echo(each.key)
+        names = [each.key, *each.same_as]
         for name in names:
-            calls = [call for call in each["calls"] if call["name"] == name]
+            calls = [call for call in each.calls if call.name == name]
             for call in calls:
-                how = "verified" if call["verified"] else "claimed"
-                typer.echo(f"  {how:<9} {call['usage']['calls']:>10,} calls  {name}")
+                how = "verified" if call.verified else "claimed"
+                typer.echo(f"  {how:<9} {call.calls:>10,} calls  {name}")
             if not calls and len(names) > 1:
                 typer.echo(f"  {'not seen':<9} {'':>10}        {name}")
-    many = len(found["consumers"])
+    many = len(found)
     typer.echo(
-        f"{many:,} consumer{'' if many == 1 else 's'}; {found['unidentified']:,} calls by callers that could not be told."
+        f"{many:,} consumer{'' if many == 1 else 's'}; {found.unidentified:,} calls by callers that could not be told."
         + ("" if asset.startswith(CALLED) else " Calls are those of all that a consumer calls.")
     )
+
+
+def _as_json(consumer: Consumer) -> dict[str, Any]:
+    calls = [
+        {
+            "name": each.name,
+            "verified": each.verified,
+            "usage": {
+                "calls": each.calls,
+                "errors": each.errors,
+                "lastSeen": each.last_seen and each.last_seen.isoformat(),
+            },
+        }
+        for each in consumer.calls
+    ]
+    return {
+        "id": consumer.key,
+        "sameAs": [*consumer.same_as],
+        "hops": consumer.hops,
+        "partly": consumer.partly,
+        "verified": consumer.verified,
+        "calls": calls,
+    }
 
 
 @same.command(epilog=SAME_EXIT_CODES)
