@@ -44,6 +44,10 @@ class Rows(Sequence[Row], Generic[Row]):
         """The rows that `keep` is true of, and whose attributes are as given: one value, or any of a list.
 
         Texts are compared without regard to case, so that `kind="consumer"` is what it says.
+
+        >>> reached = client.impact("column:warehouse/payments#amount")
+        >>> [row.title for row in reached.filter(lambda row: row.hops > 1, kind=["feature", "deployment", "consumer"])]
+        ['scores', 'checkout']
         """
         return self._with(
             row
@@ -52,11 +56,19 @@ class Rows(Sequence[Row], Generic[Row]):
         )
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Each row as plain values, as JSON has them."""
+        """Each row as plain values, as JSON has them.
+
+        >>> client.search("fraud", kinds=["model"]).to_dicts()[0]["key"]
+        'model:risk/fraud'
+        """
         return [_as_dict(row) for row in self._rows]
 
     def to_pandas(self) -> pd.DataFrame:
-        """A DataFrame, a row each; pandas must be installed."""
+        """A DataFrame, a row each; pandas must be installed.
+
+        >>> client.impact("column:warehouse/payments#amount").to_pandas().key.iloc[0]
+        'feature:shop/payments#mean_30d'
+        """
         import pandas as pd  # noqa: PLC0415 (only who asks for it needs it)
 
         return pd.DataFrame(self.to_dicts(), columns=None if self._rows else self._columns())
@@ -109,7 +121,12 @@ class Reached:
 
 
 class Lineage(Rows[Reached]):
-    """What an asset reaches, nearest first."""
+    """What an asset reaches, nearest first.
+
+    >>> reached = client.impact("column:warehouse/payments#amount")
+    >>> reached.complete, len(reached) == reached.total, reached[0].key
+    (True, True, 'feature:shop/payments#mean_30d')
+    """
 
     def __init__(self, answer: GetLineageLineageLineage, direction: Direction) -> None:
         columns: dict[str, list[Any]] = answer.columns
@@ -134,6 +151,11 @@ class Lineage(Rows[Reached]):
         """What flows straight from one of these (or the start) to another."""
 
     def keys(self) -> list[str]:
+        """Of the assets, in their order.
+
+        >>> client.upstream("deployment:risk/scores", kinds=["model_version"]).keys()
+        ['model_version:risk/fraud#1']
+        """
         return [row.key for row in self]
 
     def _columns(self) -> list[str]:
@@ -199,7 +221,12 @@ class Way:
 
 
 class Paths(Rows[Way]):
-    """The shortest ways from one asset to another."""
+    """The shortest ways from one asset to another.
+
+    >>> ways = client.paths("feature:shop/payments#mean_30d", "consumer:shop/checkout")
+    >>> ways[0].assets
+    ['feature:shop/payments#mean_30d', 'deployment:risk/scores', 'consumer:shop/checkout']
+    """
 
     def __init__(self, answer: GetPathsPathsPaths, source: str, target: str) -> None:
         super().__init__(Way(tuple(path.hops)) for path in answer.paths)
@@ -212,7 +239,12 @@ class Paths(Rows[Way]):
         """How many there are in all. None: some flows on the way lead round, so there is no end of them."""
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """A row for each flow of each path: {path, hop, source, target, timing, basis, origins, …}."""
+        """A row for each flow of each path: {path, hop, source, target, timing, basis, origins, …}.
+
+        >>> ways = client.paths("feature:shop/payments#mean_30d", "deployment:risk/scores")
+        >>> ways.to_dicts()[0]["target"]
+        'deployment:risk/scores'
+        """
         return [
             {
                 "path": number,
@@ -272,7 +304,11 @@ class Found:
 
 
 class Hits(Rows[Found]):
-    """What a search found, the best first."""
+    """What a search found, the best first.
+
+    >>> client.search("fraud").complete
+    True
+    """
 
     def __init__(self, hits: Iterable[Hit], text: str, more: bool) -> None:
         super().__init__(
@@ -337,7 +373,12 @@ class Consumer:
 
 
 class Consumers(Rows[Consumer]):
-    """Who uses an asset, however far downstream."""
+    """Who uses an asset, however far downstream.
+
+    >>> users = client.consumers("feature:shop/payments#mean_30d")
+    >>> users[0].title, users[0].hops
+    ('checkout', 2)
+    """
 
     def __init__(self, uses: Iterable[Use], asset: str, unidentified: int) -> None:
         super().__init__(map(_consumer, uses))
@@ -346,6 +387,11 @@ class Consumers(Rows[Consumer]):
         """Calls by callers that could not be told."""
 
     def keys(self) -> list[str]:
+        """Of the consumers.
+
+        >>> client.consumers("feature:shop/payments#mean_30d").keys()
+        ['consumer:shop/checkout']
+        """
         return [row.key for row in self]
 
     def _columns(self) -> list[str]:

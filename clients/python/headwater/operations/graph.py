@@ -38,11 +38,15 @@ def ask(self: Connection, /, query: str, **variables: Any) -> Steps[Json]:
     >>> client.ask("query($key: ID!) { asset(key: $key) { title } }", key="model:risk/fraud")
     {'asset': {'title': 'fraud'}}
     """
+    return (yield from asked(self, query, variables))
+
+
+def asked(self: Connection, /, query: str, variables: Json, patient: bool = True) -> Steps[Json]:
     named = (variables.get("envelope") or variables).get("operationId")  # a repetition then has no second effect
     repeatable = bool(named) or re.search(r"\bmutation\b", query) is None
-    left = waits()
+    left = waits() if patient else iter(())
     while True:
-        answer = yield from posted("/graphql", {"query": query, "variables": variables}, repeatable)
+        answer = yield from posted("/graphql", {"query": query, "variables": variables}, repeatable, patient)
         if not answer.get("errors"):
             data: Json = answer["data"]
             return data

@@ -47,6 +47,7 @@ fragment Asset on Asset {
     ...Attribute
   }
   container {
+    __typename
     id
   }
 }
@@ -86,6 +87,7 @@ query Search($text: String!, $kinds: [AssetKind!], $first: Int!, $after: String)
 fragment Hit on SearchHit {
   score
   node {
+    __typename
     id
     kind
     namespace
@@ -219,6 +221,7 @@ fragment Use on LineageEdge {
   partly
   when
   node {
+    __typename
     id
     title
     sameAs
@@ -317,9 +320,11 @@ fragment Flow on Flow {
   verified
   dormant
   source {
+    __typename
     ...End
   }
   target {
+    __typename
     ...End
   }
   usage {
