@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -76,7 +77,9 @@ def tell(url: str) -> None:
             origin="small graph",
         )
         client.deploy("risk", "scores", version=VERSION)
-        consumers = [{"namespace": "shop", "name": name} for name in ("till", "till-v2", "kiosk", "kiosk-v2")]
+        consumers: list[dict[str, Any]] = [
+            {"namespace": "shop", "name": name} for name in ("till", "till-v2", "kiosk", "kiosk-v2")
+        ]
         consumers.append({"namespace": "shop", "name": "checkout", "uses": [DEPLOYMENT]})
         client.register({"consumers": consumers}, origin="small graph of consumers")
         client.join(["consumer:shop/kiosk"], "consumer:shop/kiosk-v2")

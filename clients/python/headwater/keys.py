@@ -47,5 +47,14 @@ def part_of(container: str, kind: str, part: str) -> str:
     return f"{kind}:{container.partition(':')[2]}#{_escaped(part)}"
 
 
+def column_of(dataset: str, name: str) -> str:
+    """The key of a column that is not nested: a dot is part of its name.
+
+    >>> column_of("dataset:warehouse/payments", "amount.eur")
+    'column:warehouse/payments#amount%2Eeur'
+    """
+    return f"column:{dataset.partition(':')[2]}#{_escaped(name).replace('.', '%2E')}"
+
+
 def _escaped(text: str) -> str:
     return quote(unicodedata.normalize("NFC", text), safe="")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.digests import columns_of, digest
 from headwater.errors import HeadwaterError
-from headwater.keys import key, key_of, names_of, part_of
+from headwater.keys import column_of, key, key_of, names_of, part_of
 from headwater.transport import Json, plain
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ class TrainingRun:
         self._columns: dict[str, str] = {}
         """By the name of a column that was read, its key, where one alone has that name; else empty."""
         self._datasets: dict[str, Json] = {}
+        self._known: dict[str, list[str]] = {}
+        """Of the datasets the columns that were seen: they are there, whoever else says so."""
         self._version: Json = {}
         self._document: Json | None = None
         self._close = close
@@ -137,9 +139,10 @@ class TrainingRun:
             told["rows"] = len(next(iter(table.values()))())
         with self._lock:
             self._datasets[asset] = told
+            self._known[asset] = read if len(read) <= _MOST_COLUMNS else []
             if read and len(read) <= _MOST_COLUMNS:
                 for name in read:
-                    self._read(name, part_of(asset, "column", name.replace(".", "%2E") if "." in name else name))
+                    self._read(name, column_of(asset, name))
             else:
                 self._inputs[asset] = None
         return told.get("digest")
@@ -285,6 +288,7 @@ class TrainingRun:
                 **measured,
             }
             told: Json = {
+                "datasets": [_dataset(asset, columns) for asset, columns in self._known.items()],
                 "jobs": [{"namespace": job[0], "name": job[1], "attributes": {"job_type": "TRAINING"}}],
                 "runs": [_present(run)],
             }
@@ -307,6 +311,11 @@ class TrainingRun:
     def __repr__(self) -> str:
         state = "running" if self.failed is None else "failed" if self.failed else "finished"
         return f"<TrainingRun {self.key}, {state}, of {self.version_key}>"
+
+
+def _dataset(asset: str, columns: Iterable[str]) -> Json:
+    namespace, name = names_of(asset)
+    return {"namespace": namespace, "name": name, "columns": [{"path": [column]} for column in columns]}
 
 
 def _present(fields: Json) -> Json:
