@@ -176,11 +176,14 @@ class Lineage(Rows[Reached]):
         return f"{'; '.join(said)} (revision {self.revision}, at {self.at:%Y-%m-%d %H:%M} UTC)"
 
     def _table(self) -> display.Table:
+        names = ["kind", "name", "namespace", "hops", "when", "owners"]
         rows = [
-            [row.kind.value.lower(), row.title, row.namespace, str(row.hops), row.when.value, ", ".join(row.owners)]
+            [_words(row.kind), row.title, row.namespace, str(row.hops), _words(row.when), ", ".join(row.owners)]
             for row in self[: display.MOST_ROWS]
         ]
-        return display.Table(["kind", "name", "namespace", "hops", "when", "owners"], rows)
+        if self.direction is Direction.UPSTREAM:  # when a change of the start is felt upstream of it says nothing
+            names, rows = [*names[:4], *names[5:]], [[*row[:4], *row[5:]] for row in rows]
+        return display.Table(names, rows)
 
     def _graph(self) -> display.Graph:
         nodes = [display.Node(self.start, self.title, _kind(self.start), 0)]
@@ -271,7 +274,7 @@ class Paths(Rows[Way]):
 
     def _table(self) -> display.Table:
         rows = [
-            [str(number + 1), _name(hop.source.id), _name(hop.target.id), hop.basis.value, ", ".join(hop.origins)]
+            [str(number + 1), _name(hop.source.id), _name(hop.target.id), _words(hop.basis), ", ".join(hop.origins)]
             for number, way in enumerate(self[: display.MOST_ROWS])
             for hop in way.hops
         ][: display.MOST_ROWS]
@@ -282,7 +285,8 @@ class Paths(Rows[Way]):
         arrows: dict[tuple[str, str, bool], None] = {}
         for way in self:
             for place, key in enumerate(way.assets):
-                nodes.setdefault(key, display.Node(key, _name(key), _kind(key), place))
+                last = max(place, nodes[key].place if key in nodes else 0)
+                nodes[key] = display.Node(key, _name(key), _kind(key), last)
             for hop in way.hops:
                 arrows[hop.source.id, hop.target.id, hop.timing is Timing.BUILT] = None
         return display.Graph(list(nodes.values()), list(arrows))
@@ -310,7 +314,7 @@ class Hits(Rows[Found]):
     True
     """
 
-    def __init__(self, hits: Iterable[Hit], text: str, more: bool) -> None:
+    def __init__(self, hits: Iterable[Hit], text: str, more: bool, revision: int) -> None:
         super().__init__(
             Found(
                 hit.node.id,
@@ -328,16 +332,17 @@ class Hits(Rows[Found]):
         self.text = text
         self.complete = not more
         """There are no others."""
+        self.revision = revision
 
     def _columns(self) -> list[str]:
         return list(Found.__dataclass_fields__)
 
     def _heading(self) -> str:
-        return f"{len(self):,} assets found for “{self.text}”{'' if self.complete else ', and there are more'}"
+        return f"{len(self):,} assets found for “{self.text}”{'' if self.complete else ', and there are more'} (revision {self.revision})"
 
     def _table(self) -> display.Table:
         rows = [
-            [row.kind.value.lower(), row.title, row.namespace, row.description or "", ", ".join(row.owners)]
+            [_words(row.kind), row.title, row.namespace, row.description or "", ", ".join(row.owners)]
             for row in self[: display.MOST_ROWS]
         ]
         return display.Table(["kind", "name", "namespace", "description", "owners"], rows)
@@ -380,11 +385,12 @@ class Consumers(Rows[Consumer]):
     ('checkout', 2)
     """
 
-    def __init__(self, uses: Iterable[Use], asset: str, unidentified: int) -> None:
+    def __init__(self, uses: Iterable[Use], asset: str, unidentified: int, revision: int) -> None:
         super().__init__(map(_consumer, uses))
         self.asset = asset
         self.unidentified = unidentified
         """Calls by callers that could not be told."""
+        self.revision = revision
 
     def keys(self) -> list[str]:
         """Of the consumers.
@@ -399,14 +405,14 @@ class Consumers(Rows[Consumer]):
 
     def _heading(self) -> str:
         unseen = f", and {self.unidentified:,} calls by callers that could not be told" if self.unidentified else ""
-        return f"{len(self):,} consumers of {_name(self.asset)}{unseen}"
+        return f"{len(self):,} consumers of {_name(self.asset)}{unseen} (revision {self.revision})"
 
     def _table(self) -> display.Table:
         rows = [
             [
                 row.title,
                 str(row.hops),
-                row.when.value,
+                _words(row.when),
                 f"{sum(each.calls for each in row.calls):,}",
                 {True: "proved", False: "claimed", None: ""}[row.verified],
                 ", ".join(row.owners),
@@ -458,6 +464,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _words(value: Enum) -> str:
+    return str(value.value).replace("_", " ").lower()
 
 
 def _kind(key: str) -> str:

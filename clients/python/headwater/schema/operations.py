@@ -73,6 +73,9 @@ fragment Usage on Usage {
 
 SEARCH_GQL = """
 query Search($text: String!, $kinds: [AssetKind!], $first: Int!, $after: String) {
+  head {
+    revision
+  }
   search(text: $text, kinds: $kinds, first: $first, after: $after) {
     pageInfo {
       hasNextPage
@@ -183,6 +186,9 @@ fragment Problem on Problem {
 
 CONSUMERS_GQL = """
 query Consumers($key: ID!, $of: ID, $after: String) {
+  head {
+    revision
+  }
   asset(key: $key) {
     __typename
     id
