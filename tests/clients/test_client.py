@@ -176,7 +176,7 @@ def test_a_refusal_says_why(
 
 def test_a_problem_is_a_refusal_with_its_type(server: Server, client: Client) -> None:
     problem = {"__typename": "UnknownAsset", "problem": "model:a/b is not registered"}
-    server.answers = [(200, {"data": {"register": problem}})]
+    server.answers = [(200, {"data": {"registered": problem}})]
     with pytest.raises(Refused, match="is not registered") as refused:
         client.register({})
     assert refused.value.code == "UnknownAsset"

@@ -47,14 +47,15 @@ for module in pkgutil.walk_packages(headwater.__path__, "headwater."):
         importlib.import_module(module.name)
 with headwater.Client(url, spool=folder + "/spool.db") as client:
     reached = client.impact(start)
-    assert "checkout" in repr(reached) and "<svg" in reached._repr_html_(), reached
+    assert "downstream of amount" in repr(reached) and "<svg" in reached._repr_html_(), reached
+    assert [row.title for row in reached.filter(kind="consumer")] == ["checkout"]
     with client.training_run("risk/clean", sys.version.split()[0]) as run:
         run.log_dataset("warehouse/payments", {"amount": [1.5, 2.5]})
     assert run.told and client.asset(run.version_key) is not None
 async def ask():
     async with headwater.AsyncClient(url) as client:
         return (await client.impact(start)).keys()
-assert asyncio.run(ask()) == reached.keys()
+assert set(asyncio.run(ask())) >= set(reached.keys())
 """
 
 
@@ -83,7 +84,9 @@ def test_it_is_installed_in_seconds_and_works(
     clean |= {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_", "SSL_", "HTTP"))}
     subprocess.run([UV, "venv", "--quiet", "--python", python, tmp_path / "venv"], env=clean, check=True)
     began = time.monotonic()
-    install = [UV, "pip", "install", "--quiet", "--constraint", ROOT / "requirements/dev.txt", wheel]
+    install = [str(UV), "pip", "install", "--quiet", str(wheel)]
+    if version != "3.10":  # which the lock is not for
+        install += ["--constraint", str(ROOT / "requirements/dev.txt")]
     ran = subprocess.run(
         install, env=clean | {"VIRTUAL_ENV": str(tmp_path / "venv")}, capture_output=True, text=True, check=False
     )
@@ -93,8 +96,7 @@ def test_it_is_installed_in_seconds_and_works(
         print(f"\nPython {version}: the client was installed in {took:.1f} s")
     assert took < SECONDS
     inside = tmp_path / "venv" / "bin"
-    command = [inside / "python", "-W", "error", "-c", SMOKE, url, AMOUNT, tmp_path]
+    command = [str(inside / "python"), "-W", "error", "-c", SMOKE, url, AMOUNT, str(tmp_path)]
     ran = subprocess.run(command, env=clean, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    shown = subprocess.run([inside / "headwater", "--help"], env=clean, cwd=tmp_path, capture_output=True, text=True)
-    assert shown.returncode == 0, shown.stderr
+    subprocess.run([inside / "headwater", "--help"], env=clean, cwd=tmp_path, capture_output=True, check=True)

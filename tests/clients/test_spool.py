@@ -16,7 +16,7 @@ from headwater import AccessRefused, Client, Refused, Spool, SpoolFull
 from tests.clients.remembering import Server, remembering
 from tests.service import free_port
 
-TAKEN = {"data": {"register": {"__typename": "Registered", "changed": True, "revision": 1}}}
+TAKEN = {"data": {"registered": {"__typename": "Registered", "changed": True, "revision": 1}}}
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ def test_what_is_refused_does_not_hold_up_the_rest_and_can_be_read(tmp_path: Pat
             client.record(dataset(name))
         with remembering(port) as server:
             problem = {"__typename": "InvalidInput", "problem": "`bad` is not a name"}
-            refusal = {"data": {"register": problem}}
+            refusal = {"data": {"registered": problem}}
             server.answers = [(200, refusal), (200, TAKEN), (200, refusal), (200, TAKEN)]
             flushed = client.flush()
             assert (flushed.sent, flushed.refused, flushed.waiting) == (1, 1, 0)

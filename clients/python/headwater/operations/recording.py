@@ -209,7 +209,7 @@ def _flushed(self: Connection, /, own: set[str] | None) -> Steps[tuple[Flushed, 
 def _send(self: Connection, /, kept: Kept) -> Steps[None]:
     """Once: that it waits on disk is what makes it patient."""
     if kept.kind is Kind.REGISTRATION:
-        accepted((yield from asked(self, REGISTER_GQL, kept.arguments, patient=False))["register"])
+        accepted((yield from asked(self, REGISTER_GQL, kept.arguments, patient=False))["registered"])
         return
     if kept.kind is Kind.LINES:
         events = Events(kept.operation)

@@ -39,7 +39,7 @@ def register(
     given = plain(manifest) if isinstance(manifest, ManifestInput) else manifest
     envelope = {"origin": origin, "basis": basis, "operationId": operation_id or str(uuid.uuid4())}
     answer = yield from ask(self, REGISTER_GQL, manifest={"complete": complete, **given}, envelope=envelope)
-    return accepted(answer["register"])
+    return accepted(answer["registered"])
 
 
 def bulk(

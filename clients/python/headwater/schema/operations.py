@@ -384,7 +384,7 @@ fragment Problem on Problem {
 
 REGISTER_GQL = """
 mutation Register($manifest: ManifestInput!, $envelope: EnvelopeInput!) {
-  register(manifest: $manifest, envelope: $envelope) {
+  registered: register(manifest: $manifest, envelope: $envelope) {
     __typename
     ...Registered
     ...Problem
