@@ -142,7 +142,7 @@ def token_revoke(options: argparse.Namespace) -> int:
 
 def schema_command(options: argparse.Namespace) -> int:
     if options.manifest:
-        from graph.importers.manifest import manifest_schema  # noqa: PLC0415
+        from graph.importers.manifest_format import manifest_schema  # noqa: PLC0415
 
         print(json.dumps(manifest_schema(), indent=2))
         return CLEAN

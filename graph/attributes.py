@@ -24,6 +24,7 @@ JOINABLE = frozenset({AssetKind.DATASET, AssetKind.DEPLOYMENT, AssetKind.CONSUME
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ALERT_STATES = ("OPEN", "ACKNOWLEDGED", "RESOLVED")
 _FEATURES_FROM = ("store", "request")
+_BY = ("name", "position")
 _CONSUMER_TYPES = ("service", "application", "dashboard", "notebook", "batch_job")
 _MAX_BYTES = 262_144
 
@@ -47,6 +48,7 @@ def checked_attributes(attributes: Attributes, of: object) -> dict[str, Json]:
     checked: dict[str, Json] = {}
     if not attributes:
         return checked
+    forms = _FORMS | _FORMS_OF_FLOWS if isinstance(of, Flow) else _FORMS
     for name in sorted(attributes):
         value = attributes[name]
         if not _NAME.fullmatch(name):
@@ -57,7 +59,7 @@ def checked_attributes(attributes: Attributes, of: object) -> dict[str, Json]:
             checked[name] = None
             continue
         _refuse_non_finite(value, name, of)
-        form = _FORMS.get(name)
+        form = forms.get(name)
         try:
             checked[name] = form(value) if form else value
             if name == "same_as":
@@ -363,6 +365,29 @@ def _signature(value: Json) -> Json:
     return value
 
 
+def _definition(value: Json) -> Json:
+    """Text, {sql, dialect?} or {python, function}."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and all(isinstance(part, str) for part in value.values()):
+        names = value.keys()
+        if names == {"python", "function"} or ("sql" in names and not names - {"sql", "dialect"}):
+            return value
+    raise _WrongForm("must be text, or {sql, dialect} or {python, function}, all texts")
+
+
+def _contract(value: Json) -> Json:
+    if not isinstance(value, dict) or len(value) != 1 or value.keys() - {"json_schema", "protobuf"}:
+        raise _WrongForm("must be {json_schema: …} or {protobuf: …}")
+    return {name: _mapping(inner) for name, inner in value.items()}
+
+
+def _seconds(value: Json) -> Json:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise _WrongForm("must be a whole number of seconds")
+    return value
+
+
 def _asset_keys(value: Json) -> Json:
     return [*sorted({str(_parsed(text, "each")) for text in _texts(value)})]
 
@@ -409,7 +434,13 @@ _FORMS: dict[str, Callable[[Json], Json]] = {
     "environment": _text,
     "source_link": _text,
     "type": _text,
-    "definition": _text,
+    "definition": _definition,
+    "unit": _text,
+    "alias_of": _text,
+    "ttl": _seconds,
+    "online": _boolean,
+    "request": _contract,
+    "response": _contract,
     "url": _text,
     "version": _text,
     "tier": _tier,
@@ -429,6 +460,16 @@ _FORMS: dict[str, Callable[[Json], Json]] = {
     "features_from": _one_of(*_FEATURES_FROM),
     "consumer_type": _one_of(*_CONSUMER_TYPES),
 }
+"""Any value may be a `default`."""
+
+_FORMS_OF_FLOWS: dict[str, Callable[[Json], Json]] = {
+    "cast": _text,
+    "alias": _text,
+    "by": _one_of(*_BY),
+    "fields": _entities,
+    "optional": _boolean,
+}
+"""What the reader says of it."""
 
 
 def named_same(attributes: Attributes) -> tuple[AssetKey, ...]:

@@ -49,8 +49,8 @@ def felt_at(met: Met, historic: Callable[[], Bools] | None = None) -> Ints:
         when[slept] = When.HISTORIC
         return when
     assets = view.vertex_asset[met.vertices[view.vertex_port[met.vertices] == Port.WHOLE]]
-    old = assets[historic()[assets]] if historic else _historic(view, assets, met.moment)
-    blocked = _vertices(view, old[old != view.number(met.start)])
+    old = assets[historic()[assets]] if historic else historic_among(view, assets, met.moment)
+    blocked = vertices_of(view, old[old != view.number(met.start)])
     when = np.full(view.vertices, _NEVER, np.int8)
     if met.depth is None:
         _felt_beside(when, met, blocked)
@@ -137,7 +137,7 @@ def all_historic(view: View, moment: Moment) -> Bools:
     return found
 
 
-def _historic(view: View, assets: Ints, moment: Moment) -> Ints:
+def historic_among(view: View, assets: Ints, moment: Moment) -> Ints:
     """Those of `assets` that `all_historic` tells."""
     parts: Ints = assets[_is_run_or_version(view, assets)]
     in_use = _current(view, parts, moment)
@@ -159,7 +159,7 @@ def _historic(view: View, assets: Ints, moment: Moment) -> Ints:
     return old
 
 
-def _vertices(view: View, assets: Ints) -> Ints:
+def vertices_of(view: View, assets: Ints) -> Ints:
     """Those of distinct assets, each once."""
     whole, some = view.whole[assets], view.any[assets]
     return np.concatenate([whole, some[some != whole]])

@@ -1,28 +1,34 @@
 """Judging a proposed change of a manifest before it is merged, and applying manifests."""
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Annotated, cast
 
 import strawberry
 from strawberry.scalars import JSON
 
 from app.graphql.context import Info
-from app.graphql.lineage import WhenFelt
+from app.graphql.lineage import WhenFelt, path_node
 from app.graphql.paging import page_size
 from app.graphql.problems import InvalidInputProblem, problem
 from app.graphql.registering import RegisterResult, registered
-from app.graphql.types import Asset, asset
+from app.graphql.types import Asset, FlowNode, asset
 from app.service import When as Asked
-from graph.check.judge import TOLD, Concern, Finding, judge, touched
+from graph.check.advice import advice
+from graph.check.judge import TOLD, Concern, Finding, judge
 from graph.check.judge import Check as Judged
-from graph.check.verdicts import Alteration, Outcome, Verdict
+from graph.check.verdicts import Alteration, Outcome, Result, Verdict
 from graph.errors import GraphError, InvalidManifest
 from graph.impact import When
 from graph.importers.manifest import read_manifest
 from graph.importers.project import Document, DocumentFormat, Project, read_project
 from graph.keys import AssetKey, AssetKind
-from graph.model import Json
+from graph.model import Assertion, Json, Subject
+from graph.paths import Path
+from graph.stores.contract import Store
 from graph.time import moment
+from graph.topology import Moment
 from graph.usage import day_of
 
 USAGE_DAYS = 30
@@ -52,8 +58,22 @@ class Difference:
     reason: str
 
 
+@strawberry.type(description="Where a document says something.")
+class Place:
+    document: str = strawberry.field(description="Its path in the repository.")
+    at: str = strawberry.field(description="As `datasets[0].columns[1]`; empty for all of it, and in texts.")
+    line: int | None = strawberry.field(description="In texts, from 1.")
+
+
+@strawberry.type(description="What a change means to an asset, and when it feels it.")
+class CheckEffect:
+    verdict: Verdict
+    when: WhenFelt
+
+
 @strawberry.type
 class AffectedCount:
+    verdict: Verdict
     when: WhenFelt
     kind: AssetKind
     count: int
@@ -62,17 +82,31 @@ class AffectedCount:
 @strawberry.type(description="Somebody whom a change affects.")
 class Affected:
     concern: strawberry.Private[Concern]
+    moment: strawberry.Private[Moment]
     asset: Asset
     verdict: Verdict = strawberry.field(description="The worst of what the changes mean to it.")
     when: WhenFelt
+    results: list[CheckEffect] = strawberry.field(
+        description="All that the changes mean to it: of each verdict the soonest, the worst first."
+    )
     hops: int
     changes: list[strawberry.ID] = strawberry.field(description="The changed assets that affect it, the worst first.")
 
     @strawberry.field(description="The evidence: the shortest way from the first of `changes` to it, both included.")
     async def path(self, info: Info) -> list[strawberry.ID]:
         worst, findings = self.concern
-        steps = await info.context.headwater.in_thread(findings[0].path, worst.asset)
+        steps = await info.context.headwater.in_thread(findings[0].steps, worst.asset)
         return [strawberry.ID(str(step)) for step in steps]
+
+    @strawberry.field(description="The flows of that way, with who says so and how it is known.")
+    async def evidence(self, info: Info) -> list[FlowNode]:
+        worst, findings = self.concern
+        hops = await info.context.headwater.in_thread(findings[0].path, worst.asset)
+        return path_node(Path(hops), self.moment).hops
+
+    @strawberry.field(description="What would make the changes safe for it; for whoever makes them.")
+    def advice(self) -> list[str]:
+        return [*dict.fromkeys(each for finding in self.concern.findings for each in advice(finding))]
 
 
 @strawberry.type(name="Finding", description="One changed asset. A new or removed container stands for its parts.")
@@ -87,7 +121,11 @@ class FindingNode:
     reason: str = strawberry.field(description="One sentence for people: why this verdict.")
     renamed_to: strawberry.ID | None
     known: bool = strawberry.field(description="False: the graph does not know it, so nobody can tell who reads it.")
-    differences: list[Difference]
+    differences: list[Difference] = strawberry.field(description="The worst first.")
+    places: list[Place] = strawberry.field(
+        description="Where the new version says it; of what is gone, where it would stand or the old one had it."
+    )
+    advice: list[str] = strawberry.field(description="What would make the change safe, the surest first.")
     counts: list[AffectedCount] = strawberry.field(
         description="Exact counts of all that is affected, history included."
     )
@@ -153,7 +191,9 @@ class Check:
 CheckResult = Annotated[Check | InvalidInputProblem, strawberry.union("CheckResult")]
 
 strawberry.enum(
-    DocumentFormat, name="DocumentFormat", description="What a document is. MANIFEST: a parsed headwater.yaml."
+    DocumentFormat,
+    name="DocumentFormat",
+    description="What a document is: MANIFEST, a parsed headwater.yaml; SQL, DBT, FEAST, what an entry of its `sources` names; FILE, the text of a file that it refers to.",
 )
 
 
@@ -182,9 +222,9 @@ class CheckQuery:
         try:
             before, after = await headwater.in_thread(_projects, base, head)
             view, then = await headwater.moment(Asked())
-            said = await headwater.believed(touched(before, after), then.revision)
-            assertions = {subject: [row.assertion for row in rows] for subject, rows in said.items()}
-            judged = await headwater.in_thread(judge, view, then, before, after, assertions)
+            judged = await headwater.in_thread(
+                judge, view, then, before, after, partial(_believed, headwater.store, then)
+            )
             since = day_of(then.at) - USAGE_DAYS + 1
             watched = await headwater.in_thread(judged.watched)
             used = await headwater.in_thread(headwater.store.usage, watched, since)
@@ -213,10 +253,15 @@ class ManifestMutation:
         self, info: Info, document: JSON, dry_run: bool = False, operation_id: str | None = None
     ) -> RegisterResult:
         try:
-            wanted = await info.context.headwater.in_thread(read_manifest, document)
-            return await registered(info, wanted, operation_id, dry_run)
+            read = await info.context.headwater.in_thread(read_manifest, document)
+            return await registered(info, read.registration, operation_id, dry_run)
         except GraphError as error:
             return problem(error)  # type: ignore[return-value]  # registering meets only these
+
+
+def _believed(store: Store, then: Moment, subjects: Collection[Subject]) -> Mapping[Subject, list[Assertion]]:
+    said = store.believed_at(subjects, then.revision)
+    return {subject: [row.assertion for row in rows] for subject, rows in said.items()}
 
 
 def _projects(base: list[DocumentInput], head: list[DocumentInput]) -> tuple[Project, Project]:
@@ -262,9 +307,13 @@ def _finding(finding: Finding, judged: Judged) -> FindingNode:
             )
             for each in finding.differences
         ],
+        places=[Place(document=finding.place.document, at=finding.place.at, line=finding.place.line)]
+        if finding.place
+        else [],
+        advice=advice(finding),
         counts=[
-            AffectedCount(when=WhenFelt[when.name], kind=kind, count=count)
-            for (when, kind), count in sorted(finding.counts.items())
+            AffectedCount(verdict=verdict, when=WhenFelt[when.name], kind=kind, count=count)
+            for (verdict, when, kind), count in sorted(finding.counts.items())
         ],
     )
 
@@ -273,12 +322,18 @@ def _affected(concern: Concern, judged: Judged) -> Affected:
     worst, findings = concern
     return Affected(
         concern=concern,
+        moment=judged.moment,
         asset=asset(worst.asset, judged.moment),
         verdict=worst.verdict,
         when=WhenFelt[worst.when.name],
+        results=[_effect(each) for each in worst.results],
         hops=worst.hops,
         changes=[_id(each.asset) for each in findings],
     )
+
+
+def _effect(result: Result) -> CheckEffect:
+    return CheckEffect(verdict=result.verdict, when=WhenFelt[result.when.name])
 
 
 def _id(key: AssetKey) -> strawberry.ID:

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
+from graph.impact import When
 from graph.model import Json
 
 
@@ -44,6 +45,17 @@ class Outcome(StrEnum):
     """A deployment or a consumer breaks."""
 
 
+class Result(NamedTuple):
+    """What a change means to one asset, and when it feels it. One change may mean several to the same asset."""
+
+    verdict: Verdict
+    when: When
+
+
+RESULTS = tuple(Result(verdict, when) for verdict in Verdict for when in (When.NOW, When.NEXT_TRAINING))
+"""All there are: the worst first, then the soonest."""
+
+
 class Cure(StrEnum):
     """What a reader says of its flow that keeps it running where others break; the names of attributes of flows."""
 
@@ -53,8 +65,6 @@ class Cure(StrEnum):
     """The type it turns whatever comes into."""
     ALIAS = "alias"
     """Another name that it finds the thing by."""
-    BY_NAME = "by"
-    """`name`: in which order the parts of a container come is nothing to it."""
 
 
 class Difference(NamedTuple):

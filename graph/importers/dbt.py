@@ -18,13 +18,13 @@ from hashlib import md5
 from graph.attributes import checked_attributes
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidInput, InvalidManifest, quoted
-from graph.importers.dbt_columns import Compiled, columns_of
+from graph.importers.dbt_columns import DIALECTS, Compiled, columns_of
 from graph.importers.labels import definition
 from graph.importers.shapes import Anything, Field, Many, Mapped, Problems, Record, Text, noting
-from graph.importers.told import Imported
+from graph.importers.told import Imported, Line
 from graph.importers.values import listed, record, text, texts
 from graph.keys import AssetKey, AssetKind
-from graph.model import Basis, Flow, Json, checked_flow
+from graph.model import Basis, Flow, Json, Subject, checked_flow
 from graph.time import Instant, parse_instant
 
 OLDEST, NEWEST = 1, 12
@@ -87,7 +87,7 @@ def read_dbt(document: object, origin: str | None = None, namespace: str | None 
         for unique_id, node in sorted(_named_records(manifest, section))
         if text(node, "resource_type") in _RELATIONS and not _is_ephemeral(node) and unique_id in reading.keys
     ]
-    return Imported(project_says, further=(columns_of(models, adapter, f"{origin}#sql"),))
+    return Imported(project_says, further=(columns_of(models, adapter, f"{origin}#sql"),), lines=reading.lines)
 
 
 # What is read of a manifest and a catalog; what else they hold is let be
@@ -144,6 +144,7 @@ _NODE = Record(
         "raw_code": Field(Text(), "Its SQL or Python."),
         "raw_sql": Field(Text(), "Its SQL, until version 6."),
         "compiled_code": Field(Text(), "Its SQL, as the warehouse gets it."),
+        "language": Field(Text(), "sql or python."),
         "compiled_sql": Field(Text(), "The same, until version 6."),
     },
     is_open=True,
@@ -234,6 +235,8 @@ class _Reading:
     keys: dict[str, AssetKey] = field(default_factory=dict)
     """By dbt's unique id."""
     left_out: set[str] = field(default_factory=set)
+    lines: dict[Subject, Line] = field(default_factory=dict)
+    """In files of the project."""
 
     def take(self, place: str, unique_id: str, node: dict[str, Json], catalogued: dict[str, Json]) -> None:
         try:
@@ -243,6 +246,8 @@ class _Reading:
         except InvalidInput as error:
             self.problems.append(f"{place}: {error}")
             return
+        if file := text(node, "original_file_path"):
+            self.lines[key] = Line(file, 1 if file.endswith((".sql", ".py")) else None)
         for name, attributes in _columns(node, catalogued).items():
             with noting(self.problems, f"{place}.columns.{name}"):
                 # A dot in a column's name is a step into a record there, and stands in no name.
@@ -288,13 +293,21 @@ class _Reading:
             "tags": _tags(node),
             "owners": owners or None,
             "materialized": text(record(node.get("config")), "materialized") if kind in _RELATIONS else None,
-            "definition": definition(text(node, "raw_code") or text(node, "raw_sql")),
+            "definition": self._definition(node),
             "file": text(node, "original_file_path"),
             "url": text(node, "url"),
             "maturity": text(node, "maturity"),
             "exposure_type": type_ if kind == "exposure" else None,
             "consumer_type": type_ if kind == "exposure" and type_ in _CONSUMER_TYPES else None,
         }
+
+    def _definition(self, node: dict[str, Json]) -> Json:
+        """As the warehouse gets it, where it was compiled: a change of a macro is one of all that use it."""
+        compiled = definition(text(node, "compiled_code") or text(node, "compiled_sql"))
+        dialect = DIALECTS.get(self.adapter or "")
+        if compiled is None or dialect is None or text(node, "language") not in {None, "sql"}:
+            return definition(text(node, "raw_code") or text(node, "raw_sql"))
+        return {"sql": compiled, "dialect": dialect}
 
     def _owners(self, node: dict[str, Json]) -> Iterator[Json]:
         """`owner` of an exposure, of the group, and in `meta`, where it is a name, {name, email}, or several."""

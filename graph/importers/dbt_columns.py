@@ -20,7 +20,7 @@ from graph.importers.sql.text import NOT_READ, parsed
 from graph.keys import AssetKey
 from graph.model import Basis, Flow, checked_flow
 
-_DIALECTS = {
+DIALECTS = {
     **{
         name: name for name in ("athena", "bigquery", "clickhouse", "databricks", "duckdb", "fabric", "mysql", "oracle")
     },
@@ -48,7 +48,7 @@ class Compiled(NamedTuple):
 
 def columns_of(models: Sequence[Compiled], adapter: str | None, origin: str) -> Registration:
     flows: dict[Flow, None] = {}
-    dialect = _DIALECTS.get(adapter or "")
+    dialect = DIALECTS.get(adapter or "")
     if dialect is not None:
         flows = _Reading(models, dialect).flows()
     columns = sorted({end for flow in flows for end in (flow.source, flow.target) if end.path}, key=str)

@@ -15,6 +15,7 @@
 """
 
 import json
+import math
 from base64 import b64decode
 from binascii import Error as NoBase64
 from collections import Counter
@@ -25,6 +26,7 @@ from graph.attributes import canonical, checked_attributes
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidAttribute, InvalidInput, InvalidManifest, quoted
 from graph.importers.feast_document import DOCUMENT, OPTIONS, VIEWS
+from graph.importers.functions import function_alone
 from graph.importers.labels import definition, labelled, owners
 from graph.importers.places import Place, place_of
 from graph.importers.shapes import Problems, noting
@@ -109,7 +111,6 @@ class _Reading:
         if view in self.said:
             raise InvalidInput(f"{view} stands here twice", view)
         entities = [name for name in texts(spec.get("entities")) if name != _NO_ENTITY]
-        ttl = text(spec, "ttl")
         self._say(
             view,
             {
@@ -117,13 +118,13 @@ class _Reading:
                 "feast_type": kind,
                 "entities": [*entities],
                 "entity_details": [self._entity(name) for name in entities if name in self.entities] or None,
-                "ttl": ttl if ttl != "0s" else None,
+                "ttl": _seconds(text(spec, "ttl")),
                 "online": bool(spec.get("online") or spec.get("writeToOnlineStore")),
                 "offline": spec.get("offline"),
                 "disabled": spec.get("disabled"),
                 "mode": text(spec, "mode") or None,
                 "feast_version": text(spec, "version") or None,
-                "definition": definition(_code(spec)),
+                "definition": _definition(spec),
             },
         )
         for at, each in records(spec, "features", place):
@@ -318,10 +319,15 @@ def _field(given: dict[str, Json]) -> dict[str, Json]:
     return {**_people(given), "type": type_ if isinstance(type_, str) else None}
 
 
-def _code(spec: dict[str, Json]) -> str | None:
-    """The text: `body` is a pickle, in base64, but in a dump of old."""
+def _definition(spec: dict[str, Json]) -> Json:
+    """The function, without what decorates it: that says the rest of the spec. `body` is a pickle, in base64, but in a dump of old."""
     function = record(record(spec.get("featureTransformation")).get("userDefinedFunction"))
-    return text(function, "bodyText") or text(record(spec.get("userDefinedFunction")), "bodyText")
+    for each in (function, record(spec.get("userDefinedFunction"))):
+        if code := definition(text(each, "bodyText")):
+            name = text(each, "name")
+            alone = function_alone(code, name) if name else None
+            return {"python": alone, "function": name} if alone else code
+    return None
 
 
 def _configuration(options: dict[str, Json]) -> dict[str, Json]:
@@ -355,6 +361,14 @@ def _taken(registry: dict[str, Json], document: dict[str, Json]) -> Instant | No
             except InvalidInput as error:
                 raise InvalidManifest([f"{place}: {error}"]) from error
     return None
+
+
+def _seconds(duration: str | None) -> int | None:
+    """Of a protobuf duration, `3600.500s`, rounded up; none for what never ends."""
+    try:
+        return math.ceil(float((duration or "").removesuffix("s"))) or None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _is_of(spec: dict[str, Json], project: str) -> bool:

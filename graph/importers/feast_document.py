@@ -38,7 +38,7 @@ _SOURCE_FIELDS: dict[str, Shape] = {
 }
 _BATCH_SOURCE = opened("batch source", {}, **_SOURCE_FIELDS)
 _SOURCE = opened("data source", {}, batchSource=_BATCH_SOURCE, **_SOURCE_FIELDS)
-_CODE = opened("function", {}, bodyText=_TEXT, body=_TEXT, mode=_TEXT)
+_CODE = opened("function", {}, name=_TEXT, bodyText=_TEXT, body=_TEXT, mode=_TEXT)
 _TRANSFORMATION = opened("transformation", {}, userDefinedFunction=_CODE, substraitTransformation=_ANY)
 _PROJECTION = opened("projection", {"featureViewName": _TEXT}, featureViewNameAlias=_TEXT, featureColumns=_FIELDS)
 _NAMED = opened("view", {"name": _TEXT}, features=_FIELDS)

@@ -17,42 +17,52 @@
       - {name: price-list, type: batch_job, uses: [bottle_chemistry:flavanoids]}
 
 A reference is an asset key, or a short form for what the same document declares: `name`, `name#part`, each also after
-`namespace/`; `view:feature` for a feature; `model@alias` for an alias.
+`namespace/`; `view:feature` for a feature; `model@alias` for an alias. With what its reader says of it, it is a mapping:
+`{asset: assays#hue, default: 0}`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graph.attributes import checked_attributes
 from graph.changes import AssetStatement, FlowStatement, Registration, checked_origin
 from graph.errors import InvalidInput, InvalidManifest, quoted
-from graph.importers.shapes import (
-    Anything,
-    Field,
-    Flag,
-    Many,
-    Mapped,
-    Problems,
-    Record,
-    Schema,
-    Text,
-    Whole,
-    document_schema,
-    near,
-    noting,
-)
+from graph.importers.manifest_format import MANIFEST, SAID_BY_READERS
+from graph.importers.names import Names
+from graph.importers.references import Files, Taken, resolved
+from graph.importers.shapes import Problems, noting
 from graph.importers.values import listed, record, records, text, texts
-from graph.keys import PART_OF, AssetKey, AssetKind, alias_key, refuse_outer_space
-from graph.model import FLOWS, Attributes, Basis, Flow, Json, checked_flow
-
-VERSION = 1
+from graph.keys import AssetKey, AssetKind, alias_key, refuse_outer_space
+from graph.model import FLOWS, Attributes, Basis, Flow, Json, Subject, checked_flow
 
 
-def read_manifest(document: object) -> Registration:
-    """Raises InvalidManifest, which names every place that is wrong."""
+@dataclass(frozen=True)
+class Source:
+    """Other files of the repository, that say what it holds."""
+
+    place: str
+    options: Mapping[str, Json]
+    """As the manifest has them; `files` is a list of texts."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What one document says."""
+
+    registration: Registration
+    """Complete: all that its origin says, as far as no other document has the same origin."""
+    places: Mapping[Subject, str]
+    """Where each subject is said, as `datasets[0].columns[1]`."""
+    sources: tuple[Source, ...] = ()
+    namespace: str | None = None
+    """Of what does not say its own."""
+
+
+def read_manifest(document: object, files: Files | None = None) -> Manifest:
+    """`files` are those that the document names. Raises InvalidManifest, which names every place that is wrong."""
     problems: Problems = []
-    manifest = record(_MANIFEST.read(document, "", problems))
-    reading = _Reading(text(manifest, "namespace"), problems)
+    manifest = record(MANIFEST.read(document, "", problems))
+    reading = _Reading(text(manifest, "namespace"), problems, files or Files())
     origin = text(manifest, "origin") or (reading.namespace and f"manifest:{reading.namespace}")
     if origin:
         with noting(problems, "origin"):
@@ -64,207 +74,43 @@ def read_manifest(document: object) -> Registration:
     if problems:
         raise InvalidManifest(problems)
     assert origin is not None
-    return Registration(
-        origin=origin,
-        basis=Basis.DECLARED,
-        assets=tuple(AssetStatement(each.key, each.attributes) for each in reading.declared.values()),
-        flows=tuple(FlowStatement(flow) for flow in flows),
-        complete=True,
+    declared = reading.declared.values()
+    return Manifest(
+        Registration(
+            origin=origin,
+            basis=Basis.DECLARED,
+            assets=tuple(AssetStatement(each.key, each.attributes) for each in declared),
+            flows=tuple(FlowStatement(flow, said.attributes) for flow, said in flows.items()),
+            complete=True,
+        ),
+        {each.key: each.place for each in declared} | {flow: said.place for flow, said in flows.items()},
+        tuple(Source(place, each) for place, each in records(manifest, "sources")),
+        reading.namespace,
     )
 
-
-def manifest_schema() -> Schema:
-    """For editors. What it accepts may still be refused: references, duplicates and the form of names are beyond it."""
-    return document_schema(_MANIFEST, "headwater.yaml")
-
-
-# What a document may hold
-
-_TEXTS = Many(Text())
-_REFERENCES = Many(Text(), or_one=True)
-_OWNER = Record(
-    "owner",
-    "A person or team: the name alone, or with a way to reach them.",
-    {
-        "name": Field(Text(), "The person or team.", required=True),
-        "contact": Field(Text(), "How to reach them: a mail address, a channel."),
-    },
-    short="name",
-)
-_COMMON = {
-    "description": Field(Text(), "What it is, for people."),
-    "owners": Field(Many(_OWNER), "Who answers for it."),
-    "tags": Field(_TEXTS, "Free words to find and select it by."),
-    "tier": Field(Whole(1, 4), "How critical it is, from 1 (most) to 4."),
-    "environment": Field(Text(), "Where it runs, e.g. production."),
-    "source_link": Field(Text(), "Where its source can be read."),
-    "attributes": Field(Mapped(Anything()), "Further attributes, by name; kept as they are."),
-}
-_NAMED = {
-    "name": Field(Text(), "Its name, verbatim as the source system writes it.", required=True),
-    "namespace": Field(Text(), "Its namespace; absent: the document's."),
-    **_COMMON,
-}
-
-
-def _named(name: str, about: str, **fields: Field) -> Field:
-    return Field(Many(Record(name, about, {**_NAMED, **fields})), about)
-
-
-def _references(about: str) -> Field:
-    return Field(_REFERENCES, about + " References are asset keys, or names of what this document declares.")
-
-
-_COLUMN = Record(
-    "column",
-    "A column of a dataset.",
-    {
-        "name": Field(Text(), "Its name; for one that is nested, give `path` instead."),
-        "path": Field(_TEXTS, "The field path of a nested column."),
-        "type": Field(Text(), "Its type, as the source system writes it."),
-        "nullable": Field(Flag(), "Whether it may hold nulls."),
-        "derived_from": _references("The columns or datasets it is computed from."),
-        **_COMMON,
-    },
-)
-_FEATURE = Record(
-    "feature",
-    "A feature of a view.",
-    {
-        "name": Field(Text(), "Its name.", required=True),
-        "type": Field(Text(), "Its type."),
-        "definition": Field(Text(), "How it is computed: SQL or Python source."),
-        "derived_from": _references("The columns, datasets or features it is computed from."),
-        **_COMMON,
-    },
-)
-_DERIVED = Record(
-    "derived",
-    "One column is computed from another.",
-    {
-        "source": Field(Text(), "The column or dataset read.", required=True),
-        "target": Field(
-            Text(), "The column or feature computed; a dataset when all its rows are affected.", required=True
-        ),
-    },
-)
-_TENSOR = Record(
-    "tensor",
-    "What a model takes or gives.",
-    {
-        "name": Field(Text(), "Its name.", required=True),
-        "type": Field(Text(), "Its type."),
-        "shape": Field(Many(Whole(-1, 2**31)), "Its shape; -1 is any length."),
-        "feature": Field(Text(), "The feature (or view) that this input is; serving the version depends on it."),
-    },
-)
-_SIGNATURE = Record(
-    "signature",
-    "What a model takes and gives.",
-    {
-        "inputs": Field(Many(_TENSOR), "What each request needs."),
-        "outputs": Field(Many(_TENSOR), "What it answers."),
-    },
-)
-_ARTIFACT = Record(
-    "artifact",
-    "The file of a version.",
-    {
-        "uri": Field(Text(), "Where it is.", required=True),
-        "digest": Field(Text(), "sha256:… of its bytes.", required=True),
-    },
-)
-_MANIFEST = Record(
-    "manifest",
-    "What a repository declares: all that its origin says.",
-    {
-        "version": Field(Whole(VERSION, VERSION), f"The version of this format, {VERSION}.", required=True),
-        "origin": Field(Text(), "Who speaks; absent: `manifest:` and the namespace."),
-        "namespace": Field(Text(), "The namespace of all that does not say its own."),
-        "datasets": _named(
-            "dataset",
-            "Tables, files and topics.",
-            columns=Field(Many(_COLUMN), "Its columns."),
-            derived_from=_references("The datasets and columns that feed it without a known job: a view, a copy."),
-        ),
-        "feature_views": _named(
-            "feature_view",
-            "Features that share entities and source.",
-            entities=Field(_TEXTS, "The keys that its features are looked up by."),
-            source=_references("The datasets or columns that it is computed from."),
-            features=Field(Many(_FEATURE), "Its features."),
-        ),
-        "jobs": _named(
-            "job",
-            "Transformations and trainings.",
-            definition=Field(Text(), "What it does: SQL or Python source."),
-            inputs=_references("What it reads."),
-            outputs=_references("What it writes."),
-            column_lineage=Field(Many(_DERIVED), "Which column it computes from which."),
-        ),
-        "models": _named(
-            "model",
-            "Registered models.",
-            aliases=Field(Mapped(Text()), "Names for versions, as champion: the version each means."),
-        ),
-        "model_versions": Field(
-            Many(
-                Record(
-                    "model_version",
-                    "A version of a model.",
-                    {
-                        "model": Field(Text(), "The model: its key, or name in this document.", required=True),
-                        "version": Field(Text(), "The version, as text.", required=True),
-                        "run": Field(Text(), "The key of the training run that produced it."),
-                        "signature": Field(_SIGNATURE, "What it takes and gives."),
-                        "hyperparameters": Field(Mapped(Anything()), "How it was trained."),
-                        "metrics": Field(Mapped(Anything()), "Held-out metrics: names to numbers."),
-                        "artifact": Field(_ARTIFACT, "Its file."),
-                        "profile": Field(Mapped(Anything()), "The reference profile of its inputs and outputs."),
-                        **_COMMON,
-                    },
-                )
-            ),
-            "Versions of models.",
-        ),
-        "deployments": _named(
-            "deployment",
-            "Addresses that answer predictions, or compositions of others.",
-            url=Field(Text(), "Its address."),
-            features_from=Field(
-                Text(("store", "request")), "request: requests carry the features, so serving does not read them."
-            ),
-            serves=_references("The versions, aliases or models it serves."),
-            calls=_references("The deployments whose outputs it uses."),
-            reads=_references("The features or data it reads."),
-            logs_to=_references("The datasets that hold its predictions."),
-        ),
-        "consumers": _named(
-            "consumer",
-            "Services, applications, dashboards, notebooks and batch jobs that use an output.",
-            type=Field(Text(("service", "application", "dashboard", "notebook", "batch_job")), "What it is."),
-            uses=_references("What it uses."),
-            writes=_references("The datasets it writes."),
-        ),
-    },
-)
-
-
-# What it says
 
 _MODELS = (AssetKind.MODEL_VERSION, AssetKind.MODEL)
 _DATA = (AssetKind.COLUMN, AssetKind.DATASET)
 _FEATURES = (AssetKind.FEATURE, AssetKind.FEATURE_VIEW)
+_VALUE = ("type", "unit", "default")
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Declared:
     place: str
     key: AssetKey
     attributes: Attributes
 
 
-@dataclass
+@dataclass(frozen=True)
+class _Said:
+    """Of a flow."""
+
+    place: str
+    attributes: Attributes
+
+
+@dataclass(frozen=True)
 class _Stated:
     """A flow whose ends are still texts, or keys where they are what the document just declared."""
 
@@ -275,15 +121,17 @@ class _Stated:
     """What the text may name."""
     via: AssetKey | None = None
     target_kinds: Sequence[AssetKind] = ()
+    attributes: Attributes = field(default_factory=dict)
 
 
 @dataclass
 class _Reading:
     namespace: str | None
     problems: Problems
+    files: Files
     declared: dict[AssetKey, _Declared] = field(default_factory=dict)
     stated: list[_Stated] = field(default_factory=list)
-    names: dict[str, list[AssetKey]] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
 
     # Declaring
 
@@ -296,15 +144,17 @@ class _Reading:
                 if ("name" in column and "path" in column) or not path:
                     self.problems.append(f"{inner}: give a column its name, or its path if it is nested; one of both")
                 else:
-                    key = self._part(dataset, path, column, inner, "type", "nullable")
+                    key = self._part(dataset, path, column, inner, *_VALUE, "nullable")
                     self._flows(f"{inner}.derived_from", column, key, _DATA)
+                    self._old_names(key, path, column, inner, *_VALUE, "nullable")
         for place, each in records(manifest, "feature_views"):
-            view = self._asset(AssetKind.FEATURE_VIEW, each, place, "entities")
+            view = self._asset(AssetKind.FEATURE_VIEW, each, place, "entities", "ttl", "online")
             self._flows(f"{place}.source", each, view, _DATA)
             for inner, feature in records(each, "features", place):
                 if name := text(feature, "name"):
-                    key = self._part(view, [name], feature, inner, "type", "definition")
+                    key = self._part(view, [name], feature, inner, *_VALUE, "definition")
                     self._flows(f"{inner}.derived_from", feature, key, (*_DATA, AssetKind.FEATURE))
+                    self._old_names(key, [name], feature, inner, *_VALUE)
         for place, each in records(manifest, "models"):
             model = self._asset(AssetKind.MODEL, each, place)
             aliases = each.get("aliases")
@@ -316,11 +166,14 @@ class _Reading:
             self._flows(f"{place}.inputs", each, job, _into(AssetKind.JOB))
             self._flows(f"{place}.outputs", each, job, _out_of(AssetKind.JOB), outward=True)
             for inner, pair in records(each, "column_lineage", place) if job else ():
-                source, target = text(pair, "source"), text(pair, "target")
+                reference, target = record(pair.get("source")), text(pair, "target")
+                source = text(reference, "asset")
                 if source and target:
-                    self.stated.append(_Stated(inner, source, target, _DATA, job, _out_of(AssetKind.JOB)))
+                    kinds, said = _out_of(AssetKind.JOB), _said_by_reader(reference)
+                    self.stated.append(_Stated(inner, source, target, _DATA, job, kinds, said))
         for place, each in records(manifest, "deployments"):
-            deployment = self._asset(AssetKind.DEPLOYMENT, each, place, "url", "features_from")
+            own = ("url", "features_from", "request", "response", "openapi")
+            deployment = self._asset(AssetKind.DEPLOYMENT, each, place, *own)
             self._flows(f"{place}.serves", each, deployment, _MODELS)
             self._flows(f"{place}.calls", each, deployment, (AssetKind.DEPLOYMENT,))
             self._flows(f"{place}.reads", each, deployment, (*_FEATURES, *_DATA))
@@ -348,11 +201,24 @@ class _Reading:
     ) -> AssetKey | None:
         return container and self._declared(lambda: container.part_key(*path), path, record, place, own)
 
+    def _old_names(self, key: AssetKey | None, path: list[str], record: dict[str, Json], place: str, *own: str) -> None:
+        """Each is a part too, with the same value: what reads it stays connected."""
+        container = key and key.container
+        if key is None or container is None:
+            return
+        for number, old in enumerate(listed(record.get("aliases"))):
+            at = f"{place}.aliases[{number}]"
+            if isinstance(old, str):
+                said: dict[str, Json] = {name: record[name] for name in own if name in record}
+                self._part(container, [*path[:-1], old], {**said, "alias_of": path[-1]}, at, *own, "alias_of")
+                with noting(self.problems, at):
+                    self.stated.append(_Stated(at, key, container.part_key(*path[:-1], old), ()))
+
     def _version(self, record: dict[str, Json], place: str) -> None:
         model, version = text(record, "model"), text(record, "version")
         container = self._resolved(model, (AssetKind.MODEL,), f"{place}.model")
         signature = record.get("signature")
-        if isinstance(signature, dict):
+        if isinstance(signature, dict) and "file" not in signature:
             record["signature"] = {side: self._tensors(signature, side, place) for side in ("inputs", "outputs")}
         if container and version:
             if version.startswith("@"):
@@ -388,7 +254,8 @@ class _Reading:
         try:
             refuse_outer_space(*texts)
             key = key_of()
-            self._add(_Declared(place, key, checked_attributes(_attributes(record, own), key)))
+            stated = self._attributes(record, own, key, place)
+            self._add(_Declared(place, key, checked_attributes(stated, key)))
         except InvalidInput as error:
             self.problems.append(f"{place}: {error}")
             return None
@@ -401,8 +268,24 @@ class _Reading:
             self.problems.append(f"{declared.place}: {key} is declared twice; first at {before.place}")
             return
         self.declared[key] = declared
-        for name in _short_forms(key):
-            self.names.setdefault(name, []).append(key)
+        self.names.add(key)
+
+    def _attributes(self, record: dict[str, Json], own: Sequence[str], of: AssetKey, place: str) -> dict[str, Json]:
+        further = record.get("attributes")
+        stated: dict[str, Json] = dict(further) if isinstance(further, dict) else {}
+        for name in ("description", "owners", "tags", "tier", "environment", "source_link", *own):
+            value = record.get(name)
+            if value is None:
+                continue
+            if name in _WAYS and isinstance(value, dict):
+                with noting(self.problems, f"{place}.{name}"):
+                    taken = _taken(Taken(name), value, self.files, of)
+                    if twice := taken.keys() & stated.keys():
+                        raise InvalidInput(f"{' and '.join(sorted(twice))} is said twice", min(twice))
+                    stated |= taken
+            else:
+                stated[name] = [each for each in value if each is not None] if isinstance(value, list) else value
+        return stated
 
     def _flows(
         self,
@@ -412,102 +295,61 @@ class _Reading:
         kinds: Sequence[AssetKind],
         outward: bool = False,
     ) -> None:
-        for number, named in enumerate(listed(record.get(place.rpartition(".")[2]))):
-            if isinstance(named, str) and here:
+        for number, each in enumerate(listed(record.get(place.rpartition(".")[2]))):
+            if isinstance(each, dict) and here and (named := text(each, "asset")):
                 at = f"{place}[{number}]"
                 ends: tuple[AssetKey | str, AssetKey | str] = (here, named) if outward else (named, here)
-                self.stated.append(_Stated(at, *ends, kinds, target_kinds=kinds))
+                self.stated.append(_Stated(at, *ends, kinds, target_kinds=kinds, attributes=_said_by_reader(each)))
 
     # Resolving, once all is declared
 
-    def resolved(self) -> list[Flow]:
-        flows: dict[Flow, None] = {}
+    def resolved(self) -> dict[Flow, _Said]:
+        flows: dict[Flow, _Said] = {}
         for each in self.stated:
             source = self._resolved(each.source, each.kinds, each.place)
             target = self._resolved(each.target, each.target_kinds, each.place)
             if source and target:
                 with noting(self.problems, each.place):
-                    flows[checked_flow(source, target, each.via)] = None
-        return list(flows)
+                    flow = checked_flow(source, target, each.via)
+                    said = _Said(each.place, checked_attributes(each.attributes, flow))
+                    first = flows.setdefault(flow, said)
+                    if first.attributes != said.attributes:
+                        raise InvalidInput(f"{flow} is said twice, and differently; first at {first.place}", flow)
+        return flows
 
     def _resolved(self, given: AssetKey | str | None, kinds: Sequence[AssetKind], place: str) -> AssetKey | None:
         if given is None or isinstance(given, AssetKey):
             return given
         try:
-            return self._key(given, kinds)
+            return self.names.key(given, kinds)
         except InvalidInput as error:
             self.problems.append(f"{place}: {error}")
             return None
 
-    def _key(self, text: str, kinds: Sequence[AssetKind]) -> AssetKey:
-        if text.partition(":")[0] in {kind.value for kind in AssetKind} and "/" in text:
-            key = AssetKey.parse(text)
-            if key.kind not in kinds:
-                raise InvalidInput(f"{key} is a {key.kind}, where a {_either(kinds)} is needed", text)
-            self._refuse_dangling(key)
-            return key
-        found = [key for key in self.names.get(text, ()) if key.kind in kinds]
-        if not found and (part := self._undeclared_part(text, kinds)):
-            return part
-        if len(found) > 1:
-            raise InvalidInput(f"{quoted(text)} may be {_either(map(str, found))}; write the key", text)
-        if not found:
-            known = [name for name, keys in self.names.items() if any(key.kind in kinds for key in keys)]
-            what = f"no {_either(kinds)}" if len(kinds) <= 3 else "nothing"
-            raise InvalidInput(
-                f"{quoted(text)} is {what} that this document declares{near(text, known) or '.'}"
-                " What others declare is named by its key, kind:namespace/name#part",
-                text,
-            )
-        return found[0]
 
-    def _undeclared_part(self, text: str, kinds: Sequence[AssetKind]) -> AssetKey | None:
-        """A part that the document does not list, of a container that it declares without listing its parts."""
-        for mark in ("#", "@", ":"):
-            name, found, part = text.partition(mark)
-            containers = {key for key in self.names.get(name, ()) if PART_OF.get(key.kind) in kinds} if found else ()
-            if len(containers) == 1 and part:
-                container = next(iter(containers))
-                key = alias_key(container, part) if mark == "@" else container.part_key(*_path(container, part))
-                self._refuse_dangling(key)
-                return key
-        return None
-
-    def _refuse_dangling(self, key: AssetKey) -> None:
-        if key in self.declared or key.container not in self.declared or key.is_alias:
-            return
-        siblings = [other for other in self.declared if other.container == key.container and not other.is_alias]
-        if siblings:
-            known = {str(other.part): other for other in siblings}
-            raise InvalidInput(
-                f"this document declares {key.container}, but not its {key.kind} {quoted(str(key.part))}"
-                f"{near(str(key.part), known)}",
-                key,
-            )
+_WAYS: Mapping[Taken, Mapping[str, Collection[str]]] = {
+    Taken.DEFINITION: {"file": {"function", "dialect"}, "sql": {"dialect"}, "python": {"function"}},
+    Taken.SIGNATURE: {"file": (), "inputs": {"outputs"}},
+    Taken.REQUEST: {"file": {"message"}, "json_schema": ()},
+    Taken.RESPONSE: {"file": {"message"}, "json_schema": ()},
+    Taken.OPENAPI: {"file": {"path", "method"}},
+}
+"""How each may be given, and what else stands with that."""
 
 
-def _attributes(record: dict[str, Json], own: Sequence[str]) -> dict[str, Json]:
-    further = record.get("attributes")
-    stated: dict[str, Json] = dict(further) if isinstance(further, dict) else {}
-    for name in ("description", "owners", "tags", "tier", "environment", "source_link", *own):
-        value = record.get(name)
-        if value is not None:
-            stated[name] = [each for each in value if each is not None] if isinstance(value, list) else value
-    return stated
+def _taken(field: Taken, value: Mapping[str, Json], files: Files, of: AssetKey) -> Mapping[str, Json]:
+    """What is said here, or in the file that is named here. Raises InvalidInput."""
+    ways = [name for name in _WAYS[field] if name in value]
+    if len(ways) != 1:
+        raise InvalidInput(f"give it as one of {', '.join(_WAYS[field])}" + (", not as several" if ways else ""))
+    strange = value.keys() - {ways[0], *_WAYS[field][ways[0]]}
+    if strange:
+        raise InvalidInput(f"{min(strange)} does not go with {ways[0]}", min(strange))
+    return resolved(field, value, files, of) if ways == ["file"] else {field.value: {**value}}
 
 
-def _short_forms(key: AssetKey) -> list[str]:
-    if key.is_alias:
-        names = [f"{key.name}{key.part}"]
-    elif key.kind is AssetKind.FEATURE:
-        names = [f"{key.name}#{key.part}", f"{key.name}:{key.part}"]
-    else:
-        names = [f"{key.name}#{key.part}" if key.part else key.name]
-    return [*names, *(f"{key.namespace}/{name}" for name in names)]
-
-
-def _path(container: AssetKey, part: str) -> list[str]:
-    return part.split(".") if container.kind is AssetKind.DATASET else [part]
+def _said_by_reader(reference: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: reference[name] for name in SAID_BY_READERS if name in reference}
 
 
 def _into(kind: AssetKind) -> tuple[AssetKind, ...]:
@@ -516,7 +358,3 @@ def _into(kind: AssetKind) -> tuple[AssetKind, ...]:
 
 def _out_of(kind: AssetKind) -> tuple[AssetKind, ...]:
     return tuple(target for source, target in FLOWS if source is kind)
-
-
-def _either(words: Iterable[str]) -> str:
-    return " or ".join(words)

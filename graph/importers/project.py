@@ -4,41 +4,22 @@ A document is a headwater.yaml, or a file that one names: SQL, a dbt manifest, a
 after what is wrong, so that one reading names all of it, each with the document and the place in it.
 """
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import NamedTuple
 
-from graph.changes import Registration
+from graph.changes import AssetStatement, FlowStatement, Registration
 from graph.errors import InvalidManifest
-from graph.importers.manifest import read_manifest
+from graph.importers.definitions import inferred
+from graph.importers.documents import Document, DocumentFormat, Place, Said
+from graph.importers.manifest import Manifest, read_manifest
+from graph.importers.references import Files
+from graph.importers.sources import read_source, tables_of
 from graph.keys import AssetKey
-from graph.model import Json, Subject
+from graph.model import Basis, Subject
+from graph.time import Instant
 
-
-class DocumentFormat(StrEnum):
-    MANIFEST = "MANIFEST"
-    """A parsed headwater.yaml."""
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    path: str
-    """Within the repository, with slashes."""
-    format: DocumentFormat
-    content: Json
-    options: Mapping[str, Json] = field(default_factory=dict)
-
-
-class Place(NamedTuple):
-    """Where something is said."""
-
-    document: str
-    """Its path."""
-    at: str
-    """As `datasets[0].columns[1]`; empty for all of it, and in texts."""
-    line: int | None = None
-    """In texts: from 1."""
+__all__ = ["Document", "DocumentFormat", "Place", "Project", "read_project"]
 
 
 @dataclass(frozen=True)
@@ -52,13 +33,98 @@ class Project:
 
 def read_project(documents: Sequence[Document]) -> Project:
     """Raises InvalidManifest, whose lines begin with the path of a document: `data/headwater.yaml: datasets[0].name: …`."""
-    registrations: list[Registration] = []
-    problems: list[str] = []
+    texts = {each.path: each.content for each in documents if each.format is DocumentFormat.FILE}
+    files = {path: content for path, content in texts.items() if isinstance(content, str)}
+    problems = [f"{path}: is not the text of a file" for path in texts.keys() - files.keys()]
+    manifests: list[tuple[str, Manifest]] = []
     for document in documents:
-        try:
-            registrations.append(read_manifest(document.content))
-        except InvalidManifest as error:
-            problems += [f"{document.path}: {line}" for line in error.problems]
+        if document.format is DocumentFormat.MANIFEST:
+            try:
+                read = read_manifest(document.content, Files(files, posixpath.dirname(document.path)))
+                manifests.append((document.path, read))
+            except InvalidManifest as error:
+                problems += [f"{document.path}: {line}" for line in error.problems]
+    together = Together(problems)
+    for path, manifest in manifests:
+        together.add(_said(path, manifest))
+    tables = tables_of(manifest.registration for _, manifest in manifests)
+    for path, manifest in manifests:
+        together.add(inferred(path, manifest, tables))
+    for document in documents:
+        if document.format not in {DocumentFormat.MANIFEST, DocumentFormat.FILE}:
+            try:
+                for said in read_source(document, tables):
+                    together.add(said)
+            except InvalidManifest as error:
+                problems += error.problems
     if problems:
         raise InvalidManifest(problems)
-    return Project(tuple(sorted(registrations, key=lambda each: each.origin)))
+    return together.project()
+
+
+def _said(path: str, manifest: Manifest) -> Said:
+    return Said(manifest.registration, {each: Place(path, at) for each, at in manifest.places.items()}, {})
+
+
+@dataclass
+class _Origin:
+    basis: Basis
+    stubs: bool
+    taken: Instant | None
+    said: dict[Subject, AssetStatement | FlowStatement] = field(default_factory=dict)
+
+
+@dataclass
+class Together:
+    """What several documents say, as one registration an origin."""
+
+    problems: list[str]
+    places: dict[Subject, Place] = field(default_factory=dict)
+    unread: dict[AssetKey, str] = field(default_factory=dict)
+    _origins: dict[str, _Origin] = field(default_factory=dict)
+
+    def add(self, said: Said) -> None:
+        """What another document of the same origin says, too, is a problem, unless both say the same."""
+        given = said.registration
+        known = self._origins.setdefault(given.origin, _Origin(given.basis, given.stubs, given.taken))
+        if known.basis is not given.basis:
+            document = next((place.document for place in said.places.values()), "")
+            self.problems.append(
+                f"{document}: origin: {given.origin} knows it as {known.basis} elsewhere, not as {given.basis}"
+            )
+        for asset in given.assets:
+            if given.basis is Basis.DECLARED or known.said.get(asset.key) != asset:
+                self._add(asset.key, asset, known, said.places[asset.key])
+        for flow in given.flows:
+            if known.said.get(flow.flow) != flow:
+                self._add(flow.flow, flow, known, said.places[flow.flow])
+        self.unread |= said.unread
+
+    def project(self) -> Project:
+        registrations = tuple(
+            Registration(
+                origin,
+                known.basis,
+                assets=tuple(each for each in known.said.values() if isinstance(each, AssetStatement)),
+                flows=tuple(each for each in known.said.values() if isinstance(each, FlowStatement)),
+                complete=True,
+                stubs=known.stubs,
+                taken=known.taken,
+            )
+            for origin, known in sorted(self._origins.items())
+        )
+        return Project(registrations, self.places, self.unread)
+
+    def _add(self, subject: Subject, statement: AssetStatement | FlowStatement, known: _Origin, place: Place) -> None:
+        if subject in known.said:
+            self.problems.append(
+                f"{_shown(place, ': ')}: {subject} is declared twice under one origin; first in {_shown(self.places[subject], ', ')}"
+            )
+            return
+        known.said[subject] = statement
+        self.places.setdefault(subject, place)
+
+
+def _shown(place: Place, between: str) -> str:
+    path = place.document if place.line is None else f"{place.document}:{place.line}"
+    return f"{path}{between}{place.at}" if place.at else path

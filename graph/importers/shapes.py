@@ -5,6 +5,7 @@ Reading goes on after what is wrong, so that one reading names all of it; what i
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,6 +81,36 @@ class Flag:
 
 
 @dataclass(frozen=True)
+class Duration:
+    """Read as whole seconds. Months and years are of no one length, and refused."""
+
+    def read(self, value: object, place: str, problems: Problems) -> Json:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+        if found is None:
+            problems.append(f"{place}: {_shown(value)} is no duration; write seconds, or P1D, PT12H, P1DT30M")
+            return None
+        return sum(int(found[unit]) * seconds for unit, seconds in _SECONDS_IN.items() if found[unit])
+
+    def schema(self) -> Schema:
+        return {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": f"^{_NAMES.sub('(', _DURATION.pattern)}$"},
+            ]
+        }
+
+
+_DURATION = re.compile(
+    r"P(?=[0-9T])(?:(?P<W>[0-9]+)W)?(?:(?P<D>[0-9]+)D)?(?:T(?=[0-9])(?:(?P<H>[0-9]+)H)?(?:(?P<M>[0-9]+)M)?(?:(?P<S>[0-9]+)S)?)?"
+)
+_NAMES = re.compile(r"\(\?P<[A-Z]>")
+"""Python's own; editors know `(` alone."""
+_SECONDS_IN = {"W": 604_800, "D": 86_400, "H": 3_600, "M": 60, "S": 1}
+
+
+@dataclass(frozen=True)
 class Anything:
     """What JSON can hold."""
 
@@ -117,6 +148,24 @@ class Mapped:
 
 
 @dataclass(frozen=True)
+class TextOr:
+    """Text as it is, or what `of` is."""
+
+    of: "Record"
+
+    def read(self, value: object, place: str, problems: Problems) -> Json:
+        if isinstance(value, str):
+            return value
+        if not isinstance(value, Mapping):
+            problems.append(f"{place}: {_shown(value)} is neither text nor a mapping of fields{_in_quotes(value)}")
+            return None
+        return self.of.read(value, place, problems)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [{"type": "string"}, self.of.schema()]}
+
+
+@dataclass(frozen=True)
 class Many:
     """A list. Items that are wrong are None in what is read, so that places still count."""
 
@@ -142,6 +191,8 @@ class Field:
     shape: Shape
     about: str
     required: bool = False
+    not_null: str | None = None
+    """What is wrong with null here; elsewhere, a field that is null is absent."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +224,8 @@ class Record:
             if given is None:
                 if field.required:
                     problems.append(f"{dot}{name}: missing; {field.about[0].lower()}{field.about[1:]}")
+                elif field.not_null and name in value:
+                    problems.append(f"{dot}{name}: {field.not_null}")
                 continue
             read = field.shape.read(given, f"{dot}{name}", problems)
             if read is not None:
@@ -208,7 +261,7 @@ def document_schema(top: Record, title: str) -> Schema:
     waiting: list[Shape] = [top]
     while waiting:
         shape = waiting.pop(0)
-        if isinstance(shape, Many | Mapped):
+        if isinstance(shape, Many | Mapped | TextOr):
             waiting.append(shape.of)
         elif isinstance(shape, Record) and shape.name not in found:
             found[shape.name] = shape

@@ -16,7 +16,7 @@ from graph.attributes import JOINABLE
 from graph.changes import AssetStatement, FlowStatement, Receipt, Registration, Withdrawal
 from graph.errors import GraphError
 from graph.keys import AssetKey, AssetKind
-from graph.model import FLOWS, Basis, Flow, Operation, StoredAssertion, Subject, checked_flow
+from graph.model import FLOWS, Basis, Flow, Json, Operation, StoredAssertion, Subject, checked_flow
 from graph.plan import register
 from graph.stores.contract import Revision, Store
 from graph.stores.sqlite import SqliteStore
@@ -86,7 +86,17 @@ def _asset(asset: AssetKey, content: dict[str, object], span: tuple[int | None, 
 
 
 assets = st.builds(_asset, st.sampled_from(KEYS), attributes, spans)
-flows = st.builds(lambda flow, span: FlowStatement(flow, {}, *span), st.sampled_from(FLOWS_HERE), spans)
+SAID_BY_READERS: tuple[dict[str, Json], ...] = (
+    {},
+    {"default": 0, "fields": ["x"]},
+    {"cast": "double", "optional": True},
+)
+flows = st.builds(
+    lambda flow, said, span: FlowStatement(flow, said, *span),
+    st.sampled_from(FLOWS_HERE),
+    st.sampled_from(SAID_BY_READERS),
+    spans,
+)
 withdrawals = st.builds(Withdrawal, st.sampled_from(SUBJECTS), st.none() | instants)
 
 

@@ -54,7 +54,7 @@ def test_the_manifest_of_the_page_can_be_applied() -> None:
     (written,) = re.findall(
         r"^```yaml\n(# yaml-language-server.*?)^```$", page("docs/check.md"), re.MULTILINE | re.DOTALL
     )
-    registration = read_manifest(yaml.safe_load(written))
+    registration = read_manifest(yaml.safe_load(written)).registration
     assert registration.origin == "manifest:cellar/data"
 
 

@@ -149,7 +149,7 @@ def test_what_people_wrote_is_kept() -> None:
         "entity_details": [
             {"name": "customer", "join_key": "customer_id", "type": "INT64", "owners": [{"name": "crm"}]}
         ],
-        "ttl": "86400s",
+        "ttl": 86400,
         "online": True,
     }
     assert attributes(said, f"dataset:{FILE}") == {

@@ -8,7 +8,10 @@ import pytest
 import yaml
 
 from graph.errors import InvalidManifest
-from graph.importers.manifest import manifest_schema, read_manifest
+from graph.importers.manifest import read_manifest
+from graph.importers.manifest_format import manifest_schema
+from graph.importers.project import Document, DocumentFormat, read_project
+from graph.importers.references import Files
 from tests.graph.world import World, flow, k
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +66,7 @@ def problems(text: str) -> list[str]:
 
 
 def test_names_stand_for_what_the_document_declares_and_keys_for_what_others_do() -> None:
-    registration = read_manifest(read(CELLAR))
+    registration = read_manifest(read(CELLAR)).registration
     assert (registration.origin, registration.complete) == ("manifest:cellar", True)
     assays, hue, phenols = (f"{kind}:warehouse/lab.assays{part}" for kind, part in (("dataset", ""), ("column", "#hue"), ("column", "#phenols")))  # fmt: skip
     view, feature, champion = "feature_view:cellar/chemistry", "feature:cellar/chemistry#hue", "model_version:cellar/cultivar#%40champion"  # fmt: skip
@@ -99,8 +102,8 @@ def test_names_stand_for_what_the_document_declares_and_keys_for_what_others_do(
 
 def test_applying_it_again_changes_nothing(world: World) -> None:
     world.register(k("dataset:elsewhere/stock"), origin="stock")
-    assert world.commit(read_manifest(read(CELLAR))).changed
-    assert not world.commit(read_manifest(read(CELLAR))).changed
+    assert world.commit(read_manifest(read(CELLAR)).registration).changed
+    assert not world.commit(read_manifest(read(CELLAR)).registration).changed
 
 
 def test_every_mistake_is_named_at_once_with_its_place_and_what_would_be_right() -> None:
@@ -176,3 +179,138 @@ def test_the_schema_for_editors_is_current() -> None:
     """Renew it: .venv/bin/python -m app schema --manifest > clients/python/headwater/manifest.schema.json"""
     file = ROOT / "clients" / "python" / "headwater" / "manifest.schema.json"
     assert json.loads(file.read_text()) == manifest_schema()
+
+
+READERS = """
+version: 1
+namespace: n
+datasets:
+  - name: t
+    columns:
+      - {name: amount, type: "decimal(10,2)", default: 0, unit: EUR, nullable: false, aliases: [total]}
+      - {path: [device, serial], aliases: [number]}
+feature_views:
+  - name: v
+    source: {asset: t, by: name}
+    ttl: P1DT30M
+    online: true
+    features:
+      - {name: f, unit: EUR, default: 0, aliases: [old_f], derived_from: {asset: t#amount, cast: double}}
+      - {name: g, definition: {sql: select 1, dialect: duckdb}}
+jobs:
+  - {name: j, definition: {file: "../sql/clean.sql", dialect: duckdb}}
+models: [{name: m}]
+model_versions:
+  - {model: m, version: "1", signature: {inputs: [{name: x, optional: true, default: 0, unit: EUR}]}}
+deployments:
+  - {name: d, request: {json_schema: {type: object}}, reads: [{asset: "v:f", default: 0, alias: old_f}, "v:g"]}
+consumers:
+  - {name: c, uses: {asset: d, fields: [score], optional: true}}
+"""
+
+
+def test_what_readers_say_of_what_they_read_is_kept_with_the_flow(world: World) -> None:
+    read_ = read_manifest(read(READERS), Files({"sql/clean.sql": "select 2"}, "data"))
+    world.commit(read_.registration)
+    said = {str(subject): spans[0].attributes for subject, spans in world.store.believed_by("manifest:n").items()}
+    assert said["dataset:n/t -> feature_view:n/v"] == {"by": "name"}
+    assert said["column:n/t#amount -> feature:n/v#f"] == {"cast": "double"}
+    assert said["feature:n/v#f -> deployment:n/d"] == {"alias": "old_f", "default": 0}
+    assert said["feature:n/v#g -> deployment:n/d"] == {}
+    assert said["deployment:n/d -> consumer:n/c"] == {"fields": ["score"], "optional": True}
+    assert said["feature_view:n/v"] == {"online": True, "ttl": 88_200}
+    assert said["feature:n/v#g"] == {"definition": {"dialect": "duckdb", "sql": "select 1"}}
+    assert said["job:n/j"] == {"definition": {"dialect": "duckdb", "sql": "select 2"}}
+    assert said["deployment:n/d"] == {"request": {"json_schema": {"type": "object"}}}
+    tensor = {"name": "x", "optional": True, "default": 0, "unit": "EUR"}
+    assert said["model_version:n/m#1"] == {"signature": {"inputs": [tensor], "outputs": []}}
+    assert read_.places[flow("deployment:n/d", "consumer:n/c")] == "consumers[0].uses[0]"
+
+
+def test_an_old_name_is_a_part_that_the_new_one_flows_into() -> None:
+    registration = read_manifest(read(READERS), Files({"sql/clean.sql": "select 2"}, "data")).registration
+    said = {str(each.key): each.attributes for each in registration.assets}
+    amount = {"type": "decimal(10,2)", "default": 0, "unit": "EUR", "nullable": False}
+    assert said["column:n/t#total"] == amount | {"alias_of": "amount"}
+    assert said["column:n/t#device.number"] == {"alias_of": "serial"}
+    assert said["feature:n/v#old_f"] == {"alias_of": "f", "default": 0, "unit": "EUR"}
+    flows = {each.flow for each in registration.flows}
+    assert {flow("column:n/t#amount", "column:n/t#total"), flow("feature:n/v#f", "feature:n/v#old_f")} <= flows
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        (
+            "consumers: [{name: c, uses: {asset: x, default: null}}]",
+            "consumers[0].uses.default: null is no default; to say that it runs without, write optional: true",
+        ),
+        (
+            "consumers: [{name: c, uses: [{asset: x, by: nme}]}]",
+            "consumers[0].uses[0].by: 'nme' is none of name, position",
+        ),
+        (
+            "feature_views: [{name: v, ttl: 1 day}]",
+            "feature_views[0].ttl: '1 day' is no duration; write seconds, or P1D",
+        ),
+        ("feature_views: [{name: v, ttl: P1M}]", "feature_views[0].ttl: 'P1M' is no duration"),
+        ("jobs: [{name: j, definition: 3}]", "jobs[0].definition: 3 is neither text nor a mapping of fields"),
+        ("jobs: [{name: j, definition: {}}]", "jobs[0].definition: give it as one of file, sql, python"),
+        (
+            "jobs: [{name: j, definition: {sql: x, file: y}}]",
+            "jobs[0].definition: give it as one of file, sql, python, not as several",
+        ),
+        ("jobs: [{name: j, definition: {sql: x, function: f}}]", "jobs[0].definition: function does not go with sql"),
+        (
+            "jobs: [{name: j, definition: {file: claen.sql}}]",
+            "jobs[0].definition: there is no file 'data/claen.sql' in the repository; did you mean clean.sql?",
+        ),
+        (
+            "jobs: [{name: j, definition: {file: ../../clean.sql}}]",
+            "jobs[0].definition: '../../clean.sql' is outside of the repository; paths are relative to this file",
+        ),
+        ("sources: [{format: dbt}]", "sources[0].files: missing; their paths from this file"),
+        (
+            "sources: [{format: sqk, files: x}]",
+            "sources[0].format: 'sqk' is none of sql, dbt, feast; did you mean sql?",
+        ),
+        (
+            "datasets: [{name: t, columns: [{name: a, aliases: [b]}, {name: b}]}]",
+            "datasets[0].columns[1]: column:n/t#b is declared twice; first at datasets[0].columns[0].aliases[0]",
+        ),
+        (
+            "datasets: [{name: t}]\nconsumers: [{name: c, uses: [t, {asset: t, optional: true}]}]",
+            "consumers[0].uses[1]: dataset:n/t -> consumer:n/c is said twice, and differently; first at consumers[0].uses[0]",
+        ),
+    ],
+)
+def test_a_mistake_in_what_goes_beyond_names_is_told(fields: str, problem: str) -> None:
+    with pytest.raises(InvalidManifest) as refused:
+        read_manifest(read(f"version: 1\nnamespace: n\n{fields}"), Files({"data/clean.sql": ""}, "data"))
+    assert next(line for line in refused.value.problems if "'x' is nothing" not in line).startswith(problem)
+
+
+def test_a_repository_is_what_its_documents_say_together() -> None:
+    def document(path: str, content: str) -> Document:
+        return Document(path, DocumentFormat.MANIFEST, read(f"version: 1\nnamespace: n\n{content}"))
+
+    project = read_project([
+        document("a/headwater.yaml", "datasets: [{name: t}]"),
+        document("b.headwater.yaml", "consumers: [{name: c, uses: 'dataset:n/t'}]"),
+        document("other/headwater.yaml", "origin: another\ndatasets: [{name: t}]"),
+    ])  # fmt: skip
+    assert [(each.origin, len(each.assets), len(each.flows)) for each in project.registrations] == [
+        ("another", 1, 0),
+        ("another:inferred", 0, 0),
+        ("manifest:n", 2, 1),
+        ("manifest:n:inferred", 0, 0),
+    ]
+    assert project.places[k("dataset:n/t")] == ("a/headwater.yaml", "datasets[0]", None)
+    with pytest.raises(InvalidManifest) as refused:
+        read_project([
+            document("a/headwater.yaml", "datasets: [{name: t}]"),
+            document("b.headwater.yaml", "datasets: [{name: s}, {name: t}]"),
+        ])  # fmt: skip
+    assert refused.value.problems == (
+        "b.headwater.yaml: datasets[1]: dataset:n/t is declared twice under one origin; first in a/headwater.yaml, datasets[0]",
+    )

@@ -371,7 +371,7 @@ def test_a_job_is_a_file_and_a_table_that_it_writes() -> None:
     assert jobs["f.sql:e"] == {
         "file": "f.sql",
         "dialect": "postgres",
-        "definition": "insert into e (x) select b from t",
+        "definition": {"sql": "insert into e (x) select b from t", "dialect": "postgres"},
     }
     assert told(said) == []
 

@@ -145,12 +145,14 @@ def test_removing_what_a_deployment_reads_is_blocked_and_names_who_must_be_asked
     assert "\x1b" not in text
 
 
-def test_what_is_read_only_in_training_breaks_at_the_next_training(teams: Teams) -> None:
+def test_what_is_read_only_in_training_breaks_the_training_and_what_it_made_goes_stale(teams: Teams) -> None:
     teams.propose(without(feature=1, column=1))
     code, checked = teams.check()
-    assert code == 1
-    assert teams.told(checked) == {"batch": ("BREAKING", "NEXT_TRAINING"), "nightly": ("BREAKING", "NEXT_TRAINING")}
-    assert checked["headline"] == "This change breaks 1 deployment and 1 consumer at the next training."
+    assert code == 3
+    stale = ("BEHAVIOURAL", "NEXT_TRAINING")
+    assert teams.told(checked) == {"batch": stale, "nightly": stale}
+    runs = [each for finding in checked["findings"] for each in finding["counts"] if each["kind"] == "RUN"]
+    assert {(each["verdict"], each["when"], each["count"]) for each in runs} == {("BREAKING", "NEXT_TRAINING", 1)}
 
 
 def test_another_definition_needs_a_word_and_the_word_lets_it_pass(teams: Teams) -> None:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Optional
 import typer
 from rich.text import Text
 
-from headwater import imports, manifests, repository, watching
+from headwater import imports, manifests, project, repository, watching
 from headwater.client import CALLED, Client
 from headwater.errors import Refused
 from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
@@ -68,6 +68,8 @@ class Output(str, Enum):
 
 
 File = Annotated[Path, typer.Option("--file", "-f", help="The manifest.")]
+Files = Annotated[Optional[list[Path]], typer.Option("--file", "-f", help="A manifest; may be repeated.", show_default="all of the repository")]  # fmt: skip  # noqa: UP045
+BaseDir = Annotated[Optional[Path], typer.Option(help="A folder with files as they were at the base that git does not keep, as target/manifest.json.", show_default=False)]  # fmt: skip  # noqa: UP045
 BaseRef = Annotated[Optional[str], typer.Option(help="The git revision to compare with: where the work left it.", show_default="origin/main, else main")]  # fmt: skip  # noqa: UP045
 Origin = Annotated[Optional[str], typer.Option(help="The source that says so.", show_default="api: and your name")]  # fmt: skip  # noqa: UP045
 OperationId = Annotated[Optional[str], typer.Option("--operation", help="An id to send the same lines under again.", show_default="a new one")]  # fmt: skip  # noqa: UP045
@@ -81,8 +83,9 @@ app.add_typer(same)
 
 @app.command(epilog=EXIT_CODES)
 def check(
-    file: File = MANIFEST,
+    file: Files = None,
     base: BaseRef = None,
+    base_dir: BaseDir = None,
     url: Url = None,
     token: Token = None,
     output: Annotated[
@@ -92,26 +95,22 @@ def check(
         bool, typer.Option("--acknowledge", help="What changes for others is agreed with them: 0 instead of 3.")
     ] = False,
 ) -> None:
-    """Say whom the change of the manifest breaks, now or at the next training. Changes nothing."""
-    with telling(file):
-        start = repository.find_base(file.parent, base)
-        before = repository.at(file.parent, start.commit, file)
-        after = _read(file)
-        if before is None and after is None:
-            raise typer.BadParameter(f"there is no {file}, neither here nor at {start}")
-        documents = [
-            [] if text is None else [{"path": str(file), "content": manifests.parsed(text, name)}]
-            for text, name in ((before, f"{file} at {start}"), (after, str(file)))
-        ]
+    """Say whom the change of the manifests breaks, now or at the next training. Changes nothing."""
+    folder = file[0].parent if file else Path()
+    with telling(file[0] if file else None):
+        start = repository.find_base(folder, base)
+        compared = project.compared(folder, start, file or (), base_dir)
         try:
             with Client(url, token) as client:
-                answer = client.check(*documents)
+                answer = client.check(compared.base.documents, compared.head.documents)
                 url = client.url
         except Refused as error:
-            places = {f"base: {file}: ": f"{file} at {start}: ", "head: ": ""}
-            raise Refused("\n".join(_placed(line, places) for line in str(error).splitlines()), error.code) from error
+            raise Refused(
+                "\n".join(_of_version(line, start) for line in str(error).splitlines()), error.code
+            ) from error
+        told = str(file[0]) if file and len(file) == 1 else compared.told
         needs = answer["outcome"] == NEEDS_ACKNOWLEDGEMENT
-        report = Report(answer, str(file), start.ref, start.commit, url, acknowledged=needs and acknowledge)
+        report = Report(answer, told, start.ref, start.commit, url, acknowledged=needs and acknowledge)
         code = BLOCKED_CODE if answer["outcome"] == BLOCKED else ACKNOWLEDGE_CODE if needs and not acknowledge else 0
         if output is Output.JSON:
             print_json(report.json(code))
@@ -317,8 +316,10 @@ def _read(file: Path) -> bytes | None:
         return None
 
 
-def _placed(line: str, places: dict[str, str]) -> str:
-    for mark, place in places.items():
-        if line.startswith(mark):
-            return place + line.removeprefix(mark)
-    return line
+def _of_version(line: str, base: repository.Base) -> str:
+    """`base: path: what`, as `path at main: what`."""
+    version, _, rest = line.partition(": ")
+    if version == "head":
+        return rest
+    path, separator, what = rest.partition(": ")
+    return f"{path} at {base}{separator}{what}" if version == "base" else line

@@ -26,12 +26,12 @@ from graph.importers.sql.frames import Budget
 from graph.importers.sql.ordering import in_order
 from graph.importers.sql.relations import Leaf, Relation, stored
 from graph.importers.sql.statements import Script, definitions, passing_names, tables_made
-from graph.importers.sql.text import NOT_READ, Statement, parsed
+from graph.importers.sql.text import NOT_READ, Statement, parsed, target_in
 from graph.importers.sql.writing import DefaultSchema, Written
-from graph.importers.told import Imported, Warned
+from graph.importers.told import Imported, Line, Warned
 from graph.importers.values import record, records, text
 from graph.keys import AssetKey, AssetKind
-from graph.model import Basis, Flow, Json, checked_flow
+from graph.model import Basis, Flow, Json, Subject, checked_flow
 
 MOST_TEXT = 8 * 2**20
 """Characters of all files together: sqlglot reads some hundred thousand in a second."""
@@ -152,6 +152,8 @@ class _Reading:
         self._jobs: dict[str, _Job] = {}
         self._said: dict[AssetKey, dict[str, Json]] = {}
         self._warned: dict[Warned, None] = {}
+        self._lines: dict[Subject, Line] = {}
+        self._unread: dict[AssetKey, str] = {}
 
     def take(self, files: Sequence[tuple[str, str]]) -> None:
         budget = Budget()
@@ -163,6 +165,8 @@ class _Reading:
             def tell(statement: Statement, reason: str, is_left_out: bool, path: str = path) -> None:
                 warned = Warned(f"{path}:{statement.line}", reason, statement.text if is_left_out else None)
                 self._warned[warned] = None
+                if statement.tree is None:
+                    self._leave_unread(path, statement, reason)
 
             passing = passing_names(statements, lambda table: self._name(table, self._place))
             script = Script(
@@ -183,7 +187,11 @@ class _Reading:
         flows: dict[Flow, None] = {}
         for name, job in self._jobs.items():
             try:
-                flows.update(dict.fromkeys(self._flows(name, job)))
+                found = self._flows(name, job)
+                flows.update(dict.fromkeys(found))
+                line = self._lines[AssetKey.of(AssetKind.JOB, self._origin, name)]
+                for flow in found:
+                    self._lines.setdefault(flow, line)
             except InvalidInput as error:
                 self._warned[Warned(job.place, str(error))] = None
         return Imported(
@@ -196,16 +204,21 @@ class _Reading:
                 stubs=True,  # what is read is another's to tell of
             ),
             tuple(self._warned),
+            lines=self._lines,
+            unread=self._unread,
         )
 
     def _name(self, table: exp.Table, place: DefaultSchema) -> str:
-        database, schema = table.catalog or None, table.db or None
-        if schema is None:
-            schema = place.schema
-            database = place.database if schema is not None else None
-        elif database is None:
-            database = place.database
-        return self._known.name(tuple(part for part in (database, schema, table.name) if part))
+        given = tuple(part for part in (table.catalog, table.db, table.name) if part)
+        return self._known.name(self._within(given, place))
+
+    def _within(self, parts: tuple[str, ...], place: DefaultSchema | None = None) -> tuple[str, ...]:
+        """With what a name leaves out."""
+        place = place or self._place
+        before: tuple[str | None, ...] = (place.database,) if len(parts) == 2 else ()
+        if len(parts) == 1 and place.schema is not None:
+            before = (place.database, place.schema)
+        return (*(part for part in before if part), *parts)
 
     def _made_and_read(self, statement: Statement) -> tuple[set[str], set[str]]:
         if statement.tree is None:
@@ -226,7 +239,7 @@ class _Reading:
         tree = statement.tree
         try:
             if written.made is not None and written.target:
-                self._define(written, self._types(tree))
+                self._define(written, self._types(tree), Line(path, statement.line))
             if isinstance(tree, exp.Create) and tree.expression is None and not tree.args.get("clone"):
                 return
             name = f"{path}:{written.target}" if written.target else path
@@ -237,10 +250,34 @@ class _Reading:
         job = self._jobs.setdefault(name, _Job(written.target, file=path, place=place))
         job.add(written)
         job.texts[statement.text] = None
-        definition = ";\n".join(job.texts)
-        self._said[key] = {"file": path, "dialect": self._dialect}
+        self._lines.setdefault(key, Line(path, statement.line))
+        self._keep_texts(key, job)
+
+    def _keep_texts(self, key: AssetKey, job: _Job) -> None:
+        definition: Json = {"sql": ";\n".join(job.texts), "dialect": self._dialect}
+        self._said[key] = {"file": job.file, "dialect": self._dialect}
         if len(canonical(definition)) <= MOST_OF_A_DEFINITION:
             self._said[key]["definition"] = definition
+
+    def _leave_unread(self, path: str, statement: Statement, reason: str) -> None:
+        """What it seems to write is there all the same, and nobody knows what it comes from."""
+        parts = target_in(statement.text)
+        if parts is None:
+            return
+        target = self._known.name(self._within(parts))
+        line = Line(path, statement.line)
+        try:
+            dataset = self._key(target)
+            key = AssetKey.of(AssetKind.JOB, self._origin, f"{path}:{target}")
+        except InvalidInput:
+            return
+        job = self._jobs.setdefault(key.name, _Job(target, file=path, place=f"{path}:{statement.line}"))
+        job.texts[statement.text] = None
+        self._keep_texts(key, job)
+        self._said.setdefault(dataset, {})
+        for each in (dataset, key):
+            self._lines.setdefault(each, line)
+            self._unread[each] = f"{path}:{statement.line}: {reason}"
 
     def _types(self, tree: exp.Expr | None) -> Mapping[str, tuple[str | None, bool]]:
         try:
@@ -248,14 +285,17 @@ class _Reading:
         except NOT_READ:
             return {}
 
-    def _define(self, written: Written, types: Mapping[str, tuple[str | None, bool]]) -> None:
+    def _define(self, written: Written, types: Mapping[str, tuple[str | None, bool]], line: Line) -> None:
         assert written.made is not None
         dataset = AssetKey.of(AssetKind.DATASET, self._namespace, written.target)
         self._said.setdefault(dataset, {})
+        self._lines.setdefault(dataset, line)
         names = [item.name for item in written.columns if item.name is not None]
         for name in names:
             type_, may_be_null = types.get(name, (None, True))
-            said = self._said.setdefault(dataset.part_key(name), {})
+            column = dataset.part_key(name)
+            said = self._said.setdefault(column, {})
+            self._lines.setdefault(column, line)
             if type_ is not None:
                 said["type"] = type_
             if not may_be_null:

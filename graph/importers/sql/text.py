@@ -116,3 +116,20 @@ def _said(error: Exception) -> str:
         return "it is nested too deeply"
     first = str(error).partition("\n")[0].replace("\x1b[4m", "").replace("\x1b[0m", "")
     return f"it cannot be read: {first[:300]}"
+
+
+def target_in(text: str) -> tuple[str, ...] | None:
+    """The name of what a statement that cannot be read seems to write: `lake.shop.orders` in three parts."""
+    found = _TARGET.search(text)
+    if found is None:
+        return None
+    return tuple(part.strip('"`[]') for part in _PART.findall(found["name"]))
+
+
+_NAME = r"(?:\"[^\"]+\"|`[^`]+`|\[[^]]+\]|\w+)"
+_PART = re.compile(_NAME)
+_TARGET = re.compile(
+    r"\b(?:create\s+(?:or\s+replace\s+)?(?:\w+\s+){0,3}?(?:table|view)|insert\s+(?:into|overwrite)(?:\s+table)?|merge\s+into"
+    rf"|update|delete\s+from)\s+(?:if\s+not\s+exists\s+)?(?P<name>{_NAME}(?:\.{_NAME}){{0,2}})",
+    re.IGNORECASE,
+)

@@ -43,6 +43,8 @@ class CheckCheckCheckFindings(BaseModel):
     renamed_to: Optional[str] = Field(alias="renamedTo")
     known: bool
     differences: list["CheckCheckCheckFindingsDifferences"]
+    places: list["CheckCheckCheckFindingsPlaces"]
+    advice: list[str]
     counts: list["CheckCheckCheckFindingsCounts"]
 
 
@@ -54,7 +56,14 @@ class CheckCheckCheckFindingsDifferences(BaseModel):
     reason: str
 
 
+class CheckCheckCheckFindingsPlaces(BaseModel):
+    document: str
+    at: str
+    line: Optional[int]
+
+
 class CheckCheckCheckFindingsCounts(BaseModel):
+    verdict: Verdict
     when: WhenFelt
     kind: AssetKind
     count: int
@@ -63,10 +72,17 @@ class CheckCheckCheckFindingsCounts(BaseModel):
 class CheckCheckCheckAffected(BaseModel):
     verdict: Verdict
     when: WhenFelt
+    results: list["CheckCheckCheckAffectedResults"]
     hops: int
     changes: list[str]
     path: list[str]
+    advice: list[str]
     asset: "CheckCheckCheckAffectedAsset"
+
+
+class CheckCheckCheckAffectedResults(BaseModel):
+    verdict: Verdict
+    when: WhenFelt
 
 
 class CheckCheckCheckAffectedAsset(BaseModel):

@@ -46,6 +46,10 @@ class Direction(str, Enum):
 
 class DocumentFormat(str, Enum):
     MANIFEST = "MANIFEST"
+    SQL = "SQL"
+    DBT = "DBT"
+    FEAST = "FEAST"
+    FILE = "FILE"
 
 
 class FeaturesFrom(str, Enum):

@@ -142,7 +142,14 @@ query Check($base: [DocumentInput!]!, $head: [DocumentInput!]!) {
           verdict
           reason
         }
+        places {
+          document
+          at
+          line
+        }
+        advice
         counts {
+          verdict
           when
           kind
           count
@@ -151,9 +158,14 @@ query Check($base: [DocumentInput!]!, $head: [DocumentInput!]!) {
       affected(first: 50) {
         verdict
         when
+        results {
+          verdict
+          when
+        }
         hops
         changes
         path
+        advice
         asset {
           __typename
           id
