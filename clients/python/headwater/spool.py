@@ -98,8 +98,7 @@ class Spool:
         wanted = sum(len(content) + len(arguments) for _, _, arguments, content in rows)
         with self._open() as file:
             file.execute("BEGIN IMMEDIATE")
-            sizes = "SELECT coalesce(sum(length(content) + length(arguments)), 0) FROM"
-            held = sum(int(file.execute(f"{sizes} {table}").fetchone()[0]) for table in ("waiting", "refused"))
+            held = int(file.execute("SELECT bytes FROM counts").fetchone()[0])
             if held + wanted > self.limit_bytes:
                 file.execute("UPDATE counts SET dropped = dropped + ?", (len(rows),))
                 file.execute("COMMIT")
@@ -213,7 +212,8 @@ class Spool:
         return SpoolUnusable(f"{self.path} cannot be used: {error}; name another place in HEADWATER_SPOOL")
 
 
-_SCHEMA = """
+_SCHEMA = (
+    """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS waiting (
     number INTEGER PRIMARY KEY AUTOINCREMENT, kept_at REAL, kind TEXT, operation TEXT, arguments TEXT, content BLOB
@@ -221,11 +221,23 @@ CREATE TABLE IF NOT EXISTS waiting (
 CREATE TABLE IF NOT EXISTS refused (
     number INTEGER PRIMARY KEY, kept_at REAL, kind TEXT, operation TEXT, arguments TEXT, content BLOB, reason TEXT
 );
-CREATE TABLE IF NOT EXISTS counts (one INTEGER PRIMARY KEY CHECK (one = 1), dropped INTEGER);
-INSERT OR IGNORE INTO counts VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS counts (one INTEGER PRIMARY KEY CHECK (one = 1), dropped INTEGER, bytes INTEGER);
+INSERT OR IGNORE INTO counts VALUES (1, 0, 0);
+"""
+    + "".join(
+        f"""
+CREATE TRIGGER IF NOT EXISTS {table}_{verb} AFTER {verb} ON {table} BEGIN
+    UPDATE counts SET bytes = bytes {sign} length({row}.content) {sign} length({row}.arguments);
+END;
+"""
+        for table in ("waiting", "refused")
+        for verb, sign, row in (("INSERT", "+", "new"), ("DELETE", "-", "old"))
+    )
+    + """
 PRAGMA user_version = 1;
 COMMIT;
 """
+)
 
 
 def default_path(url: str, headers: dict[str, str]) -> Path:
