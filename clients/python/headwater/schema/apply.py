@@ -56,7 +56,3 @@ class ApplyApplyManifestOperationReused(BaseModel):
 class ApplyApplyManifestRefused(BaseModel):
     typename__: Literal["Refused"] = Field(alias="__typename")
     problem: str
-
-
-Apply.model_rebuild()
-ApplyApplyManifestRegistered.model_rebuild()

@@ -125,10 +125,3 @@ class CheckCheckCheckAffectedAssetUsage(BaseModel):
 class CheckCheckInvalidInput(BaseModel):
     typename__: Literal["InvalidInput"] = Field(alias="__typename")
     problem: str
-
-
-Check.model_rebuild()
-CheckCheckCheck.model_rebuild()
-CheckCheckCheckFindings.model_rebuild()
-CheckCheckCheckAffected.model_rebuild()
-CheckCheckCheckAffectedAsset.model_rebuild()

@@ -51,6 +51,3 @@ class ConsumersAssetConsumersPageInfo(BaseModel):
 
 
 ConsumersAssetConsumersEdges = Use
-Consumers.model_rebuild()
-ConsumersAsset.model_rebuild()
-ConsumersAssetConsumers.model_rebuild()

@@ -51,7 +51,3 @@ class DeployDeployOperationReused(BaseModel):
 class DeployDeployRefused(BaseModel):
     typename__: Literal["Refused"] = Field(alias="__typename")
     problem: str
-
-
-Deploy.model_rebuild()
-DeployDeployDeployed.model_rebuild()

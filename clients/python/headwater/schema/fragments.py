@@ -245,16 +245,3 @@ class UseNodeConsumerOwners(Owner):
 
 class UseNodeConsumerCalls(CallsByName):
     pass
-
-
-Attribute.model_rebuild()
-Owner.model_rebuild()
-Usage.model_rebuild()
-Asset.model_rebuild()
-CallsByName.model_rebuild()
-End.model_rebuild()
-Flow.model_rebuild()
-Hit.model_rebuild()
-Path.model_rebuild()
-Registered.model_rebuild()
-Use.model_rebuild()

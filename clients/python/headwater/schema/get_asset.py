@@ -32,6 +32,3 @@ class GetAssetAsset(Asset):
         "ModelVersion",
         "Run",
     ] = Field(alias="__typename")
-
-
-GetAsset.model_rebuild()

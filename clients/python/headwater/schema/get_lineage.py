@@ -66,7 +66,3 @@ class GetLineageLineageInvalidInput(BaseModel):
 class GetLineageLineageRevisionUnavailable(BaseModel):
     typename__: Literal["RevisionUnavailable"] = Field(alias="__typename")
     problem: str
-
-
-GetLineage.model_rebuild()
-GetLineageLineageLineage.model_rebuild()

@@ -48,7 +48,3 @@ class GetPathsPathsInvalidInput(BaseModel):
 class GetPathsPathsRevisionUnavailable(BaseModel):
     typename__: Literal["RevisionUnavailable"] = Field(alias="__typename")
     problem: str
-
-
-GetPaths.model_rebuild()
-GetPathsPathsPaths.model_rebuild()

@@ -517,21 +517,3 @@ class ViewFeatureInput(BaseModel):
     derived_from: list[str] = Field(alias="derivedFrom", default_factory=lambda: [])
     "Keys of the columns, datasets or features that it is computed from."
     view: str
-
-
-ColumnInput.model_rebuild()
-ConsumerInput.model_rebuild()
-DatasetColumnInput.model_rebuild()
-DatasetInput.model_rebuild()
-DeployInput.model_rebuild()
-DeploymentInput.model_rebuild()
-FeatureInput.model_rebuild()
-FeatureViewInput.model_rebuild()
-JobInput.model_rebuild()
-ManifestInput.model_rebuild()
-ModelInput.model_rebuild()
-ModelVersionInput.model_rebuild()
-RunInput.model_rebuild()
-SignatureInput.model_rebuild()
-StepInput.model_rebuild()
-ViewFeatureInput.model_rebuild()

@@ -45,6 +45,3 @@ class JoinJoinAssetsOperationReused(BaseModel):
 class JoinJoinAssetsRefused(BaseModel):
     typename__: Literal["Refused"] = Field(alias="__typename")
     problem: str
-
-
-Join.model_rebuild()

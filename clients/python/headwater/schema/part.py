@@ -45,6 +45,3 @@ class PartPartAssetsOperationReused(BaseModel):
 class PartPartAssetsRefused(BaseModel):
     typename__: Literal["Refused"] = Field(alias="__typename")
     problem: str
-
-
-Part.model_rebuild()

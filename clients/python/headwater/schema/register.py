@@ -45,6 +45,3 @@ class RegisterRegisteredOperationReused(BaseModel):
 class RegisterRegisteredRefused(BaseModel):
     typename__: Literal["Refused"] = Field(alias="__typename")
     problem: str
-
-
-Register.model_rebuild()

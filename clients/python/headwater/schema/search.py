@@ -27,5 +27,3 @@ class SearchSearchPageInfo(BaseModel):
 
 
 SearchSearchNodes = Hit
-Search.model_rebuild()
-SearchSearch.model_rebuild()
