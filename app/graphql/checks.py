@@ -87,7 +87,7 @@ class Affected:
     verdict: Verdict = strawberry.field(description="The worst of what the changes mean to it.")
     when: WhenFelt
     results: list[CheckEffect] = strawberry.field(
-        description="All that the changes mean to it: of each verdict the soonest, the worst first."
+        description="All that the changes mean to it, the worst first, then the soonest."
     )
     hops: int
     changes: list[strawberry.ID] = strawberry.field(description="The changed assets that affect it, the worst first.")

@@ -8,14 +8,16 @@ from functools import cached_property
 
 import numpy as np
 
+from graph.check.definitions import columns_redefined
 from graph.check.differences import differences
 from graph.check.signatures import signature_differences
 from graph.check.spread import ORDER, Believed
+from graph.check.types import type_differences
 from graph.check.verdicts import Alteration, Cure, Difference, Verdict
 from graph.errors import NotFound
 from graph.importers.project import Place, Project
 from graph.keys import AssetKey, AssetKind
-from graph.model import Assertion, Attributes, Flow, Json, Relationship, implied_flows
+from graph.model import Assertion, Attributes, Basis, Flow, Json, Relationship, implied_flows
 from graph.ports import Step
 from graph.topology import KIND_CODE, Ints, Moment, View
 
@@ -65,6 +67,19 @@ class Side:
         return {flow.target for flow in self.said}
 
     @cached_property
+    def inferred(self) -> frozenset[Flow]:
+        """Those that were read from definitions."""
+        registrations = (each for each in self.project.registrations if each.basis is Basis.INFERRED)
+        return frozenset(each.flow for registration in registrations for each in registration.flows)
+
+    @cached_property
+    def out_of(self) -> Mapping[AssetKey, set[AssetKey]]:
+        found: dict[AssetKey, set[AssetKey]] = {}
+        for flow in self.said:
+            found.setdefault(flow.source, set()).add(flow.target)
+        return found
+
+    @cached_property
     def flows(self) -> frozenset[Flow]:
         """Those stated, and those that column lineage implies."""
         return frozenset(self.said).union(also for flow in self.said for also in implied_flows(flow))
@@ -108,8 +123,34 @@ class Change:
         return {key for key, others in self.removed.items() if not others}
 
     def given_up(self) -> list[Flow]:
-        """The flows that their readers give up; those that their writers take along are missed."""
-        return [flow for flow in self.before.flows - self.after.flows if not self._lost(flow)]
+        """The flows that their readers give up; those that their writers take along are missed.
+
+        Whatever is declared beside it, a definition that stays as it is still reads what it names.
+        """
+        kept = {flow for flow in self.before.said if flow in self.before.inferred or flow.source in self.removed}
+        kept = {flow for flow in kept if self._still_names(flow)}
+        kept |= {also for flow in kept for also in implied_flows(flow)}
+        gone = self.before.flows - self.after.flows - kept
+        return [flow for flow in gone if not self._lost(flow) and not self._is_renamed_job(flow)]
+
+    def left_by_training(self) -> list[tuple[AssetKey, AssetKey]]:
+        """Sources that jobs no longer name among their inputs: their next run reads them no more, whatever the last one read."""
+        jobs = self.before.assets.keys() & self.after.assets.keys()
+        return [
+            (flow.source, key)
+            for key in jobs
+            if key.kind is AssetKind.JOB and self.after.into.get(key)
+            for flow in self.before.into.get(key, set()) - self.after.into[key]
+        ]
+
+    def _still_names(self, flow: Flow) -> bool:
+        reader = flow.via or (flow.source if flow.source.kind is AssetKind.JOB else flow.target)
+        before, after = (side.assets.get(reader, {}).get("definition") for side in (self.before, self.after))
+        name = flow.source.part or flow.source.name
+        return before is not None and before == after and _with_names(before, {name: ""}) != before
+
+    def _is_renamed_job(self, flow: Flow) -> bool:
+        return any(end.kind is AssetKind.JOB and end in self.renames for end in flow if end)
 
     def _asserted_by(self, said: Iterable[Assertion]) -> list[str]:
         at = self.known.moment.at
@@ -126,6 +167,10 @@ class Change:
                 reason = f"it is declared no longer, but {' and '.join(others)} still says that it is there"
                 lacks = Difference("presence", True, False, Verdict.UNKNOWN, reason)
                 yield Altered(key, Alteration.REMOVED, (lacks,), reason, place=place)
+            elif new is not None and key.kind is AssetKind.JOB:
+                reason = f"it is called {new.name} now, and does what it did"
+                named = Difference("name", key.name, new.name, Verdict.NONE, reason)
+                yield Altered(key, Alteration.RENAMED, (named,), reason, new, self._place(new))
             elif new is not None:
                 old_name, new_name = (each.part or each.name for each in (key, new))
                 reason = f"its readers look for {old_name}, and find {new_name}"
@@ -171,8 +216,10 @@ class Change:
                 parts = side.parts.get(key, [])
                 inside = frozenset((part.part, _form(side.assets[part])) for part in parts)
                 flows = frozenset((flow.source, flow.via) for flow in side.into.get(key, ()))
-                if inside or flows:
-                    found.setdefault((key.kind, key.namespace, _form(side.assets[key]), inside, flows), []).append(key)
+                writes = frozenset(side.out_of.get(key, ())) if key.kind is AssetKind.JOB else None
+                if inside or flows or writes:
+                    form = key.kind, key.namespace, _form(side.assets[key]), inside, flows, writes
+                    found.setdefault(form, []).append(key)
             elif key.kind in _RENAMED and container in side.assets and container in other.assets:
                 flows = frozenset((flow.source, flow.via) for flow in side.into.get(key, ()))
                 found.setdefault((container, _form(side.assets[key]), flows), []).append(key)
@@ -190,39 +237,93 @@ class Change:
                 reason = f"it is {target.part} now, and the old name still answers"
                 named = Difference("name", key.part, target.part, Verdict.ADDITIVE, reason)
                 yield Altered(key, Alteration.RENAMED, (*found, named), reason, target, self._place(target))
-            elif found := self._differences(key):
+                continue
+            yield from self._reordered(key)
+            found = self._differences(key)
+            if of_columns := [*self._of_columns(key, found)]:
+                found = [each for each in found if each.attribute != "definition"]
+                yield from of_columns if not found else of_columns[:-1]
+            if found:
                 yield Altered(key, _alteration(found), tuple(found), "", place=self._place(key))
 
     def _differences(self, key: AssetKey) -> list[Difference]:
         before, after = self.before.assets.get(key, {}), self.after.assets.get(key, {})
-        if (names := self._names_read(key)) and before.get("definition") is not None:
-            before = {**before, "definition": _with_names(before["definition"], names)}
+        if before.get("signature") != after.get("signature"):
+            before, after = (
+                {**side, "signature": self._with_new_features(side.get("signature"))} for side in (before, after)
+            )
         found = differences(key, before, after)
+        names = self._names_read(key)
+        if names and any(each.attribute == "definition" and each.verdict is not Verdict.NONE for each in found):
+            before = {**before, "definition": _with_names(before["definition"], names)}
+            found = differences(key, before, after)
+        if key.kind is AssetKind.MODEL_VERSION and self._carried(key):
+            found = [each for each in found if not each.attribute.startswith("signature")]
+            found += signature_differences(before.get("signature"), after.get("signature"), True)
         if key.is_alias and before.get("version") != after.get("version"):
             was, will = (self._version(side, key) for side in (self.before, self.after))
             found += self._swapped(was, will, self._carried(key))
-        return [*found, *self._inflow(key), *self._order(key)]
+        return [*found, *self._inflow(key)]
+
+    def _of_columns(self, key: AssetKey, found: Sequence[Difference]) -> Iterable[Altered]:
+        """What is defined by a query of which some columns alone come otherwise: those are what differs, not all of it."""
+        definition = next((each for each in found if each.attribute == "definition"), None)
+        if definition is None or definition.verdict is not Verdict.BEHAVIOURAL:
+            return
+        changed = columns_redefined(_with_names(definition.before, self._names_read(key)), definition.after)
+        outputs = [key] if key.kind is AssetKind.DATASET else [*self._written(key)]
+        if changed is None or len(outputs) != 1:
+            return
+        parts = {str(part.part).casefold(): part for part in self.after.parts.get(outputs[0], ())}
+        if not {name.casefold() for name in changed} <= parts.keys() | self._gone_parts(outputs[0]):
+            return
+        reason = f"{key.name} computes it in another way: its values may differ"
+        for name in sorted(changed):
+            part = parts.get(name.casefold())
+            if part in self.before.assets and part is not None:
+                differs = definition._replace(reason=reason)
+                yield Altered(part, Alteration.REDEFINED, (differs,), "", place=self._place(key))
+        yield Altered(key, Alteration.REDEFINED, (definition._replace(verdict=Verdict.NONE),), reason)
+
+    def _written(self, job: AssetKey) -> set[AssetKey]:
+        return {each.container or each for each in self.after.out_of.get(job, ()) if each.kind is not AssetKind.FEATURE}
+
+    def _gone_parts(self, container: AssetKey) -> Set[str]:
+        return {str(part.part).casefold() for part in self.before.parts.get(container, ()) if part in self.removed}
+
+    def _with_new_features(self, signature: Json) -> Json:
+        """A signature with today's names of the features that its inputs are."""
+        if isinstance(signature, list):
+            return [self._with_new_features(each) for each in signature]
+        if not isinstance(signature, dict):
+            return signature
+        named = {name: self._with_new_features(value) for name, value in signature.items()}
+        if isinstance(feature := signature.get("feature"), str):
+            named["feature"] = str(self._new_key(AssetKey.parse(feature)))
+        return named
 
     def _names_read(self, key: AssetKey) -> Mapping[str, str]:
         """What the definition of an asset may name that is called otherwise now, with its new name."""
-        sources = {flow.source for flow in self.before.into.get(key, ())}
+        sources = {flow.source for flow in self.before.into.get(key, ())} | self.before.out_of.get(key, set())
         read = [*sources, *(part for each in sources for part in self.before.parts.get(each, ()))]
         moved = ((old, self._new_key(old)) for old in read)
         return {old.part or old.name: new.part or new.name for old, new in moved if new != old}
 
     def _inflow(self, key: AssetKey) -> list[Difference]:
         """What flows into an asset, where it differs; what a writer takes with it when it goes is that writer's finding."""
-        before = {flow for flow in self.before.into.get(key, set()) if not self._lost(flow)}
-        after = self.after.into.get(key, set())
-        moved = {self._renamed(flow): flow for flow in before}
-        differing = (moved.keys() ^ after) - {
-            flow for flow in moved.keys() ^ after if self.known.is_told_by_others(moved.get(flow, flow))
-        }
+        before = {self._canonical(flow): flow for flow in self.before.into.get(key, ()) if not self._lost(flow)}
+        after = {self._canonical(flow, self.after): flow for flow in self.after.into.get(key, ())}
+        stated = {**after, **before}
+        differing = {each for each in before.keys() ^ after if not self.known.is_told_by_others(stated[each])}
         if not differing:
             return []
-        sides = self.before.into.get(key, set()), after
-        told: list[list[Json]] = [[*sorted({str(flow.source) for flow in side})] for side in sides]
-        found = [Difference("flows", told[0], told[1], Verdict.BEHAVIOURAL, "it is made from other things")]
+        sides = [self.before.into.get(key, set()), self.after.into.get(key, set())]
+        was, will = ([*sorted({str(flow.source) for flow in side})] for side in sides)
+        if _is_written(before.values()) and not _is_written(after.values()) and not self.known.is_written(key):
+            reason = "nobody writes it any more"
+            found = [Difference("flows", [*was], [*will], Verdict.BREAKING, reason, frozenset({Cure.DEFAULT}))]
+        else:
+            found = [Difference("flows", [*was], [*will], Verdict.BEHAVIOURAL, "it is made from other things")]
         served = [[flow.source for flow in side if flow.type.relationship is Relationship.SERVED_BY] for side in sides]
         if all(len(side) == 1 for side in served) and served[0] != served[1]:
             before_it, after_it = (
@@ -262,30 +363,58 @@ class Change:
                 said |= each.attributes
         return said
 
-    def _order(self, key: AssetKey) -> list[Difference]:
-        """Of the parts that both versions have, those of a table alone: all others are found by name."""
+    def _reordered(self, key: AssetKey) -> Iterable[Altered]:
+        """What those find who read a table by position."""
         if key.kind is not AssetKind.DATASET:
-            return []
-        orders = [self.before.parts.get(key, []), self.after.parts.get(key, [])]
-        both = {*orders[0]} & {*orders[1]}
-        before, after = ([str(part.part) for part in order if part in both] for order in orders)
-        if before == after:
-            return []
-        reason = "its columns come in another order, and it is not told whether they are read by name"
-        return [Difference(ORDER, [*before], [*after], Verdict.UNKNOWN, reason)]
+            return
+        before, after = (
+            [part for part in side.parts.get(key, ()) if side.assets[part].get("alias_of") is None]
+            for side in (self.before, self.after)
+        )
+        moved = [(old, new) for old, new in zip(before, after, strict=False) if self._new_key(old) != new]
+        if not before or not after or (not moved and len(before) == len(after)):
+            return
+        if len(after) < len(before) or any(map(self._is_retyped, moved)):
+            verdict, reason = Verdict.BREAKING, "by position, other columns are found where its columns were"
+        elif moved:
+            verdict, reason = Verdict.BEHAVIOURAL, "by position, columns of the same type are taken for each other"
+        else:
+            verdict, reason = Verdict.ADDITIVE, "by position, columns come behind those that there were"
+        was, will = ([str(part.part) for part in order] for order in (before, after))
+        differs = Difference(ORDER, [*was], [*will], verdict, reason)
+        yield Altered(key, Alteration.RETYPED, (differs,), "", place=self._place(key))
 
-    def _renamed(self, flow: Flow) -> Flow:
-        return Flow(self._new_key(flow.source), flow.target, flow.via and self._new_key(flow.via))
+    def _is_retyped(self, moved: tuple[AssetKey, AssetKey]) -> bool:
+        old, new = moved
+        was, is_now = self.before.assets[old].get("type"), self.after.assets[new].get("type")
+        if was is None or is_now is None:
+            return True
+        return any(each.verdict is Verdict.BREAKING for each in type_differences("type", str(was), str(is_now)))
+
+    def _canonical(self, flow: Flow, side: Side | None = None) -> Flow:
+        """A flow with today's names, and the version in the place of the alias that names it."""
+        source = self._version(side or self.before, flow.source) or flow.source
+        return Flow(self._new_key(source), flow.target, flow.via and self._new_key(flow.via))
 
     def _new_key(self, key: AssetKey) -> AssetKey:
         target = self._alias_target(key) or self.renames.get(key)
         return target if target is not None and self._is_the_same(key, target) else key
 
     def _is_the_same(self, old: AssetKey, new: AssetKey) -> bool:
-        """Whether what is alike holds the same, for all that can be told: made the same way, or called much the same."""
+        """Whether what is alike holds the same, for all that can be told: made the same way, in the same place, or called
+        much the same.
+        """
         made = [side.assets.get(key, {}).get("definition") for side, key in ((self.before, old), (self.after, new))]
         if (made[0] is not None and made[0] == made[1]) or self.before.into.get(old) or self.after.assets.get(old):
             return True
+        if old.container is not None:
+            places = [
+                side.parts[each.container].index(each)
+                for side, each in ((self.before, old), (self.after, new))
+                if each.container
+            ]
+            if len(places) == 2 and places[0] == places[1]:
+                return True
         was, is_now = ((each.part or each.name).casefold() for each in (old, new))
         return SequenceMatcher(None, was, is_now).ratio() >= _MUCH_THE_SAME
 
@@ -297,7 +426,7 @@ class Change:
     def _lost(self, flow: Flow) -> bool:
         """Whether a flow goes because what told it goes: its writer, not its reader. Its target then misses it."""
         writer = flow.via or (flow.source if flow.type.relationship is Relationship.WRITES else None)
-        return writer in self.removed
+        return writer in self.removed and not self._is_renamed_job(flow)
 
     # Places
 
@@ -310,6 +439,10 @@ class Change:
         return place or self.before.project.places.get(key)
 
 
+def _is_written(flows: Iterable[Flow]) -> bool:
+    return any(flow.type.relationship is Relationship.WRITES for flow in flows)
+
+
 _MUCH_THE_SAME = 0.5
 _RENAMED = {AssetKind.COLUMN, AssetKind.FEATURE}
 _TELLING = ("type", "nullable", "unit", "default", "entities", "signature", "url", "definition", "artifact", "version")
@@ -317,6 +450,8 @@ _TELLING = ("type", "nullable", "unit", "default", "entities", "signature", "url
 
 def _with_names(definition: Json, names: Mapping[str, str]) -> Json:
     """A definition as it would read if nothing but these names had changed."""
+    if not names:
+        return definition
     if isinstance(definition, dict):
         return {name: _with_names(value, names) if name in _TEXTS else value for name, value in definition.items()}
     if not isinstance(definition, str):
@@ -341,6 +476,9 @@ def _alteration(found: Sequence[Difference]) -> Alteration:
 _CONTRACT = {"type", ORDER}
 
 
+_WRITERS = [KIND_CODE[kind] for kind in (AssetKind.JOB, AssetKind.DEPLOYMENT, AssetKind.CONSUMER)]
+
+
 @dataclass(frozen=True)
 class Known:
     """What the graph knows at a moment. `origins` are those of the repository itself."""
@@ -354,10 +492,28 @@ class Known:
         rows = self._rows(flow)
         return bool((~np.isin(self.view.rows["origin"][rows], self._own)).any())
 
-    def without(self, flows: Iterable[Flow]) -> View:
-        """The graph as if `origins` had never told of `flows`; what others tell of them stays."""
+    def without(self, flows: Iterable[Flow], read_last: Iterable[Flow]) -> View:
+        """The graph as if `origins` had never told of `flows`, and nobody of `read_last`."""
         rows = np.concatenate([np.empty(0, np.int64), *map(self._rows, flows)])
-        return self.view.forgetting(rows[np.isin(self.view.rows["origin"][rows], self._own)])
+        own = rows[np.isin(self.view.rows["origin"][rows], self._own)]
+        return self.view.forgetting(np.concatenate([own, *map(self._rows, read_last)]))
+
+    def trainings(self, source: AssetKey, job: AssetKey) -> list[Flow]:
+        """The flows from a source into the runs of a job."""
+        view = self.view
+        if str(source) not in view.numbers or str(job) not in view.numbers:
+            return []
+        return [Flow(source, view.key(run)) for run in view.parts_of(view.number(job))]
+
+    def is_written(self, key: AssetKey) -> bool:
+        """Whether others say that somebody writes it."""
+        view = self.view
+        if str(key) not in view.numbers:
+            return False
+        rows = view.holding(view.up.of_many(view.whole[[view.number(key)]]), self.moment)
+        rows = rows[(view.rows["step"][rows] & Step.FLOW != 0) & ~np.isin(view.rows["origin"][rows], self._own)]
+        writers = view.kind[view.vertex_asset[view.rows["source"][rows]]]
+        return bool(np.isin(writers, _WRITERS).any())
 
     def served_by(self, key: AssetKey) -> list[AssetKey]:
         """The deployments that serve a version, or what an alias names."""

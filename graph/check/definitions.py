@@ -8,7 +8,7 @@ import re
 from typing import NamedTuple
 
 from graph.check.python_forms import NotPython, python_form
-from graph.check.sql_forms import NotSql, added_columns, sql_forms
+from graph.check.sql_forms import NotSql, added_columns, changed_columns, sql_forms
 from graph.check.verdicts import Difference, Verdict
 from graph.importers.values import text
 from graph.model import Json
@@ -17,6 +17,18 @@ from graph.model import Json
 def definition_differences(before: Json, after: Json) -> list[Difference]:
     verdict, reason = _judged(_definition(before), _definition(after))
     return [Difference("definition", before, after, verdict, reason)]
+
+
+def columns_redefined(before: Json, after: Json) -> set[str] | None:
+    """The columns of one query in SQL that come otherwise, come or go, where rows stay the same; None: anything may differ."""
+    old, new = _definition(before), _definition(after)
+    if "python" in (old.language, new.language) or old.language is None or old.detail != new.detail:
+        return None
+    try:
+        were, are = (sql_forms(each.text, each.detail or "") for each in (old, new))
+    except NotSql:
+        return None
+    return changed_columns(were[0], are[0]) if len(were) == len(are) == 1 else None
 
 
 class _Definition(NamedTuple):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from graph.check.change import WORST, Altered, Change, Known, Side
-from graph.check.spread import Believed, Ground, Spread, spread, spread_new
+from graph.check.spread import ORDER, Believed, Ground, Spread, spread, spread_new
 from graph.check.verdicts import RESULTS, Alteration, Difference, Outcome, Result, Verdict
 from graph.errors import InvalidInput, NotFound
 from graph.impact import When
@@ -182,7 +182,7 @@ class Check:
         concerns = []
         for pairs in found.values():
             pairs.sort(key=lambda pair: (*_urgency(pair[0])[:3], str(pair[1].asset)))
-            results = _ordered({result for each, _ in pairs for result in each.results})
+            results = tuple(sorted({each for hit, _ in pairs for each in hit.results}, key=RESULTS.index))
             concerns.append(Concern(pairs[0][0]._replace(results=results), tuple(finding for _, finding in pairs)))
         return sorted(concerns, key=lambda each: _urgency(each.worst))
 
@@ -230,7 +230,8 @@ def judge(view: View, moment: Moment, base: Project, head: Project, believed: Be
         raise InvalidInput(
             f"{walked:,} assets change; at most {MAX_WALKS:,} can be judged at once: split the change", walked
         )
-    ground = Ground(known.without(change.given_up()), moment, believed, after.said, origins, {*head.unread})
+    read_last = [flow for source, job in change.left_by_training() for flow in known.trainings(source, job)]
+    ground = Ground(known.without(change.given_up(), read_last), moment, believed, after.said, origins, {*head.unread})
     reaching = _Reaching(ground, change, {})
     found = [reaching.finding(each) for each in altered]
     return Check(moment, tuple(sorted((each for each in found if not _idle(each)), key=_severity)))
@@ -306,14 +307,6 @@ def _results(bits: int) -> tuple[Result, ...]:
     return tuple(result for place, result in enumerate(RESULTS) if bits >> place & 1)
 
 
-def _ordered(results: Collection[Result]) -> tuple[Result, ...]:
-    """Of each verdict the soonest; the worst first."""
-    found: dict[Verdict, Result] = {}
-    for each in sorted(results, key=RESULTS.index):
-        found.setdefault(each.verdict, each)
-    return tuple(found.values())
-
-
 def _urgency(affected: Affected) -> tuple[int, When, int, str]:
     return WORST.index(affected.verdict), affected.when, affected.hops, str(affected.asset)
 
@@ -326,7 +319,11 @@ def _severity(finding: Finding) -> tuple[int, int, int, str]:
 
 
 def _idle(finding: Finding) -> bool:
-    """A consumer that uses other things than before, and that nothing depends on, is nobody's concern."""
+    """A consumer that uses other things than before, and that nothing depends on, is nobody's concern; nor is an order
+    that nobody counts on.
+    """
+    if not finding.counts and {each.attribute for each in finding.differences} == {ORDER}:
+        return True
     return (
         finding.asset.kind is AssetKind.CONSUMER
         and finding.alteration is Alteration.REDEFINED

@@ -225,6 +225,7 @@ class _Form:
             isinstance(node, ast.ImportFrom) and any(each.name == "*" for each in node.names) for node in ast.walk(tree)
         )
         self._said = _words_in_texts(tree)
+        self._passed = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)}
         self._tree = tree
         self._imported = self._imports()
         self._movable = self._movables()
@@ -302,7 +303,8 @@ class _Form:
             if name not in self._movable:
                 return name
             self._waiting[name] = None
-        if name in found.kept or found.kind == "class" or (name in self._said and name != self._entry):
+        is_passed = found.kind == "inner" and name in self._passed  # perhaps to a parameter of a lambda
+        if is_passed or name in found.kept or found.kind == "class" or (name in self._said and name != self._entry):
             self._tokens.setdefault((id(found), name), name)
             return name
         return self._tokens.setdefault((id(found), name), f"<{len(self._tokens)}>")

@@ -50,11 +50,17 @@ class Form:
     rest: Mapping[str, Json] = field(default_factory=dict)
 
 
+_DEFINED = ("$defs", "definitions", "components")
+
+
 class Reader:
     """Of one schema, whose references lead within it."""
 
     def __init__(self, root: Schema, sent: bool) -> None:
         self._root = root
+        self.definitions = (
+            {name: value for name, value in root.items() if name in _DEFINED} if isinstance(root, dict) else {}
+        )
         self._hidden = "readOnly" if sent else "writeOnly"
         draft = str(root.get("$schema", "")) if isinstance(root, dict) else ""
         self._alone = any(each in draft for each in ("draft-04", "draft-06", "draft-07"))
@@ -95,6 +101,8 @@ class Reader:
             if not exclusive:
                 some = [replace(each, rest={**each.rest, "oneOf": schema["oneOf"]}) for each in some]
             found = _both(found, some)
+        if schema.get("unevaluatedProperties") is False:
+            found = [_closed(each) for each in found]
         if schema.get("nullable") is True and not any(each.type == "null" for each in found):
             found = [*found, Form("null", values=(None,))]
         return found
@@ -377,6 +385,12 @@ def _joined(a: Form, b: Form) -> Form | None:
         _all_of(a.additional, b.additional),
         rest,
     )
+
+
+def _closed(form: Form) -> Form:
+    """With all that is put together here: no other fields than these."""
+    rest = {name: value for name, value in form.rest.items() if name != "unevaluatedProperties"}
+    return replace(form, additional=False if form.additional is True else form.additional, rest=rest)
 
 
 def _at(form: Form, place: int) -> Schema:

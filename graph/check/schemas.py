@@ -239,7 +239,7 @@ class _Comparison:
             return _all([self._value_within(each, b) for each in a.values])
         if b.values is not None:
             return False
-        answers = [_rest_within(a, b), a.shortest >= b.shortest, a.longest <= b.longest]
+        answers = [self._rest_within(a, b), a.shortest >= b.shortest, a.longest <= b.longest]
         match a.type:
             case "integer" | "number":
                 answers += [(a.low, a.above) >= (b.low, b.above), (a.high, not a.below) <= (b.high, not b.below)]
@@ -255,6 +255,13 @@ class _Comparison:
             case "object":
                 answers.append(self._fields_within(a, b, forward))
         return _all(answers)
+
+    def _rest_within(self, a: Form, b: Form) -> bool | None:
+        """Keywords that are not understood: the same, or more of them than the other has. One that is new refuses something."""
+        if not all(name in a.rest and written(a.rest[name]) == written(value) for name, value in b.rest.items()):
+            return None if any(name in a.rest for name in b.rest) else False
+        refers = any('"$ref": "#' in written(value) for value in b.rest.values())
+        return None if refers and self._before.definitions != self._after.definitions else True
 
     def _fields_within(self, a: Form, b: Form, forward: bool) -> bool | None:
         readers = (self._before, self._after) if forward else (self._after, self._before)
@@ -359,13 +366,6 @@ def _element(form: Form, place: int) -> Schema:
 def _multiple(a: Form, of: float) -> bool:
     own = a.multiple or (1 if a.type == "integer" else 0)
     return bool(own) and own % of == 0
-
-
-def _rest_within(a: Form, b: Form) -> bool | None:
-    """Keywords that are not understood: the same, or more of them than the other has. One that is new refuses something."""
-    if all(name in a.rest and written(a.rest[name]) == written(value) for name, value in b.rest.items()):
-        return True
-    return None if any(name in a.rest for name in b.rest) else False
 
 
 def _all(answers: Sequence[bool | None]) -> bool | None:

@@ -7,7 +7,7 @@ differs passes on along the values walk. What is new reaches those alone that ta
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 from typing import NamedTuple
@@ -33,7 +33,7 @@ class Spread:
 
     lineage: Lineage
     results: Ints
-    """By row of `lineage` bits, 1 << the place in RESULTS; of each verdict the soonest. 0: the change is nothing to it."""
+    """By row of `lineage` bits, 1 << the place in RESULTS. 0: the change is nothing to it."""
     unconcerned: Ints
     """Rows of the view, flows of direct readers, over which the change is nothing to them: no evidence leads there."""
     historic: Bools
@@ -143,14 +143,15 @@ class _Direct(NamedTuple):
     rows: Ints
     concern: Mapping[Verdict, Ints]
     """By row a `_Concern`: the most of all differences of that verdict."""
-    serving: Ints
-    """Those of `rows` that lead to deployments which go on with another signature: their callers have to live with it."""
     trains: Ints
     """The runs of a job that itself changed, by the rows of steps that lead there: what the next one does."""
     near: Ints
     """The vertices of all that goes with the changed thing when it is lost, its container and their parts among them."""
     alike: Ints
     """Those of it that get other values when it does."""
+    told: Mapping[Verdict, Bools]
+    """By row whether it leads to a deployment of which nothing but the signature differs: what that means to whoever it is
+    passed on to, the other rows say."""
 
     def where(self, verdict: Verdict, concern: _Concern) -> Ints:
         found: Ints = self.rows[self.concern[verdict] == concern]
@@ -190,25 +191,36 @@ class _Spreading:
         results = np.zeros(len(lineage), np.int64)
         for result, mark in marks.items():
             results[self._marked(lineage, mark)] |= _bit(result)
-        served = np.isin(lineage.assets, self.view.vertex_asset[self.view.rows["target"][direct.serving]])
-        breaks = served & (results & _bit(_BREAKS_NOW) != 0)
-        results[breaks] = results[breaks] & ~_bit(_BREAKS_NOW) | _bit(Result(Verdict.BEHAVIOURAL, When.NOW))
         self._add_new(direct.where(Verdict.ADDITIVE, _Concern.FELT), lineage, results)
         historic = (results == 0) & self._marked(lineage, self._old(blocked, follow))
-        return Spread(lineage, _soonest(results), direct.unconcerned, historic)
+        return Spread(lineage, results, direct.unconcerned, historic)
 
     def only_new(self, rows: Ints) -> Spread:
         lineage = self._lineage(Follow.VALUES)
         results = np.zeros(len(lineage), np.int64)
         self._add_new(rows, lineage, results)
-        return Spread(lineage, _soonest(results), rows[:0], np.zeros(len(lineage), np.bool_))
+        return Spread(lineage, results, rows[:0], np.zeros(len(lineage), np.bool_))
 
     def _lineage(self, follow: Follow) -> Lineage:
-        return walk(self.view, self.start, Direction.DOWNSTREAM, self.ground.moment, follow)
+        """With the runs of a job that itself changed: the next of them is another."""
+        lineage = walk(self.view, self.start, Direction.DOWNSTREAM, self.ground.moment, follow)
+        if self.start.kind is not AssetKind.JOB:
+            return lineage
+        runs = np.array(self.view.parts_of(self.asset), lineage.assets.dtype)
+        labels, owners, _ = lineage.view.labelled(runs, self.ground.moment)
+        none = np.zeros(len(runs), np.bool_)
+        return replace(
+            lineage,
+            assets=np.concatenate([runs, lineage.assets]),
+            hops=np.concatenate([none.astype(lineage.hops.dtype), lineage.hops]),
+            partly=np.concatenate([none, lineage.partly]),
+            labels=np.concatenate([labels, lineage.labels]),
+            owners=np.concatenate([owners, lineage.owners]),
+        )
 
     def _history(self, lineage: Lineage) -> Ints:
         """The vertices of runs and versions that nobody uses any more."""
-        assets = np.concatenate([lineage.assets, self.view.parts_of_many(np.array([self.asset]))])
+        assets = np.unique(np.concatenate([lineage.assets, self.view.parts_of_many(np.array([self.asset]))]))
         old = historic_among(self.view, assets, self.ground.moment)
         return vertices_of(self.view, old[old != self.asset])
 
@@ -235,26 +247,25 @@ class _Spreading:
         relationships = self._relationships(rows)
         signed = any(each.attribute.startswith("signature") for each in self.differences)
         serving = np.array([each is Relationship.SERVED_BY for each in relationships], np.bool_)
-        onward = self.leaving(self.view.rows["target"][rows[serving]]) if signed else rows[:0]
-        onward = np.setdiff1d(onward, rows)
-        serving = np.concatenate([serving, np.zeros(len(onward), np.bool_)])
+        served = self.view.rows["target"][rows[serving]] if signed else rows[:0]
+        onward = np.setdiff1d(self.leaving(served), rows)  # a signature is a promise to callers of who serves it, too
         rows, alike = np.concatenate([rows, onward]), np.concatenate([alike, np.ones(len(onward), np.bool_)])
         relationships += self._relationships(onward)
         readers = self.ground.readers(self.view, rows)
         needs = self._needs(rows)
         concern = {verdict: np.full(len(rows), _Concern.NOT, np.int8) for verdict in Verdict}
-        passes_on = np.zeros(len(rows), np.bool_)
+        told = {verdict: np.isin(self.view.rows["target"][rows], served) for verdict in Verdict}
         for place, relationship in enumerate(relationships):
             reader = needs.get(int(rows[place])) or readers[place]
             for each in self.differences:
                 verdict, felt = self._concern(each, reader, relationship, int(rows[place]))
                 concern[verdict][place] = max(concern[verdict][place], felt)
-                passes_on[place] |= serving[place] and each.attribute.startswith("signature")
+                told[verdict][place] &= felt == _Concern.NOT or each.attribute.startswith("signature")
         for verdict in (Verdict.BEHAVIOURAL, Verdict.ADDITIVE):
             concern[verdict][~alike] = _Concern.NOT
         passed = self._passed(near)
         trains = passed[self.view.rows["step"][passed] & (Step.FLOW | Step.BUILT) == Step.BUILT]
-        return _Direct(rows, concern, rows[passes_on], trains, near, in_value)
+        return _Direct(rows, concern, trains, near, in_value, told)
 
     def _near(self, follow: Follow) -> Ints:
         """What belongs to the changed thing: all that is reached from it by live steps, not by flows."""
@@ -313,16 +324,18 @@ class _Spreading:
     ) -> tuple[Verdict, _Concern]:
         verdict, attribute = difference.verdict, difference.attribute
         source = int(self.view.rows["source"][row])
-        if attribute == ORDER:
-            by = reader.get("by")
-            if by == "name" or source != self.view.any[self.asset] or not _takes_all(reader):
-                return verdict, _Concern.NOT
-            return (Verdict.BREAKING if by == "position" else verdict), _Concern.FELT
+        by_position = reader.get("by") == "position" and self.view.vertex_port[source] == Port.ANY
+        is_own = self.view.vertex_asset[source] == self.asset
+        if attribute == ORDER or (by_position and not is_own and attribute in _BY_NAME):
+            return verdict, _Concern.FELT if by_position and is_own and attribute == ORDER else _Concern.NOT
+        target = int(self.view.vertex_asset[self.view.rows["target"][row]])
+        if attribute == "online" and self.view.kind[target] not in _ONLINE:
+            return verdict, _Concern.NOT
         is_asked = attribute.startswith(_OF_CALLERS)
         if is_asked and relationship is Relationship.WRITES:
             return verdict, _Concern.NOT
         fields = reader.get("fields")
-        part = difference.part if self.view.vertex_asset[source] == self.asset else self.start.part
+        part = difference.part if is_own else self.start.part
         if isinstance(fields, list) and part is not None and part not in fields and not is_asked:
             return verdict, _Concern.NOT
         if verdict is Verdict.BREAKING and _is_cured(reader, difference):
@@ -342,6 +355,7 @@ class _Spreading:
             trains = direct.trains if Verdict.BREAKING in verdicts else direct.trains[:0]
             broken, runs, eased = passing.broken(felt, trains)
             broken[direct.near] |= Verdict.BREAKING in verdicts
+            broken[self._told(direct, Verdict.BREAKING)] = True
             marks[_BREAKS_NOW] = broken
             marks[Result(Verdict.BREAKING, When.NEXT_TRAINING)] = runs
             differs = differs.and_(eased).and_(self._begins(direct, Verdict.BREAKING, _Concern.CURED))
@@ -355,14 +369,20 @@ class _Spreading:
                 trains = direct.trains[np.isin(self.view.rows["source"][direct.trains], goes_along)]
             trained = self.view.rows["target"][trains]
             begins = before.and_(self._begins(direct, verdict, _Concern.FELT)).and_(_Begins([], [trained]))
-            now = passing.reach(begins.now, follow, live_only=True)
+            now, later = passing.reach(begins, follow)
             now[goes_along] = True
+            now[self._told(direct, verdict)] = True
             marks[Result(verdict, When.NOW)] = now
-            marks[Result(verdict, When.NEXT_TRAINING)] = passing.reach([*begins.now, *begins.later], follow)
+            marks[Result(verdict, When.NEXT_TRAINING)] = later
         return marks
 
+    def _told(self, direct: _Direct, verdict: Verdict) -> Ints:
+        rows = direct.rows[direct.told[verdict] & (direct.concern[verdict] == _Concern.FELT)]
+        targets: Ints = self.view.rows["target"][rows]
+        return targets
+
     def _begins(self, direct: _Direct, verdict: Verdict, concern: _Concern) -> "_Begins":
-        rows = direct.where(verdict, concern)
+        rows = direct.rows[(direct.concern[verdict] == concern) & ~direct.told[verdict]]
         is_built = self.view.rows["step"][rows] & Step.BUILT != 0
         targets = self.view.rows["target"][rows]
         return _Begins([targets[~is_built]], [targets[is_built]])
@@ -454,9 +474,14 @@ class _Passing:
         self._view = view.forgetting(np.array([each.row for each in narrow], np.int64)) if narrow else view
         self._all = view
 
-    def reach(self, begins: Sequence[Ints], follow: Follow, live_only: bool = False) -> Bools:
-        """The vertices reached, those where it begins included."""
-        return self._reached(self._view, _joined(begins), follow, live_only, ())
+    def reach(self, begins: _Begins, follow: Follow) -> tuple[Bools, Bools]:
+        """The vertices reached now, and those reached at the next training: on a way that has something baked in."""
+        now = self._reached(self._view, _joined(begins.now), follow, True, ())
+        rows = self._all.rows
+        passed = np.append(self._leaving(self._view, np.flatnonzero(now), follow), self._narrowed(now))
+        built = passed[rows["step"][passed] & Step.BUILT != 0]
+        later = _joined([rows["target"][built], *begins.later])
+        return now, self._reached(self._view, later, follow, False, ())
 
     def broken(self, felt: _Begins, trains: Ints) -> tuple[Bools, Bools, _Begins]:
         """What breaks now; the runs that miss an input next time; and where, below, it is that answers only differ.
@@ -514,9 +539,9 @@ class _Passing:
         """The narrow flows that are felt."""
         return np.array([each.row for each in self._narrow if mark[each.sources].any()], np.int64)
 
-    def _leaving(self, view: View, vertices: Ints) -> Ints:
+    def _leaving(self, view: View, vertices: Ints, follow: Follow = Follow.LOSS) -> Ints:
         rows = view.holding(view.down.of_many(vertices), self._ground.moment)
-        return allowed(view, Follow.LOSS, self._ground.awake).of(view, rows)
+        return allowed(view, follow, self._ground.awake).of(view, rows)
 
     def _mark(self, vertices: Ints) -> Bools:
         marked = np.zeros(self._all.vertices, np.bool_)
@@ -529,7 +554,11 @@ def _joined(parts: Sequence[Ints]) -> Ints:
 
 
 ORDER = "order"
-"""The attribute of a difference in nothing but the order of a container's parts."""
+"""The attribute of a difference in what stands where among a container's parts; felt by those who read them by position."""
+_BY_NAME = ("presence", "name")
+"""Differences of one part that its container's ORDER tells to those who read by position."""
+_ONLINE = [KIND_CODE[kind] for kind in (AssetKind.DEPLOYMENT, AssetKind.CONSUMER)]
+"""Who looks features up one by one; jobs and trainings read them in bulk."""
 
 _TOLD = (Verdict.BREAKING, Verdict.UNKNOWN, Verdict.BEHAVIOURAL, Verdict.ADDITIVE)
 _BREAKS_NOW = Result(Verdict.BREAKING, When.NOW)
@@ -544,15 +573,16 @@ def _bit(result: Result) -> int:
     return 1 << RESULTS.index(result)
 
 
-def _soonest(results: Ints) -> Ints:
-    """What is felt now is not told of the next training again."""
-    for now, later in zip(RESULTS[::2], RESULTS[1::2], strict=True):
-        results[results & _bit(now) != 0] &= ~_bit(later)
-    return results
-
-
 def _can_do_without(reader: Attributes) -> bool:
     return reader.get("default") is not None or reader.get("optional") is True
+
+
+def _uses(reader: Attributes, part: str) -> bool:
+    """Whether it uses a field, by what it says; a field within another, and what holds it, count."""
+    fields = reader.get("fields")
+    if not isinstance(fields, list):
+        return True
+    return any(f"{part}.".startswith(f"{each}.") or f"{each}.".startswith(f"{part}.") for each in fields)
 
 
 def _takes_all(reader: Attributes) -> bool:

@@ -48,12 +48,35 @@ def added_columns(before: exp.Expr, after: exp.Expr) -> list[str] | None:
         return None
     if any(_makes_rows(each, new) for each in came):
         return None
-    rest = after.copy()
-    query = _query(rest)
-    if query is None:
+    return [each.alias_or_name for each in came] if _with_columns(after, were) == before else None
+
+
+def changed_columns(before: exp.Expr, after: exp.Expr) -> set[str] | None:
+    """The columns that come otherwise, come or go, where all rows stay the same; None where that cannot be told."""
+    old, new = (_query(each) for each in (before, after))
+    if old is None or new is None or type(before) is not type(after):
         return None
-    query.set("expressions", [each.copy() for each in were])
-    return [each.alias_or_name for each in came] if rest == before else None
+    for query in (old, new):
+        named = [each.alias_or_name for each in query.expressions]
+        if not all(named) or len({*named}) != len(named) or any(each.find(exp.Star) for each in query.expressions):
+            return None
+        if query.args.get("distinct") or _counts_columns(query):
+            return None
+    were, are = ({each.alias_or_name: each for each in query.expressions} for query in (old, new))
+    changed = {name for name in were.keys() | are.keys() if were.get(name) != are.get(name)}
+    if any(
+        _makes_rows(each[name], query) for each, query in ((were, old), (are, new)) for name in changed & each.keys()
+    ):
+        return None
+    return changed if _with_columns(after, old.expressions) == before else None
+
+
+def _with_columns(tree: exp.Expr, columns: Sequence[exp.Expr]) -> exp.Expr:
+    made = tree.copy()
+    query = _query(made)
+    assert query is not None
+    query.set("expressions", [each.copy() for each in columns])
+    return made
 
 
 def _query(tree: exp.Expr) -> exp.Select | None:
@@ -89,6 +112,7 @@ def _formed(tree: exp.Expr, dialect: str) -> exp.Expr:
     for identifier in tree.find_all(exp.Identifier):
         identifier.set("quoted", False)
     tree = tree.transform(_plain, copy=False)
+    _name_tables(tree)
     _rename(tree)
     return tree.transform(_ordered, copy=False)
 
@@ -108,6 +132,28 @@ def _plain(node: exp.Expr) -> exp.Expr:
     elif isinstance(node, exp.Anonymous) and isinstance(node.this, str):
         node.set("this", node.this.lower())
     return node
+
+
+def _name_tables(tree: exp.Expr) -> None:
+    """A table without another name gets one; and where there is but one table, its columns need none before them."""
+    clauses = {each.alias for each in tree.find_all(exp.CTE)}
+    uses = Counter(each.name for each in tree.find_all(exp.Table))
+    for query in tree.find_all(exp.Select):
+        clause = query.args.get("from_")
+        sources = [clause.this, *(each.this for each in query.args.get("joins") or ())] if clause is not None else []
+        for source in sources:
+            if not isinstance(source, exp.Table) or source.alias or source.args.get("db") or source.name in clauses:
+                continue
+            if uses[source.name] == 1 and isinstance(source.this, exp.Identifier):
+                alias = f"§{source.name}"
+                source.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
+                for column in query.find_all(exp.Column):
+                    if column.table == source.name:
+                        column.set("table", exp.to_identifier(alias))
+        if len(sources) == 1 and isinstance(sources[0], exp.Table) and not query.args.get("laterals"):
+            for column in query.find_all(exp.Column):
+                if column.find_ancestor(exp.Select) is query and column.table == sources[0].alias_or_name:
+                    column.set("table", None)
 
 
 def _rename(tree: exp.Expr) -> None:

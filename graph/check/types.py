@@ -148,6 +148,7 @@ _HOLDS: dict[Family, Callable[[Type, Type], bool]] = {
     Family.ZONED: _at_least,
     Family.DURATION: _at_least,
 }
+_NUMBERS = (Family.INTEGER, Family.FLOATING, Family.DECIMAL)
 _NESTED = (Family.LIST, Family.MAP, Family.STRUCT)
 
 
@@ -171,10 +172,12 @@ def _compared(attribute: str, old: Type, new: Type, before: str, after: str) -> 
             yield Difference(
                 attribute, before, after, Verdict.ADDITIVE, f"its type widens {from_to}, which holds all it held"
             )
+        case Relation.NARROWER if old.family in _NUMBERS:
+            reason = f"its type narrows {from_to}: readers that hold a schema refuse it, and values may no longer fit"
+            yield Difference(attribute, before, after, Verdict.BREAKING, reason, frozenset({Cure.CAST}))
         case Relation.NARROWER:
-            yield Difference(
-                attribute, before, after, Verdict.BEHAVIOURAL, f"its type narrows {from_to}: values may no longer fit"
-            )
+            reason = f"its type narrows {from_to}: values may no longer fit"
+            yield Difference(attribute, before, after, Verdict.BEHAVIOURAL, reason)
         case Relation.OTHER:
             said = "" if Family.UNKNOWN in (old.family, new.family) else f": a {new.family} where a {old.family} was"
             yield Difference(
@@ -462,6 +465,7 @@ class _Reading:
         return Type(Family.STRUCT, inner=fields)
 
     def _plain(self, name: str, arguments: list[str]) -> Type:
+        name = name.removeprefix("valuetype.")
         if name == "int8":
             return _integer(8 if self._bits else 64)
         if name in ("enum", "enum8", "enum16") and arguments:
@@ -494,7 +498,8 @@ def _sized(known: Type, name: str, arguments: list[str]) -> Type:
             digits = numbers[0] if numbers else digits
             for each in arguments:
                 digits = _UNITS.get(each.casefold(), digits)
-            zoned = any(each.casefold().startswith("tz=") for each in arguments)
+            # As Arrow writes it, and as pandas does: timestamp[us, tz=UTC], datetime64[ns, UTC].
+            zoned = any(each.casefold().startswith("tz=") for each in arguments) or len(arguments) > 1
             family = Family.ZONED if zoned else known.family
             return replace(known, family=family, size=_DEFAULT_DIGITS if digits is None else digits)
         case _:

@@ -11,6 +11,7 @@ is told, it is its name.
 """
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -247,6 +248,7 @@ class _Refusing(ErrorListener):  # type: ignore[misc]
 def _parsed(path: str, content: str) -> ast.File:
     if len(content) > MOST_TEXT:
         raise InvalidInput(f"{path}: it has {len(content):,} characters; the limit is {MOST_TEXT:,}", path)
+    content = _COMMENTS.sub(_blank, content)  # the parser knows them in some places alone
     depth = 0
     for letter in content:
         depth += (letter in "{[<(") - (letter in "}]>)")
@@ -261,6 +263,14 @@ def _parsed(path: str, content: str) -> ast.File:
         return Parser(setup_lexer=refuse, setup_parser=refuse).parse(content)
     except RecursionError:
         raise InvalidInput(f"{path}: it is nested too deeply", path) from None
+
+
+_COMMENTS = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|//[^\n]*|/\*.*?\*/""", re.DOTALL)
+
+
+def _blank(found: re.Match[str]) -> str:
+    """Texts as they are, and comments as space, so that lines and columns stay."""
+    return found[0] if found[1] is not None else re.sub(r"[^\n]", " ", found[0])
 
 
 def _plain(value: Any) -> Json:

@@ -218,6 +218,8 @@ def test_two_columns_that_could_both_be_the_new_name_are_no_rename(world: World)
 def test_a_reader_that_moves_in_the_same_change_does_not_break(world: World, name: str, is_the_same: bool) -> None:
     def move(document: Document) -> None:
         document["datasets"][0]["columns"][0]["name"] = name
+        if not is_the_same:
+            document["datasets"][0]["columns"].append(document["datasets"][0]["columns"].pop(0))
         document["feature_views"][0]["features"][0].update(derived_from=f"T#{name}", definition=name)
 
     checked = check(world, manifest(), edited(move))

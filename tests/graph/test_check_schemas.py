@@ -58,6 +58,7 @@ def schemas(depth: int = 2) -> st.SearchStrategy[Document]:
             "required": st.lists(st.sampled_from(NAMES), max_size=2, unique=True),
             "additionalProperties": st.one_of(st.booleans(), scalars()),
             "minProperties": st.integers(0, 2),
+            "unevaluatedProperties": st.just(False),
         },
     )
     lists = st.fixed_dictionaries(

@@ -97,7 +97,7 @@ import "shared/item.proto";
 message ScoreRequest {
   enum Channel { WEB = 0; APP = 1; }
   message Inner { int32 z = 1; }
-  double amount = 1; repeated int32 ids = 2 [packed = false]; Inner inner = 3; Channel channel = 4;
+  double amount = 1 /* in // euros */; repeated int32 ids = 2 [/* as before */ packed = false]; Inner inner = 3; Channel channel = 4;
   map<string, Inner> by_name = 5; oneof who { string name = 6; int64 number = 7; } shared.Item item = 8;
   repeated Channel channels = 9; reserved 10, 12 to 20;
 }
