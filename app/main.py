@@ -25,6 +25,7 @@ from app.http.headers import SecurityHeaders
 from app.http.health import health_routes
 from app.http.pages import GRAPHIQL, page_routes
 from app.http.requests import Requests
+from app.http.schemas import schema_routes
 from app.http.streams import Streams
 from app.identity import AccessRefused, Tokens
 from app.intake.bulk import PATH as BULK
@@ -62,6 +63,7 @@ def create_app(
     routes: list[BaseRoute] = [
         *health_routes(hosting, metrics),
         *page_routes(),
+        *schema_routes(),
         Route(GRAPHQL_PATH, graphql),
         WebSocketRoute(GRAPHQL_PATH, graphql),
         *exports.routes(settings.request_timeout_seconds),
@@ -75,6 +77,7 @@ def create_app(
             BodyLimit,
             settings.max_body_bytes,
             {
+                GRAPHQL_PATH: settings.max_graphql_bytes,
                 ARTIFACTS: settings.max_artifact_bytes,
                 SOURCES: settings.max_artifact_bytes,
                 BULK: settings.max_bulk_bytes,

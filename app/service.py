@@ -27,7 +27,14 @@ from graph.index import LineageIndex
 from graph.keys import AssetKey, AssetKind
 from graph.model import Operation, StoredAssertion, Subject
 from graph.neighbours import aliases_ever
-from graph.plan import plan_registration, register
+from graph.plan import (
+    Together,
+    digest_together,
+    plan_registration,
+    plan_together,
+    register,
+    register_together,
+)
 from graph.same import names_of
 from graph.snapshot import load as load_index
 from graph.snapshot import save as save_index
@@ -213,6 +220,21 @@ class Headwater:
 
     async def plan(self, wanted: Registration) -> Changes:
         return await self.in_thread(plan_registration, self.store, wanted, self.clock())
+
+    async def register_together(
+        self, wanted: Sequence[Registration], operation_id: str | None, actor: str, expected: str | None
+    ) -> Receipt:
+        """Raises what `graph.plan.register_together` raises. The index has the change when this returns."""
+        now = self.clock()
+        digest = await self.in_long_thread(digest_together, wanted, expected)
+        operation = Operation(operation_id, digest, actor)
+        receipt = await self._run(self._writing, register_together, self.store, wanted, operation, now, expected)
+        if self.ready and receipt.revision > self.index.revision:
+            await self.follow(receipt.revision)
+        return receipt
+
+    async def plan_together(self, wanted: Sequence[Registration]) -> Together:
+        return await self.in_long_thread(plan_together, self.store, wanted, self.clock())
 
     # Reading
 

@@ -74,6 +74,7 @@ class Settings(BaseSettings):
     receive_timeout_seconds: float = Field(15, gt=0)
     shutdown_seconds: int = Field(10, ge=1)
     max_body_bytes: int = Field(1_048_576, gt=0)
+    max_graphql_bytes: int = Field(16_777_216, gt=0)
     follow_seconds: float = Field(1, gt=0)
     operation_days: float = Field(30, gt=0)
     event_days: float = Field(400, gt=0)

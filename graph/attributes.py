@@ -48,7 +48,7 @@ def checked_attributes(attributes: Attributes, of: object) -> dict[str, Json]:
     checked: dict[str, Json] = {}
     if not attributes:
         return checked
-    forms = _FORMS | _FORMS_OF_FLOWS if isinstance(of, Flow) else _FORMS
+    forms = _ALL_FORMS if isinstance(of, Flow) else _FORMS
     for name in sorted(attributes):
         value = attributes[name]
         if not _NAME.fullmatch(name):
@@ -58,7 +58,8 @@ def checked_attributes(attributes: Attributes, of: object) -> dict[str, Json]:
         if value is None:
             checked[name] = None
             continue
-        _refuse_non_finite(value, name, of)
+        if not isinstance(value, str | int):
+            _refuse_non_finite(value, name, of)
         form = forms.get(name)
         try:
             checked[name] = form(value) if form else value
@@ -470,6 +471,7 @@ _FORMS_OF_FLOWS: dict[str, Callable[[Json], Json]] = {
     "optional": _boolean,
 }
 """What the reader says of it."""
+_ALL_FORMS = _FORMS | _FORMS_OF_FLOWS
 
 
 def named_same(attributes: Attributes) -> tuple[AssetKey, ...]:

@@ -8,9 +8,11 @@
     - InvalidTime       an instant or interval
     - InvalidManifest   a headwater.yaml, or another system's document: a line for each place that is wrong
   + NotFound            the key is not registered, or was not at the time asked for
+    - NoneRegistered    several keys that a request refers to
   + Conflict            what is asked contradicts what is stored
     - StaleVersion      the asset has moved since the caller read it
     - PlanOutdated      another commit came between plan and commit: plan again
+    - PlanDiffers       other changes would be made by now than were planned
     - OperationReused   the operation id was used for another request
     - OlderDocument     a later state of the same source was imported before
   + RevisionUnavailable the revision asked for is not here: not reached yet, or purged
@@ -62,6 +64,14 @@ class NotFound(GraphError):
     def __init__(self, key: object, detail: str = "is not registered") -> None:
         super().__init__(f"{shortened(key)} {detail}")
         self.key = str(key)
+
+
+class NoneRegistered(NotFound):
+    """Several keys that a request refers to."""
+
+    def __init__(self, keys: Sequence[object], detail: str) -> None:
+        super().__init__(keys[0], detail)
+        self.keys = tuple(map(str, keys))
 
 
 class Conflict(GraphError):

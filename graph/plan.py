@@ -1,6 +1,9 @@
 """Wanted state + stored state → Changes. The one function behind registering, dry runs, checks and idempotence."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import chain
+from typing import NamedTuple
 
 from graph.attributes import checked_attributes
 from graph.changes import (
@@ -21,6 +24,7 @@ from graph.errors import (
     InvalidAttribute,
     InvalidInput,
     InvalidTime,
+    NoneRegistered,
     NotFound,
     PlanOutdated,
     StaleVersion,
@@ -28,6 +32,7 @@ from graph.errors import (
 )
 from graph.keys import AssetKey
 from graph.model import Assertion, Attributes, Flow, Json, Operation, Subject, implied_flows
+from graph.planned import PlanDiffers, Planned, digest_of, planned
 from graph.stores.contract import GraphReader, Plan, Store
 from graph.time import MINUTE, Instant, Interval, interval, moment, pieces
 
@@ -43,6 +48,21 @@ def register(store: Store, wanted: Registration, operation: Operation, now: Inst
     Raises what `plan_registration` and `Store.commit` raise, PlanOutdated aside: that only after a hundred attempts.
     """
     return _committed(store, lambda: RegistrationPlan(wanted, now), operation, now)
+
+
+def register_together(
+    store: Store,
+    wanted: Sequence[Registration],
+    operation: Operation,
+    now: Instant,
+    expected: str | None = None,
+) -> Receipt:
+    """Several registrations, one an origin, in one commit: all of them hold, or none does.
+
+    `expected`: the digest of the changes that were planned (`graph.planned`). Raises what `register` raises, and PlanDiffers
+    when others would be made by now; none at all is no other: then all of it holds already.
+    """
+    return _committed(store, lambda: TogetherPlan(wanted, now, expected), operation, now)
 
 
 def restate(store: Store, wanted: Restatement, operation: Operation, now: Instant) -> Receipt:
@@ -73,11 +93,35 @@ def plan_registration(known: GraphReader, wanted: Registration, now: Instant) ->
     return RegistrationPlan(wanted, now).changes(known)
 
 
-class RegistrationPlan:
-    """A `graph.stores.contract.Plan`: all of `plan_registration` that needs no store is done when it is made."""
+class Together(NamedTuple):
+    """What several registrations would change, and which of the assets they are about others say, too."""
 
-    def __init__(self, wanted: Registration, now: Instant) -> None:
+    changes: list[Planned]
+    shared: Mapping[AssetKey, tuple[str, ...]]
+    """All origins that say it, in order; two at least."""
+
+
+def plan_together(known: GraphReader, wanted: Sequence[Registration], now: Instant) -> Together:
+    """What `register_together` would change. Raises what it raises."""
+    plan = TogetherPlan(wanted, now)
+    return Together(planned(plan.changes(known).changes, now), plan.shared)
+
+
+def digest_together(wanted: Iterable[Registration], expected: str | None = None) -> str:
+    """Equal for equal requests, whatever the time."""
+    return hashlib.sha256("\n".join([*sorted(each.digest() for each in wanted), expected or ""]).encode()).hexdigest()
+
+
+class RegistrationPlan:
+    """A `graph.stores.contract.Plan`: all of `plan_registration` that needs no store is done when it is made.
+
+    `together`: all the registrations of the same commit, this one too.
+    """
+
+    def __init__(self, wanted: Registration, now: Instant, together: "_Together | None" = None) -> None:
         self._wanted, self._now = wanted, now
+        together = together or _together([wanted])
+        self._complete = together.complete
         checked_origin(wanted.origin)
         assets, flows = _by_key(wanted.assets), _by_flow(wanted.flows, now)
         self._withdrawn = {withdrawal.subject: withdrawal for withdrawal in wanted.withdrawals}
@@ -93,14 +137,36 @@ class RegistrationPlan:
         if not wanted.stubs:
             self._needed.update(end for flow in flows for end in flow if end is not None)
             self._needed.update(container for key in assets if (container := key.container) is not None)
-            self._needed -= assets.keys()
+            self._needed -= together.stated
         self.subjects: Collection[Subject] = self._stated.keys() | self._withdrawn.keys() | self._needed
 
     def changes(self, known: GraphReader) -> Changes:
+        reach = self.reach(known)
+        return self.changes_to(known, reach, known.believed({*self.subjects, *reach} if reach else self.subjects))
+
+    def reach(self, known: GraphReader) -> Collection[Subject]:
+        """What the origin said so far and does not say now."""
+        wanted = self._wanted
+        return known.believed_by(wanted.origin).keys() - self._stated.keys() if wanted.complete else ()
+
+    def unknown(self, believed: Mapping[Subject, tuple[Assertion, ...]]) -> list[AssetKey]:
+        """What flows (or parts) refer to and nobody registered, in order.
+
+        What an origin says that now says all it has to say, and does not say this, is no longer said.
+        """
+
+        def is_said(key: AssetKey) -> bool:
+            said = believed.get(key, ())
+            return any(span.valid.holds_at(self._now) and span.origin not in self._complete for span in said)
+
+        return sorted(key for key in self._needed if not is_said(key))
+
+    def changes_to(
+        self, known: GraphReader, reach: Collection[Subject], believed: Mapping[Subject, tuple[Assertion, ...]]
+    ) -> Changes:
+        """`believed` is of `subjects` and `reach`, or of more."""
         wanted, now, stated, withdrawn = self._wanted, self._now, self._stated, self._withdrawn
-        reach = known.believed_by(wanted.origin).keys() - stated.keys() if wanted.complete else ()
-        believed = known.believed({*self.subjects, *reach} if reach else self.subjects)
-        _refuse_unknown(self._needed, believed, now)
+        _refuse(self.unknown(believed))
         expected = _expected_versions(known, wanted)
 
         def said_of(subject: Subject) -> tuple[Assertion, ...]:
@@ -131,6 +197,65 @@ class RegistrationPlan:
         ]
         changes.sort(key=lambda change: str(change.subject))
         return Changes(tuple(changes), expected, wanted.messages)
+
+
+class _Together(NamedTuple):
+    complete: Set[str]
+    """The origins that say all they have to say."""
+    stated: Set[AssetKey]
+
+
+def _together(wanted: Sequence[Registration]) -> _Together:
+    return _Together(
+        {each.origin for each in wanted if each.complete}, {asset.key for each in wanted for asset in each.assets}
+    )
+
+
+class TogetherPlan:
+    """A `graph.stores.contract.Plan` of several registrations: what one refers to may be what another states."""
+
+    def __init__(self, wanted: Sequence[Registration], now: Instant, expected: str | None = None) -> None:
+        origins = [each.origin for each in wanted]
+        twice = {origin for origin in origins if origins.count(origin) > 1} if len(set(origins)) < len(origins) else ()
+        if twice:
+            raise InvalidInput(f"{min(twice)} speaks twice in one request", min(twice))
+        self._now, self._expected = now, expected
+        together = _together(wanted)
+        self._plans = [RegistrationPlan(each, now, together) for each in wanted]
+        self.subjects: Collection[Subject] = {subject for each in self._plans for subject in each.subjects}
+        self.shared: Mapping[AssetKey, tuple[str, ...]] = {}
+        """Of what is stated or withdrawn, as of the last `changes`: the origins, where there are several."""
+        self._wanted = wanted
+
+    def changes(self, known: GraphReader) -> Changes:
+        reaches = [each.reach(known) for each in self._plans]
+        believed = known.believed({*self.subjects, *(subject for reach in reaches for subject in reach)})
+        _refuse(sorted({key for plan in self._plans for key in plan.unknown(believed)}))
+        made = [plan.changes_to(known, reach, believed) for plan, reach in zip(self._plans, reaches, strict=True)]
+        changes = sorted(
+            (each for one in made for each in one.changes), key=lambda each: (str(each.subject), each.origin)
+        )
+        if self._expected is not None and changes and digest_of(planned(changes, self._now)) != self._expected:
+            raise PlanDiffers
+        self.shared = self._shared(believed, reaches)
+        expected = {key: version for one in made for key, version in one.expected_versions.items()}
+        return Changes(tuple(changes), expected, tuple(message for one in made for message in one.messages))
+
+    def _shared(
+        self, believed: Mapping[Subject, Sequence[Assertion]], reaches: Sequence[Collection[Subject]]
+    ) -> dict[AssetKey, tuple[str, ...]]:
+        origins: dict[AssetKey, set[str]] = {}
+        for each, reach in zip(self._wanted, reaches, strict=True):
+            for key in chain((asset.key for asset in each.assets), reach):
+                if isinstance(key, AssetKey):
+                    origins.setdefault(key, set()).add(each.origin)
+        for key, own in origins.items():
+            own.update(said.origin for said in believed.get(key, ()) if said.valid.holds_at(self._now))
+        return {key: tuple(sorted(own)) for key, own in sorted(origins.items(), key=_in_order) if len(own) > 1}
+
+
+def _in_order(each: tuple[AssetKey, object]) -> str:
+    return str(each[0])
 
 
 class RestatementPlan:
@@ -241,14 +366,9 @@ def _cascade(
     return touching
 
 
-def _refuse_unknown(
-    needed: Collection[AssetKey],
-    believed: Mapping[Subject, Sequence[Assertion]],
-    now: Instant,
-) -> None:
-    unknown = [key for key in needed if not any(span.valid.holds_at(now) for span in believed.get(key, ()))]
+def _refuse(unknown: Sequence[AssetKey]) -> None:
     if unknown:
-        raise NotFound(min(unknown), "is not registered: register it first, or in the same request")
+        raise NoneRegistered(unknown, "is not registered: register it first, or in the same request")
 
 
 def _expected_versions(known: GraphReader, wanted: Registration) -> dict[AssetKey, int]:

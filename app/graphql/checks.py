@@ -12,7 +12,6 @@ from app.graphql.context import Info
 from app.graphql.lineage import WhenFelt, path_node
 from app.graphql.paging import page_size
 from app.graphql.problems import InvalidInputProblem, problem
-from app.graphql.registering import RegisterResult, registered
 from app.graphql.types import Asset, FlowNode, asset
 from app.service import When as Asked
 from graph.check.advice import advice
@@ -21,7 +20,6 @@ from graph.check.judge import Check as Judged
 from graph.check.verdicts import Alteration, Outcome, Result, Verdict
 from graph.errors import GraphError, InvalidManifest
 from graph.impact import When
-from graph.importers.manifest import read_manifest
 from graph.importers.project import Document, DocumentFormat, Project, read_project
 from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Json, Subject
@@ -243,22 +241,6 @@ class CheckQuery:
         )
 
 
-@strawberry.type
-class ManifestMutation:
-    @strawberry.mutation(
-        description="A parsed headwater.yaml is from now on all that its origin says: what it said before and does not"
-        " say now is withdrawn. Problems have a line for each place."
-    )
-    async def apply_manifest(
-        self, info: Info, document: JSON, dry_run: bool = False, operation_id: str | None = None
-    ) -> RegisterResult:
-        try:
-            read = await info.context.headwater.in_thread(read_manifest, document)
-            return await registered(info, read.registration, operation_id, dry_run)
-        except GraphError as error:
-            return problem(error)  # type: ignore[return-value]  # registering meets only these
-
-
 def _believed(store: Store, then: Moment, subjects: Collection[Subject]) -> Mapping[Subject, list[Assertion]]:
     said = store.believed_at(subjects, then.revision)
     return {subject: [row.assertion for row in rows] for subject, rows in said.items()}
@@ -270,7 +252,7 @@ def _projects(base: list[DocumentInput], head: list[DocumentInput]) -> tuple[Pro
     problems: list[str] = []
     for name, documents in (("base", base), ("head", head)):
         try:
-            read.append(read_project([_document(each) for each in documents]))
+            read.append(read_project([document(each) for each in documents]))
         except InvalidManifest as error:
             problems += [f"{name}: {line}" for line in error.problems]
     if problems:
@@ -278,7 +260,7 @@ def _projects(base: list[DocumentInput], head: list[DocumentInput]) -> tuple[Pro
     return read[0], read[1]
 
 
-def _document(given: DocumentInput) -> Document:
+def document(given: DocumentInput) -> Document:
     options = cast("Json", given.options or {})
     if not isinstance(options, dict):
         raise InvalidManifest([f"{given.path}: options: is no object"])

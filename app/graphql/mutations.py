@@ -4,7 +4,6 @@ import strawberry
 
 from app.graphql.alerts import AlertMutation
 from app.graphql.bulk import BulkMutation
-from app.graphql.checks import ManifestMutation
 from app.graphql.context import Info
 from app.graphql.inputs import (
     ConsumerInput,
@@ -23,6 +22,7 @@ from app.graphql.inputs import (
     WithdrawInput,
     time_of,
 )
+from app.graphql.plans import PlanMutation
 from app.graphql.registering import Envelope, RegisterResult, stated
 from app.graphql.same import SameMutation
 from app.graphql.serving import ServingMutation
@@ -30,7 +30,7 @@ from app.graphql.sources import SourceMutation
 
 
 @strawberry.type
-class Mutation(AlertMutation, BulkMutation, ManifestMutation, SameMutation, ServingMutation, SourceMutation):
+class Mutation(AlertMutation, BulkMutation, PlanMutation, SameMutation, ServingMutation, SourceMutation):
     @strawberry.mutation
     async def register_dataset(self, info: Info, input: DatasetInput, envelope: Envelope = None) -> RegisterResult:
         return await stated(info, envelope, input.state)

@@ -33,6 +33,7 @@ from app.graphql.paging import (
     page,
     page_size,
 )
+from app.graphql.plans import PlanQuery
 from app.graphql.problems import problem
 from app.graphql.removal import RemovalQuery
 from app.graphql.sources import SourceQuery
@@ -67,7 +68,7 @@ class Head:
 
 
 @strawberry.type
-class Query(AlertQuery, BulkQuery, CheckQuery, DependencyQuery, RemovalQuery, SourceQuery):
+class Query(AlertQuery, BulkQuery, CheckQuery, DependencyQuery, PlanQuery, RemovalQuery, SourceQuery):
     @strawberry.field(description="Relay: any object by id. Null: nothing has this id.")
     async def node(self, info: Info, id: Id) -> Node | None:
         return await _found(info, id)

@@ -16,12 +16,13 @@ from app.graphql.endpoint import GRAPHQL_JSON, HTML, JSON, negotiate
 from app.hosting import Hosting
 from app.http.answers import refusal
 from app.http.pages import PAGE_FOLDERS
+from app.http.schemas import SCHEMAS
 from app.identity import UNIDENTIFIED, AccessRefused, Forbidden, Role, Tokens, Unauthenticated, identify
 from app.settings import is_loopback
 
 GRAPHQL_PATH = "/graphql"
 PUBLIC_PATHS = frozenset({"/", "/alerts", "/favicon.ico", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
-PUBLIC_FOLDERS = ("/assets/", *PAGE_FOLDERS)
+PUBLIC_FOLDERS = ("/assets/", SCHEMAS, *PAGE_FOLDERS)
 
 _WITHOUT_STORE = frozenset({"/metrics"})
 

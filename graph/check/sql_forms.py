@@ -1,15 +1,18 @@
 """A statement of SQL in one form, so that two that differ in nothing but how they are written are equal.
 
 What is taken away: comments, formatting, case of keywords and of names that are not quoted, quotes and parentheses that say
-nothing, INNER and OUTER where they are understood, the names of WITH clauses and of tables in a query, the order of what
-AND and OR join.
+nothing, INNER and OUTER where they are understood, the names of tables in a query, WITH clauses that can stand where they are
+named, the order of what AND and OR join.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from sqlglot import exp
+from sqlglot.optimizer.eliminate_ctes import eliminate_ctes
+from sqlglot.optimizer.merge_subqueries import merge_subqueries
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
+from sqlglot.optimizer.qualify import qualify
 
 from graph.importers.sql.text import NOT_READ, parsed
 
@@ -108,13 +111,29 @@ def _makes_rows(column: exp.Expr, query: exp.Select) -> bool:
 
 
 def _formed(tree: exp.Expr, dialect: str) -> exp.Expr:
-    tree = normalize_identifiers(tree.copy(), dialect=dialect)
+    tree = _merged(normalize_identifiers(tree.copy(), dialect=dialect), dialect)
     for identifier in tree.find_all(exp.Identifier):
         identifier.set("quoted", False)
     tree = tree.transform(_plain, copy=False)
     _name_tables(tree)
     _rename(tree)
     return tree.transform(_ordered, copy=False)
+
+
+def _merged(tree: exp.Expr, dialect: str) -> exp.Expr:
+    """With queries of WITH clauses in the place of their names, where rows are the same."""
+    query = _query(tree)
+    if query is None or query.find(exp.With) is None or query.find(exp.Star):
+        return tree
+    try:
+        merged = qualify(query.copy(), dialect=dialect, validate_qualify_columns=False, quote_identifiers=False)
+        merged = eliminate_ctes(merge_subqueries(merged))
+    except NOT_READ:
+        return tree
+    if query is tree:
+        return merged
+    tree.set("expression", merged)
+    return tree
 
 
 def _plain(node: exp.Expr) -> exp.Expr:
@@ -146,10 +165,10 @@ def _name_tables(tree: exp.Expr) -> None:
                 continue
             if uses[source.name] == 1 and isinstance(source.this, exp.Identifier):
                 alias = f"§{source.name}"
-                source.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
+                source.set("alias", exp.TableAlias(this=exp.Identifier(this=alias, quoted=False)))
                 for column in query.find_all(exp.Column):
                     if column.table == source.name:
-                        column.set("table", exp.to_identifier(alias))
+                        column.set("table", exp.Identifier(this=alias, quoted=False))
         if len(sources) == 1 and isinstance(sources[0], exp.Table) and not query.args.get("laterals"):
             for column in query.find_all(exp.Column):
                 if column.find_ancestor(exp.Select) is query and column.table == sources[0].alias_or_name:

@@ -26,6 +26,11 @@ Tables = Mapping[str, Mapping[str, list[str]]]
 """Columns of tables, by namespace and name."""
 
 
+def inferred_origin(origin: str) -> str:
+    """Under which what definitions of a manifest say is told."""
+    return f"{origin}:inferred"
+
+
 def inferred(path: str, manifest: Manifest, tables: Tables) -> Said:
     said = manifest.registration
     into: dict[AssetKey, list[AssetKey]] = {}
@@ -51,7 +56,7 @@ def inferred(path: str, manifest: Manifest, tables: Tables) -> Said:
                 flows[flow] = None
                 places[flow] = place
     registration = Registration(
-        origin=f"{said.origin}:inferred",
+        origin=inferred_origin(said.origin),
         basis=Basis.INFERRED,
         flows=tuple(FlowStatement(flow) for flow in flows),
         complete=True,

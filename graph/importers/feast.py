@@ -162,9 +162,9 @@ class _Reading:
         times = [text(source, name) for name in ("timestampField", "createdTimestampColumn")]
         for name in (*join_keys, *times):
             if name and name != f"{_NO_ENTITY}_id":
-                self._flow(self._column(dataset, column_of.get(name, name)), view)
+                self._flow(dataset.part_key(column_of.get(name, name)), view)
         for name in _names(spec, "features"):
-            self._flow(self._column(dataset, column_of.get(name, name)), view.part_key(name))
+            self._flow(dataset.part_key(column_of.get(name, name)), view.part_key(name))
 
     def _taken_in(self, source: dict[str, Json], name: str, view: AssetKey, spec: dict[str, Json]) -> None:
         """By a view on demand."""
@@ -172,7 +172,7 @@ class _Reading:
         if request and (dataset := self._source({"name": name, **request})):
             self._flow(dataset, view)
             fields = _names(record(request.get("requestDataOptions")), "schema")
-            self._derive([self._column(dataset, each) for each in fields], view, spec)
+            self._derive([dataset.part_key(each) for each in fields], view, spec)
         if projection := record(source.get("featureViewProjection")):
             names = _names(projection, "featureColumns")
             self._derive(self._features_of(str(projection["featureViewName"]), names), view, spec)
@@ -287,11 +287,6 @@ class _Reading:
 
     def _own(self, kind: AssetKind, name: str) -> AssetKey:
         return AssetKey.of(kind, self.project, name)
-
-    def _column(self, dataset: AssetKey, name: str) -> AssetKey:
-        column = dataset.part_key(name)
-        self._say(column, {})
-        return column
 
     def _say(self, key: AssetKey, attributes: Mapping[str, Json], also: AssetKey | None = None) -> None:
         """Adds to what else is said of it: several sources may be one table. `also` is what Feast's events call it."""

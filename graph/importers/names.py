@@ -7,6 +7,8 @@ from graph.errors import InvalidInput, quoted
 from graph.importers.shapes import near
 from graph.keys import PART_OF, AssetKey, AssetKind, alias_key
 
+_KINDS = frozenset(kind.value for kind in AssetKind)
+
 
 @dataclass
 class Names:
@@ -25,7 +27,7 @@ class Names:
 
     def key(self, text: str, kinds: Sequence[AssetKind]) -> AssetKey:
         """The asset that `text` means, which is of one of `kinds`. Raises InvalidInput."""
-        if text.partition(":")[0] in {kind.value for kind in AssetKind} and "/" in text:
+        if "/" in text and text.partition(":")[0] in _KINDS:
             key = AssetKey.parse(text)
             if key.kind not in kinds:
                 raise InvalidInput(f"{key} is a {key.kind}, where a {_either(kinds)} is needed", text)

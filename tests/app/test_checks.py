@@ -29,12 +29,22 @@ query Check($base: [DocumentInput!]!, $head: [DocumentInput!]!) {
 }
 """
 APPLY = """
-mutation Apply($document: JSON!, $dryRun: Boolean! = false) {
-  applyManifest(document: $document, dryRun: $dryRun) {
+mutation Apply($documents: [DocumentInput!]!, $plan: String, $operationId: String) {
+  applyDocuments(documents: $documents, plan: $plan, operationId: $operationId) {
     __typename
-    ... on Registered { changed revision plan { verb subject } }
+    ... on Applied { changed revision added }
+    ... on PlanDiffers { plan { digest changes } }
     ... on Problem { message }
-    ... on UnknownAsset { key }
+    ... on InvalidInput { code }
+  }
+}
+"""
+PLAN = """
+query Plan($documents: [DocumentInput!]!) {
+  plan(documents: $documents) {
+    __typename
+    ... on Plan { digest changes touches { counts { kind count } told { asset { id } hops } } origins { origin documents } }
+    ... on Problem { message }
   }
 }
 """
@@ -194,9 +204,18 @@ async def check(api: httpx.AsyncClient, base: object, head: object) -> Answer:
     return answer
 
 
-async def apply(api: httpx.AsyncClient, written: object, **options: object) -> Answer:
-    answer: Answer = (await ask(api, APPLY, document=written, **options))["applyManifest"]
+async def apply(api: httpx.AsyncClient, *written: object, **options: object) -> Answer:
+    answer: Answer = (await ask(api, APPLY, documents=documents(*written), **options))["applyDocuments"]
     return answer
+
+
+async def plan(api: httpx.AsyncClient, *written: object) -> Answer:
+    answer: Answer = (await ask(api, PLAN, documents=documents(*written)))["plan"]
+    return answer
+
+
+def documents(*written: object) -> list[dict[str, object]]:
+    return [{"path": f"{number}.headwater.yaml", "content": each} for number, each in enumerate(written)]
 
 
 async def test_a_manifest_says_what_the_same_content_says_in_typed_input(api: httpx.AsyncClient) -> None:
@@ -204,24 +223,73 @@ async def test_a_manifest_says_what_the_same_content_says_in_typed_input(api: ht
     typed = await change(api, "register(manifest: $manifest, envelope: $envelope)", manifest=TYPED, envelope=envelope)
     assert typed["changed"] is True, typed
     applied = await apply(api, document())
-    assert (applied["__typename"], applied["changed"]) == ("Registered", False), applied
-    planned = await apply(api, document(), dryRun=True)
-    assert planned["plan"] == []
+    assert (applied["__typename"], applied["changed"]) == ("Applied", False), applied
+    assert (await plan(api, document()))["changes"] == []
 
 
 async def test_what_a_manifest_no_longer_declares_is_withdrawn(api: httpx.AsyncClient) -> None:
     await apply(api, document())
-    planned = await apply(api, document(consumers=[]), dryRun=True)
-    assert [change["verb"] for change in planned["plan"]] == ["WITHDRAWN"] * 3
-    assert (await apply(api, document(consumers=[])))["changed"] is True
+    planned = await plan(api, document(consumers=[]))
+    assert [change["verb"] for change in planned["changes"]] == ["WITHDRAWN"] * 3
+    assert planned["origins"] == [{"origin": "manifest:parity", "documents": ["0.headwater.yaml"]}]
+    assert (await apply(api, document(consumers=[]), plan=planned["digest"]))["changed"] is True
     asked = await ask(api, '{ asset(key: "consumer:shop/checkout") { id } }')
     assert asked["asset"] is None
 
 
-async def test_a_reference_to_what_nobody_registered_is_refused_when_it_is_applied(api: httpx.AsyncClient) -> None:
-    consumers = [{"name": "checkout", "uses": ["deployment:other/gone"]}]
-    refused = await apply(api, document(consumers=consumers))
-    assert (refused["__typename"], refused["key"]) == ("UnknownAsset", "deployment:other/gone")
+async def test_documents_of_several_origins_may_refer_to_each_other_and_hold_together(api: httpx.AsyncClient) -> None:
+    other = {"version": 1, "namespace": "other", "consumers": [{"name": "page", "uses": ["deployment:shop/both"]}]}
+    assert (await plan(api, other))["__typename"] == "InvalidInput"
+    before = (await ask(api, "{ head { revision } }"))["head"]["revision"]
+    assert (await apply(api, other, document()))["revision"] == before + 1
+    wrong = {"version": 1, "namespace": "third", "consumers": [{"name": "x", "uses": ["deployment:shop/bath"]}]}
+    refused = await apply(api, document(consumers=[]), wrong)
+    assert refused["message"] == (
+        "1.headwater.yaml: consumers[0].uses[0]: deployment:shop/bath is not registered; declare it here, or apply what"
+        " declares it first; did you mean deployment:shop/both?"
+    )
+    assert (await ask(api, "{ head { revision } }"))["head"]["revision"] == before + 1
+
+
+async def test_what_an_origin_no_longer_says_is_nothing_that_it_may_refer_to(api: httpx.AsyncClient) -> None:
+    await apply(api, document())
+    left = {"version": 1, "origin": "manifest:parity", "namespace": "shop"}
+    refused = await apply(api, left | {"consumers": [{"name": "c", "uses": ["deployment:shop/both"]}]})
+    assert "deployment:shop/both is not registered" in refused["message"]
+
+
+async def test_a_plan_is_done_exactly_or_not_at_all(api: httpx.AsyncClient) -> None:
+    await apply(api, document())
+    planned = await plan(api, document(consumers=[]))
+    await change(api, "register(manifest: $manifest)", manifest={"datasets": [{"namespace": "x", "name": "unrelated"}]})
+    (dataset, *others) = document()["datasets"]
+    await apply(api, document(datasets=[dataset | {"tier": 2}, *others]))
+    refused = await apply(api, document(consumers=[]), plan=planned["digest"])
+    assert refused["__typename"] == "PlanDiffers"
+    assert [each["subject"] for each in refused["plan"]["changes"] if each["verb"] == "CHANGED"] == [
+        "dataset:warehouse/orders"
+    ]
+    await apply(api, document())
+    assert (await apply(api, document(consumers=[]), plan=planned["digest"]))["changed"] is True
+    assert (await apply(api, document(consumers=[]), plan=planned["digest"]))["changed"] is False
+
+
+async def test_what_downstream_a_plan_touches_is_counted(api: httpx.AsyncClient) -> None:
+    await apply(api, document())
+    (dataset, *others) = document()["datasets"]
+    retyped = dataset | {"columns": [{"name": "amount", "type": "text"}, dataset["columns"][1]]}
+    touches = (await plan(api, document(datasets=[retyped, *others])))["touches"]
+    assert [each["asset"]["id"] for each in touches["told"]] == ["deployment:shop/both", "consumer:shop/checkout"]
+    described = dataset | {"description": "another"}
+    assert (await plan(api, document(datasets=[described, *others])))["touches"]["counts"] == []
+
+
+async def test_an_operation_is_done_once(api: httpx.AsyncClient) -> None:
+    first = await apply(api, document(), operationId="once")
+    await apply(api, document(consumers=[]))
+    assert await apply(api, document(), operationId="once") == first
+    assert (await ask(api, '{ asset(key: "consumer:shop/checkout") { id } }'))["asset"] is None
+    assert (await apply(api, document(jobs=[]), operationId="once"))["__typename"] == "OperationReused"
 
 
 async def test_a_check_names_whom_a_change_breaks_and_changes_nothing(api: httpx.AsyncClient) -> None:
@@ -260,7 +328,7 @@ async def test_a_wrong_document_is_told_with_its_places(api: httpx.AsyncClient) 
     lines = answered["message"].splitlines()
     assert lines[0].startswith("base: headwater.yaml: origin: missing")
     assert "head: headwater.yaml: datasets[0].nam: unknown field; did you mean name?" in lines
-    assert (await apply(api, [1]))["message"].startswith("the document: a list is not a mapping")
+    assert (await apply(api, [1]))["message"].startswith("0.headwater.yaml: the document: a list is not a mapping")
 
 
 async def test_two_times_nothing_changes_nothing(api: httpx.AsyncClient) -> None:

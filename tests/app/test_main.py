@@ -22,6 +22,7 @@ from app.metrics import Metrics
 from app.service import Headwater
 from app.settings import Settings
 from graph.errors import StoreIncompatible, StoreUnavailable
+from graph.importers.manifest_format import manifest_schema
 from graph.index import LineageIndex
 from graph.stores.sqlite import SqliteStore
 
@@ -194,11 +195,18 @@ async def test_a_service_with_tokens_answers_under_any_name(
         assert (await http.post("/graphql", json=ASK, headers={"Host": "lineage.example"})).status_code == 200
 
 
+async def test_editors_read_the_schema_of_manifests_without_a_token(headwater: Headwater, tokens: FileTokens) -> None:
+    async with client(app_with(headwater, tokens)) as http:
+        answer = await http.get("/schemas/headwater.yaml.json")
+    assert answer.headers["content-type"] == "application/schema+json"
+    assert answer.json() == manifest_schema()
+
+
 # Bodies
 
 
 async def test_a_body_that_is_too_large_is_refused_with_the_limit(headwater: Headwater) -> None:
-    async with client(app_with(headwater, max_body_bytes=1000)) as http:
+    async with client(app_with(headwater, max_graphql_bytes=1000)) as http:
         refused = await http.post("/graphql", content=b" " * 1001)
         assert refused.status_code == 413
         assert "1,000 bytes" in message(refused)
@@ -214,7 +222,7 @@ async def test_bytes_are_counted_as_they_come(headwater: Headwater) -> None:
             sent += 100
             yield b" " * 100
 
-    async with client(app_with(headwater, max_body_bytes=1000)) as http:
+    async with client(app_with(headwater, max_graphql_bytes=1000)) as http:
         headers = {"Content-Type": "application/json"}
         refused = await http.post("/graphql", content=endless(), headers=headers)
     assert refused.status_code == 413
@@ -224,7 +232,7 @@ async def test_bytes_are_counted_as_they_come(headwater: Headwater) -> None:
 async def test_bodies_may_come_as_gzip_within_the_limit_of_what_they_hold(headwater: Headwater) -> None:
     async def post(body: bytes, encoding: str = "gzip") -> httpx.Response:
         headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
-        async with client(app_with(headwater, max_body_bytes=1000)) as http:
+        async with client(app_with(headwater, max_graphql_bytes=1000)) as http:
             return await http.post("/graphql", content=body, headers=headers)
 
     packed = gzip.compress(b'{"query": "{ __typename }"}')

@@ -23,7 +23,7 @@ from tests.bench.figures import Figure, lines, markdown
 
 BY_SIZE = ("walks", "peers", "starts", "api")
 """Measured at every size: `figures(folder, assets)`."""
-ONCE = ("writes", "openlineage", "spans", "registry", "pauses", "why")
+ONCE = ("check", "writes", "openlineage", "spans", "registry", "pauses", "why")
 """Measured once: `figures(folder)`."""
 SIZES, FULL = (10_000, 100_000), (10_000, 100_000, 1_000_000)
 

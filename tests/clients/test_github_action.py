@@ -33,7 +33,7 @@ def manifest(*columns: str) -> dict[str, Any]:
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("store")
     with running_service(f"sqlite:///{folder}/store.db") as address, Client(address) as client:
-        client.apply_manifest(manifest("amount", "note"))
+        client.apply([{"path": "headwater.yaml", "content": manifest("amount", "note")}])
         reader = {"namespace": "shop", "name": "till", "uses": ["column:shop/orders#amount"]}
         client.register({"consumers": [reader]}, origin="manifest:till")
         yield address

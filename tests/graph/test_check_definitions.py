@@ -31,7 +31,7 @@ def judged(before: Json, after: Json) -> Verdict:
         ("select a, b from t where a = 1 and b > 2", 'SELECT A,\n "b" -- c\n FROM t WHERE (b > 2) AND a = 1', N),
         ("select a from t where a::int > 1 and b > 2", "select a from t where b > 2 and a::int > 1", H),
         ("with c as (select a from t) select c.a from c", "with d as (select a from t) select d.a from d", N),
-        ("with t as (select a from t) select t.a from t", "with d as (select a from t) select d.a from d", H),
+        ("with t as (select a from t) select t.a from t", "with d as (select a from t) select d.a from d", N),
         ("select o.a from t o join u on o.a = u.a", "select x.a from t as x inner join u on (x.a = u.a)", N),
         ("select a::int from t", "select cast(a as integer) from t", N),
         ("select a from t left join u using (a)", "select a from t left outer join u using (a)", N),

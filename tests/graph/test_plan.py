@@ -5,11 +5,21 @@ from typing import Any
 import pytest
 
 from graph.attributes import checked_attributes, shown_attributes
-from graph.changes import AssetStatement, FlowStatement, Withdrawal
-from graph.errors import Conflict, InvalidAttribute, InvalidFlow, InvalidInput, InvalidTime, NotFound, StaleVersion
+from graph.changes import AssetStatement, FlowStatement, Receipt, Registration, Verb, Withdrawal
+from graph.errors import (
+    Conflict,
+    InvalidAttribute,
+    InvalidFlow,
+    InvalidInput,
+    InvalidTime,
+    NoneRegistered,
+    NotFound,
+    StaleVersion,
+)
 from graph.keys import AssetKey
-from graph.model import Assertion, Basis, Json, Subject, checked_flow
-from graph.plan import AHEAD, plan_registration
+from graph.model import Assertion, Basis, Json, Operation, Subject, checked_flow
+from graph.plan import AHEAD, digest_together, plan_registration, plan_together, register_together
+from graph.planned import PlanDiffers, digest_of
 from graph.time import FOREVER, Interval
 from tests.graph.world import START, Statement, World, flow, k, registration
 
@@ -342,3 +352,56 @@ def test_sets_are_the_union_over_the_origins_of_the_strongest_basis(world: World
     shown = shown_attributes(world.store.believed([k(T)])[k(T)], START)["tags"]
     assert shown.value == ["gold", "pii"]
     assert [claim.origin for claim in shown.disagreeing] == ["three"]
+
+
+# Several origins at once
+
+
+def together(world: World, *wanted: Registration, expected: str | None = None) -> Receipt:
+    digest = digest_together(wanted, expected)
+    done = register_together(world.store, wanted, Operation(None, digest, "tester"), world.now, expected)
+    world.index.follow()
+    return done
+
+
+def said(origin: str, *statements: Statement) -> Registration:
+    return registration(statements, origin, Basis.DECLARED, complete=True, stubs=False)
+
+
+def test_what_one_origin_states_another_may_refer_to_in_the_same_commit(world: World) -> None:
+    reader, writer = said("b", k(CONSUMER), flow(T, CONSUMER)), said("a", k(T))
+    with pytest.raises(NotFound):
+        together(world, reader)
+    assert together(world, reader, writer).revision == 1
+    assert not together(world, writer, reader).changed
+    with pytest.raises(NoneRegistered) as refused:
+        together(world, said("a"), said("b", k(CONSUMER), flow(T, CONSUMER), flow(E, CONSUMER)))
+    assert refused.value.keys == (E, T), "also what its own origin does not say any more"
+    assert world.store.head() == 1
+
+
+def test_a_plan_is_the_same_as_long_as_it_changes_the_same(world: World) -> None:
+    together(world, said("a", described(T, "orders"), k(E)))
+    wanted = [said("a", described(T, "sales"))]
+    found = plan_together(world.store, wanted, world.now)
+    assert [(str(each.subject), each.verb, each.altered) for each in found.changes] == [
+        (E, Verb.WITHDRAWN, ()),
+        (T, Verb.CHANGED, (("description", "orders", "sales"),)),
+    ]
+    world.now += 1_000_000
+    world.register(k(J), origin="another")
+    assert digest_of(plan_together(world.store, wanted, world.now).changes) == digest_of(found.changes)
+    world.register(described(T, "purchases"), origin="a", basis=Basis.DECLARED)
+    with pytest.raises(PlanDiffers):
+        together(world, *wanted, expected=digest_of(found.changes))
+    assert believed(world, k(T), "a")[-1].attributes == {"description": "purchases"}
+
+
+def test_what_several_origins_say_is_told_and_each_withdraws_its_own(world: World) -> None:
+    together(world, said("a", k(T)), said("b", k(T)))
+    world.register(k(T), origin="c")
+    assert plan_together(world.store, [said("a")], world.now).shared == {k(T): ("a", "b", "c")}
+    assert together(world, said("a")).withdrawn == 1
+    assert plan_together(world.store, [said("b", k(T))], world.now).shared == {k(T): ("b", "c")}
+    with pytest.raises(InvalidInput, match="speaks twice"):
+        together(world, said("a"), said("a"))

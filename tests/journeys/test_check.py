@@ -205,7 +205,7 @@ def test_plan_shows_what_apply_then_does_once(teams: Teams) -> None:
     teams.propose(lambda document: document["datasets"][0]["columns"][0].update(name="z", description="new"))
     refused = teams.repository.headwater("plan")
     assert refused.returncode == 2
-    assert "headwater.yaml: feature_views[0].features[0].derived_from[0]: " in refused.stderr
+    assert "headwater.yaml:24:19: feature_views[0].features[0].derived_from[0]: " in refused.stderr
 
     def rename(document: Document) -> None:
         document["datasets"][0]["columns"][0]["name"] = "z"
@@ -214,10 +214,10 @@ def test_plan_shows_what_apply_then_does_once(teams: Teams) -> None:
     teams.propose(rename)
     planned = teams.repository.headwater("plan")
     assert planned.returncode == 0, planned.stderr
-    assert f"+ {teams.key('column', 'raw#z')}\n" in planned.stdout
-    assert f"- {teams.key('column', 'raw#a')}\n" in planned.stdout
+    assert f"+ {teams.key('column', 'raw#z')}  type double\n" in planned.stdout
+    assert f"- {teams.key('column', 'raw#a')}  type double\n" in planned.stdout
     assert f"~ {teams.key('feature', 'view#f')}\n" in planned.stdout
-    assert planned.stdout.endswith("\n2 to add, 1 to change, 2 to withdraw.\n")
+    assert "\n2 to add, 1 to change, 2 to withdraw.\nTouches 2 consumers, 2 deployments, " in planned.stdout
     assert teams.repository.headwater("apply").stdout.startswith("Applied: 2 added, 1 changed, 2 withdrawn; revision ")
     assert teams.repository.headwater("apply").stdout.startswith("Nothing changed: ")
     assert teams.repository.headwater("plan").stdout == "Nothing to change.\n"

@@ -124,7 +124,8 @@ class Client(Connection):
     import_document = _blocking(telling.import_document)
     join = _blocking(telling.join)
     part = _blocking(telling.part)
-    apply_manifest = _blocking(telling.apply_manifest)
+    plan = _blocking(telling.plan)
+    apply = _blocking(telling.apply)
     check = _blocking(telling.check)
 
     record = _blocking(recording.record)
@@ -234,7 +235,8 @@ class AsyncClient(Connection):
     import_document = _awaited(telling.import_document)
     join = _awaited(telling.join)
     part = _awaited(telling.part)
-    apply_manifest = _awaited(telling.apply_manifest)
+    plan = _awaited(telling.plan)
+    apply = _awaited(telling.apply)
     check = _awaited(telling.check)
 
     record = _awaited(recording.record)

@@ -3,15 +3,21 @@
 * HeadwaterError
   + Unreachable         no answer from the service, or it is not ready; the same call may be tried again
   + Refused             the service answered that it will not
+    - PlanMoved         other changes would be made by now than were planned
     - AccessRefused     the token is missing, unknown, or allows less than this
   + SpoolFull           it could neither be sent nor kept: this is the one time that it is said
   + SpoolUnusable       the file on disk cannot be read or written
   + ManifestUnreadable  the file is no YAML that can be used
+    - PartlyUnreadable  that is so of some files of a repository
   + DocumentUnreadable  a file of another system is not there, or no JSON
+  + CredentialsUnreadable  what `headwater login` keeps is not there as it was written
   + GitUnusable         git is missing, this is no repository, or the revision is unknown
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class HeadwaterError(Exception):
@@ -30,6 +36,14 @@ class Refused(HeadwaterError):
         self.code = code
 
 
+class PlanMoved(Refused):
+    """`plan` is what would be changed now, as `Client.plan` answers."""
+
+    def __init__(self, message: str, plan: dict[str, Any]) -> None:
+        super().__init__(message, "PlanDiffers")
+        self.plan = plan
+
+
 class AccessRefused(Refused):
     pass
 
@@ -46,9 +60,21 @@ class ManifestUnreadable(HeadwaterError):
     pass
 
 
+class PartlyUnreadable(ManifestUnreadable):
+    """Some files of a repository cannot be used; `documents` are made of the others, and `texts` are theirs."""
+
+    def __init__(self, problems: Sequence[str], documents: Sequence[dict[str, Any]], texts: Mapping[str, str]) -> None:
+        super().__init__("\n".join(problems))
+        self.documents, self.texts = documents, texts
+
+
 class DocumentUnreadable(HeadwaterError):
     pass
 
 
 class GitUnusable(HeadwaterError):
+    pass
+
+
+class CredentialsUnreadable(HeadwaterError):
     pass

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from headwater import manifests
-from headwater.errors import DocumentUnreadable, HeadwaterError, ManifestUnreadable
+from headwater.errors import DocumentUnreadable, HeadwaterError, ManifestUnreadable, PartlyUnreadable
 from headwater.named import (
     FEAST_STORE,
     FOLLOWED,
@@ -63,7 +63,7 @@ class Compared:
 def here(folder: Path, files: Sequence[Path] = ()) -> Version:
     """All of the working tree, in a repository or not. `files`: these manifests alone.
 
-    Raises HeadwaterError, with a line for each file that cannot be used.
+    Raises HeadwaterError, with a line for each file that cannot be used: PartlyUnreadable where the others can.
     """
     top = top_of(folder) or folder.resolve()
     only = _only(top, files)
@@ -74,8 +74,14 @@ def here(folder: Path, files: Sequence[Path] = ()) -> Version:
                 raise DocumentUnreadable(f"there is no {path}")
     units = [side.unit(path) for path in side.manifests]
     side.refuse_absent()
-    side.refuse_problems()
-    return side.version(_Kept(unit, True, unit.sources) for unit in units if unit is not None)
+    problems, side.problems = list(dict.fromkeys(side.problems)), []
+    try:
+        version = side.version(_Kept(unit, True, unit.sources) for unit in units if unit is not None)
+    except ManifestUnreadable as error:
+        raise ManifestUnreadable("\n".join([*problems, str(error)])) from error
+    if problems:
+        raise PartlyUnreadable(problems, version.documents, version.texts)
+    return version
 
 
 def compared(folder: Path, base: Base, files: Sequence[Path] = (), base_folder: Path | None = None) -> Compared:
@@ -91,6 +97,7 @@ def compared(folder: Path, base: Base, files: Sequence[Path] = (), base_folder: 
     with Blobs(top) as blobs:
         commit = Committed(top, base, blobs)
         working = Working(top, commit)
+        commit.fetch(path for path in commit.paths if is_manifest(path) and (only is None or path in only))
         before = _Side(commit, only, beside=Working(base_folder.resolve()) if base_folder else None)
         after = _Side(working, only)
         if only is not None:
@@ -225,7 +232,7 @@ class _Side:
             text = text_of(self.tree, path)
             content = _parsed(text, path)
         except ManifestUnreadable as error:
-            self.problems.append(str(error).replace(path, f"{path}{self.tree.label}", 1))
+            self.problems += [line.replace(path, f"{path}{self.tree.label}", 1) for line in str(error).splitlines()]
             return None
         except HeadwaterError as error:
             self.problems.append(str(error))

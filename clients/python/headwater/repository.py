@@ -100,10 +100,16 @@ class Blobs:
 
     def content(self, blob: str) -> bytes:
         if blob not in self._read:
-            self._read[blob] = self._asked(blob)
+            self.fetch([blob])
         return self._read[blob]
 
-    def _asked(self, blob: str) -> bytes:
+    def fetch(self, blobs: Iterable[str]) -> None:
+        """Those that are not read yet, many at a time: an answer for each question would be a wait for each."""
+        wanted = [blob for blob in dict.fromkeys(blobs) if blob not in self._read]
+        for start in range(0, len(wanted), _AT_ONCE):
+            self._read.update(self._asked(wanted[start : start + _AT_ONCE]))
+
+    def _asked(self, blobs: list[str]) -> dict[str, bytes]:
         if self._process is None:
             asked = ["git", "cat-file", "--batch"]
             self._process = subprocess.Popen(  # noqa: S603
@@ -112,15 +118,20 @@ class Blobs:
         asking, answer = self._process.stdin, self._process.stdout
         assert asking is not None
         assert answer is not None
-        asking.write(f"{blob}\n".encode())
+        asking.write("".join(f"{blob}\n" for blob in blobs).encode())
         asking.flush()
-        told = answer.readline().split()
-        if len(told) != 3:  # `<id> missing`: a partial clone that cannot reach its origin
-            raise GitUnusable(f"git has no content for {blob}; fetch it first")
-        size = int(told[2])
-        content = answer.read(size)
-        answer.read(1)
-        return content
+        found = {}
+        for blob in blobs:
+            told = answer.readline().split()
+            if len(told) != 3:  # `<id> missing`: a partial clone that cannot reach its origin
+                raise GitUnusable(f"git has no content for {blob}; fetch it first")
+            found[blob] = answer.read(int(told[2]))
+            answer.read(1)
+        return found
+
+
+_AT_ONCE = 400
+"""Ids that are asked for together: no more than a pipe holds, so that neither side waits for the other."""
 
 
 @dataclass
@@ -155,6 +166,10 @@ class Committed:
 
     def identity(self, path: str) -> str | None:
         return self.entries[path][1] if path in self.entries else None
+
+    def fetch(self, paths: Iterable[str]) -> None:
+        """They will be read."""
+        self.blobs.fetch(self.entries[path][1] for path in paths if path in self.entries)
 
     def read(self, path: str) -> bytes:
         if path not in self.entries:

@@ -1,11 +1,10 @@
-"""What all commands share: how they are asked, how they tell, and how they end."""
+"""What all commands share: their options, how they find the service, how they tell what went wrong, and how they end."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -14,21 +13,86 @@ from typing import Annotated, Any, Optional
 import typer
 from rich.console import Console
 
-from headwater.errors import HeadwaterError, Unreachable
+from headwater import credentials
+from headwater.client import Client
+from headwater.errors import AccessRefused, HeadwaterError, Unreachable
+from headwater.transport import TIMEOUT_SECONDS
 
 CLEAN_CODE, BLOCKED_CODE, USAGE_CODE, ACKNOWLEDGE_CODE, UNREACHABLE_CODE = range(5)
 FAULT_CODE = 70
+INTERRUPTED_CODE = 130
 
-Url = Annotated[Optional[str], typer.Option(envvar="HEADWATER_URL", help="The service.", show_default="http://127.0.0.1:8321")]  # fmt: skip  # noqa: UP045
-Token = Annotated[Optional[str], typer.Option(envvar="HEADWATER_TOKEN", help="A token of the service.", show_default=False)]  # fmt: skip  # noqa: UP045
+READING_EXIT_CODES = (
+    "Exit codes: 0 answered; 2 wrong usage, or refused; 4 the service cannot be reached; 70 a fault of this program."
+)
+WRITING_EXIT_CODES = "Exit codes: 0 done, or so already; 2 wrong usage, or refused; 4 the service cannot be reached; 70 a fault of this program."
 
 
-class PlanOutput(str, Enum):
+class Panel(str, Enum):
+    """The groups in which `headwater --help` shows its commands."""
+
+    ASK = "Ask the graph"
+    CHANGE = "Check a change before it is merged"
+    TELL = "Tell the graph"
+    WATCH = "See who tells and who uses what"
+    USE = "This command line"
+
+
+class Output(str, Enum):
+    """All that commands answer in; each takes some of them."""
+
     TEXT = "text"
     JSON = "json"
+    YAML = "yaml"
+    MARKDOWN = "markdown"
+    MERMAID = "mermaid"
+    SARIF = "sarif"
+    JUNIT = "junit"
+
+    def __str__(self) -> str:  # by which older releases of typer find the member
+        return self.value
 
 
-TextOrJson = Annotated[PlanOutput, typer.Option("--output", "-o", help="For people or machines.")]
+def output_option(*forms: Output) -> Any:  # what typer.Option gives is Any
+    """`--output`, of these forms."""
+    names = [form.value for form in forms]
+
+    def chosen(text: str) -> Output:
+        if str(text) not in names:
+            raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, names))}")
+        return Output(str(text))
+
+    def completed(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return typer.Option(
+        "--output",
+        "-o",
+        help=f"For people or machines: {', '.join(names[:-1])} or {names[-1]}.",
+        parser=chosen,
+        autocompletion=completed,
+        metavar="FORM",
+        show_default=Output.TEXT.value,
+    )
+
+
+TextOrJson = Annotated[Output, output_option(Output.TEXT, Output.JSON)]
+Written = Annotated[Output, output_option(Output.TEXT, Output.JSON, Output.YAML, Output.MARKDOWN)]
+Drawn = Annotated[Output, output_option(Output.TEXT, Output.JSON, Output.YAML, Output.MARKDOWN, Output.MERMAID)]
+
+Url = Annotated[Optional[str], typer.Option(envvar="HEADWATER_URL", help="The service.", show_default="that of `headwater login`, else http://127.0.0.1:8321")]  # fmt: skip  # noqa: UP045
+Token = Annotated[Optional[str], typer.Option(envvar="HEADWATER_TOKEN", help="A token of the service.", show_default="that of `headwater login`")]  # fmt: skip  # noqa: UP045
+
+
+@contextmanager
+def connected(url: str | None, token: str | None, timeout: float = TIMEOUT_SECONDS) -> Iterator[Client]:
+    """The service that options, the environment or a login name. A refusal says where the token came from."""
+    found = credentials.find(url, token)
+    try:
+        with Client(found.url, found.token, timeout=timeout) as client:
+            yield client
+    except AccessRefused as error:
+        raise AccessRefused(f"{error} ({found.told})", error.code) from error
 
 
 @contextmanager
@@ -40,6 +104,8 @@ def telling(file: Path | None = None) -> Iterator[None]:
         yield
     except Unreachable as error:
         code, told = UNREACHABLE_CODE, str(error)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        raise
     except (HeadwaterError, OSError) as error:
         code, told = USAGE_CODE, str(error)
     else:
@@ -48,16 +114,13 @@ def telling(file: Path | None = None) -> Iterator[None]:
     raise typer.Exit(code)
 
 
-def print_json(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+def console(error: bool = False) -> Console:
+    stream = sys.stderr if error else sys.stdout
+    wide = None if stream.isatty() or "COLUMNS" in os.environ else 120
+    return Console(width=wide, highlight=False, markup=False, emoji=False, stderr=error)
 
 
-def console() -> Console:
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
-    return Console(width=wide, highlight=False, markup=False)
-
-
-def sums(result: dict[str, Any], *words: str) -> str:
+def sums(result: Mapping[str, Any], *words: str) -> str:
     """What became of the graph, in these words: `3 added, 0 changed, 1 withdrawn`."""
     counts = (result["added"], result["updated"], result["withdrawn"])
-    return ", ".join(f"{count} {word}" for count, word in zip(counts, words, strict=True))
+    return ", ".join(f"{count:,} {word}" for count, word in zip(counts, words, strict=True))

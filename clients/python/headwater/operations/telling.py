@@ -11,10 +11,10 @@ from urllib.parse import quote, urlencode
 
 from headwater.bulk import Events, Line, Tell, body
 from headwater.connection import Connection
-from headwater.errors import Unreachable
+from headwater.errors import PlanMoved, Unreachable
 from headwater.operations.graph import accepted, ask
 from headwater.schema.input_types import ManifestInput
-from headwater.schema.operations import APPLY_GQL, CHECK_GQL, JOIN_GQL, PART_GQL, REGISTER_GQL
+from headwater.schema.operations import APPLY_GQL, CHECK_GQL, GET_PLAN_GQL, JOIN_GQL, PART_GQL, REGISTER_GQL
 from headwater.transport import Call, Json, NoAnswer, Steps, answered, attempted, checked, plain, refused
 
 
@@ -138,17 +138,43 @@ def part(self: Connection, /, keys: Sequence[str]) -> Steps[Json]:
 # Manifests and the check. Their texts are queries/manifest.graphql and queries/check.graphql.
 
 
-def apply_manifest(self: Connection, /, document: Mapping[str, Any], dry_run: bool = False) -> Steps[Json]:
-    """A parsed headwater.yaml is all that its origin says: {changed, revision, added, updated, withdrawn, plan}.
+def plan(
+    self: Connection, /, documents: Sequence[Mapping[str, Any]], removed: Sequence[str] = (), prune: bool = False
+) -> Steps[Json]:
+    """What the graph would say otherwise if all documents of a repository held, each {path, content, …}, as `DocumentInput`.
 
-    `plan` is there for a dry run, which changes nothing: a list of {verb, subject}.
+    {digest, revision, added, updated, withdrawn, changes, origins, shared, orphaned, touches}. `removed` are origins whose
+    documents are gone: what they say is withdrawn with `prune`, else told of as orphaned. Changes nothing.
 
-    >>> manifest = {"version": 1, "origin": "manifest:shop", "datasets": [{"namespace": "shop", "name": "carts"}]}
-    >>> [change["subject"] for change in client.apply_manifest(manifest, dry_run=True)["plan"]]
-    ['dataset:shop/carts']
+    >>> client.plan([])["added"]
+    0
     """
-    variables = {"document": document, "dryRun": dry_run, "operationId": str(uuid.uuid4())}
-    return accepted((yield from ask(self, APPLY_GQL, **variables))["applyManifest"])
+    return accepted((yield from ask(self, GET_PLAN_GQL, documents=documents, removed=removed, prune=prune))["plan"])
+
+
+def apply(
+    self: Connection,
+    /,
+    documents: Sequence[Mapping[str, Any]],
+    removed: Sequence[str] = (),
+    prune: bool = False,
+    plan: str | None = None,
+    operation_id: str | None = None,
+) -> Steps[Json]:
+    """The documents are all that their origins say, in one revision or not at all: {changed, revision, added, updated,
+    withdrawn}.
+
+    `plan`: the digest of one; these changes are made, or PlanMoved is raised. The same `operation_id` again has no
+    second effect.
+
+    >>> client.apply([], plan=client.plan([])["digest"])["changed"]
+    False
+    """
+    variables = {"documents": documents, "removed": removed, "prune": prune, "plan": plan}
+    done = (yield from ask(self, APPLY_GQL, **variables, operationId=operation_id or str(uuid.uuid4())))["applied"]
+    if done["__typename"] == "PlanDiffers":
+        raise PlanMoved(done["problem"], done["plan"])
+    return accepted(done)
 
 
 def check(self: Connection, /, base: Sequence[Mapping[str, Any]], head: Sequence[Mapping[str, Any]]) -> Steps[Json]:

@@ -77,12 +77,6 @@ class Timing(str, Enum):
     BUILT = "BUILT"
 
 
-class Verb(str, Enum):
-    ADDED = "ADDED"
-    CHANGED = "CHANGED"
-    WITHDRAWN = "WITHDRAWN"
-
-
 class Verdict(str, Enum):
     BREAKING = "BREAKING"
     UNKNOWN = "UNKNOWN"

@@ -7,6 +7,7 @@ __all__ = [
     "GET_ASSET_GQL",
     "GET_LINEAGE_GQL",
     "GET_PATHS_GQL",
+    "GET_PLAN_GQL",
     "JOIN_GQL",
     "PART_GQL",
     "REGISTER_GQL",
@@ -370,19 +371,132 @@ fragment Usage on Usage {
 }
 """
 
-APPLY_GQL = """
-mutation Apply($document: JSON!, $dryRun: Boolean!, $operationId: String!) {
-  applyManifest(document: $document, dryRun: $dryRun, operationId: $operationId) {
+GET_PLAN_GQL = """
+query GetPlan($documents: [DocumentInput!]!, $removed: [String!], $prune: Boolean!) {
+  plan(documents: $documents, removed: $removed, prune: $prune) {
     __typename
-    ... on Registered {
+    ... on Plan {
+      digest
+      revision
+      added
+      updated
+      withdrawn
+      changes
+      origins {
+        origin
+        documents
+        added
+        changed
+        withdrawn
+      }
+      shared {
+        asset {
+          __typename
+          id
+        }
+        origins
+      }
+      orphaned {
+        origin
+        subjects
+      }
+      pruned
+      touches {
+        counts {
+          kind
+          count
+        }
+        told(first: 1000) {
+          hops
+          asset {
+            __typename
+            id
+            kind
+            title
+            tier
+            environment
+            owners {
+              name
+              contact
+            }
+          }
+        }
+      }
+    }
+    ...Problem
+  }
+}
+
+fragment Problem on Problem {
+  problem: message
+}
+"""
+
+APPLY_GQL = """
+mutation Apply($documents: [DocumentInput!]!, $removed: [String!], $prune: Boolean!, $plan: String, $operationId: String!) {
+  applied: applyDocuments(
+    documents: $documents
+    removed: $removed
+    prune: $prune
+    plan: $plan
+    operationId: $operationId
+  ) {
+    __typename
+    ... on Applied {
       changed
       revision
       added
       updated
       withdrawn
+    }
+    ... on PlanDiffers {
       plan {
-        verb
-        subject
+        digest
+        revision
+        added
+        updated
+        withdrawn
+        changes
+        origins {
+          origin
+          documents
+          added
+          changed
+          withdrawn
+        }
+        shared {
+          asset {
+            __typename
+            id
+          }
+          origins
+        }
+        orphaned {
+          origin
+          subjects
+        }
+        pruned
+        touches {
+          counts {
+            kind
+            count
+          }
+          told(first: 1000) {
+            hops
+            asset {
+              __typename
+              id
+              kind
+              title
+              tier
+              environment
+              owners {
+                name
+                contact
+              }
+            }
+          }
+        }
       }
     }
     ...Problem

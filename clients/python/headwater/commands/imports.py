@@ -10,9 +10,9 @@ from typing import Annotated, Any, Optional
 import typer
 
 from headwater import documents, feast, mlflow
-from headwater.client import Client
 from headwater.errors import Refused
-from headwater.terminal import PlanOutput, TextOrJson, Token, Url, console, print_json, sums, telling
+from headwater.forms import write
+from headwater.terminal import Output, TextOrJson, Token, Url, connected, console, sums, telling
 
 EXIT_CODES = """
 Exit codes: 0 done, or all of it held already; 2 the document is refused, or wrong usage; 4 the service cannot be reached;
@@ -41,7 +41,7 @@ TrainingData = Annotated[Optional[str], typer.Option("--source", help="The key o
 EstimatorOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="sklearn: and the version")]  # fmt: skip  # noqa: UP045
 Timeout = Annotated[float, typer.Option(min=1, help="How many seconds an answer may take.")]
 
-app = typer.Typer(name="import", help="Make the graph say what another system's documents say.", no_args_is_help=True)
+app = typer.Typer(name="import", help="Bring in dbt, Feast, MLflow, KServe, SQL, scikit-learn.", no_args_is_help=True)
 
 _RESOURCE = re.compile(r"^resources\[(\d+)\]")
 
@@ -57,10 +57,10 @@ def dbt(
     token: Token = None,
     force: Force = False,
     timeout: Timeout = 300,
-    output: TextOrJson = PlanOutput.TEXT,
+    output: TextOrJson = Output.TEXT,
 ) -> None:
     """Import a dbt project: what it said before and does not say now is withdrawn."""
-    with telling(target), Client(url, token, timeout=timeout) as client:
+    with telling(target), connected(url, token, timeout) as client:
         _tell_import(client.import_document("dbt", documents.dbt(target), origin, namespace, force), output)
 
 
@@ -72,10 +72,10 @@ def kserve(
     url: Url = None,
     token: Token = None,
     timeout: Timeout = 300,
-    output: TextOrJson = PlanOutput.TEXT,
+    output: TextOrJson = Output.TEXT,
 ) -> None:
     """Import what serves what: what the origin said before and does not say now is withdrawn."""
-    with telling(), Client(url, token, timeout=timeout) as client:
+    with telling(), connected(url, token, timeout) as client:
         document, places = documents.kserve(files)
         try:
             done = client.import_document("kserve", document, origin, namespace)
@@ -100,10 +100,10 @@ def feast_(
     token: Token = None,
     force: Force = False,
     timeout: Timeout = 300,
-    output: TextOrJson = PlanOutput.TEXT,
+    output: TextOrJson = Output.TEXT,
 ) -> None:
     """Import a Feast registry: what it said before and does not say now is withdrawn."""
-    with telling(), Client(url, token, timeout=timeout) as client:
+    with telling(), connected(url, token, timeout) as client:
         _tell_import(client.import_document("feast", feast.document(target, project), origin, namespace, force), output)
 
 
@@ -118,14 +118,14 @@ def mlflow_(
     token: Token = None,
     force: Force = False,
     timeout: Timeout = 300,
-    output: TextOrJson = PlanOutput.TEXT,
+    output: TextOrJson = Output.TEXT,
 ) -> None:
     """Import MLflow's registered models, and what they were trained on: what is gone from there is withdrawn.
 
     Credentials are those of MLflow's own client: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or
     MLFLOW_TRACKING_TOKEN.
     """
-    with telling(), Client(url, token, timeout=timeout) as client:
+    with telling(), connected(url, token, timeout) as client:
         _tell_import(
             client.import_document("mlflow", mlflow.fetched(server, timeout, _tell), origin, namespace, force), output
         )
@@ -143,10 +143,10 @@ def sql(
     url: Url = None,
     token: Token = None,
     timeout: Timeout = 300,
-    output: TextOrJson = PlanOutput.TEXT,
+    output: TextOrJson = Output.TEXT,
 ) -> None:
     """Import which column comes from which: what the origin said before and does not say now is withdrawn."""
-    with telling(), Client(url, token, timeout=timeout) as client:
+    with telling(), connected(url, token, timeout) as client:
         document = documents.sql(files, dialect, database, default_schema, schema)
         _tell_import(client.import_document("sql", document, origin, namespace), output)
 
@@ -163,10 +163,10 @@ def sklearn(
     url: Url = None,
     token: Token = None,
     timeout: Timeout = 300,
-    output: TextOrJson = PlanOutput.TEXT,
+    output: TextOrJson = Output.TEXT,
 ) -> None:
     """Import which of its inputs a fitted estimator uses. Pickles are never loaded."""
-    with telling(file), Client(url, token, timeout=timeout) as client:
+    with telling(file), connected(url, token, timeout) as client:
         document = documents.sklearn(file, model=model, version=version, run=run, source=source)
         _tell_import(client.import_document("sklearn", document, origin, namespace), output)
 
@@ -176,9 +176,9 @@ def _tell(progress: str) -> None:
         typer.echo(progress, err=True)
 
 
-def _tell_import(done: dict[str, Any], output: PlanOutput) -> None:
-    if output is PlanOutput.JSON:
-        print_json({"version": 1, **done})
+def _tell_import(done: dict[str, Any], output: Output) -> None:
+    if output is Output.JSON:
+        write(done, output)
         return
     for warning in done["warnings"]:
         left_out = "left out: " if warning["left_out"] else ""

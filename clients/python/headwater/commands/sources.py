@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
+from collections.abc import Sequence
 from enum import Enum
 from textwrap import indent
 from typing import Annotated, Any, Optional
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from headwater import watched
-from headwater.client import Client
+from headwater.forms import ago, print_table, write
 from headwater.terminal import (
     ACKNOWLEDGE_CODE,
     BLOCKED_CODE,
     CLEAN_CODE,
+    READING_EXIT_CODES,
     USAGE_CODE,
-    PlanOutput,
+    Output,
+    Panel,
     TextOrJson,
     Token,
     Url,
+    connected,
     console,
-    print_json,
     telling,
 )
 
 Json = dict[str, Any]
 
-ASKING_EXIT_CODES = (
-    "Exit codes: 0 answered; 2 wrong usage, or refused; 4 the service cannot be reached; 70 a fault of this program."
-)
 RETAKING_EXIT_CODES = """
 Exit codes: 0 done; 2 some were refused again, or wrong usage; 4 the service cannot be reached; 70 a fault of this program.
 """
@@ -66,32 +63,32 @@ class Which(str, Enum):
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog=ASKING_EXIT_CODES)(sources)
-    app.command(epilog=RETAKING_EXIT_CODES)(rejected)
-    app.command(epilog=ASKING_EXIT_CODES)(dependencies)
-    app.command(epilog=ASKING_EXIT_CODES)(unused)
-    app.command(epilog=REMOVAL_EXIT_CODES)(removal)
+    app.command(epilog=READING_EXIT_CODES, rich_help_panel=Panel.WATCH)(sources)
+    app.command(epilog=RETAKING_EXIT_CODES, rich_help_panel=Panel.WATCH)(rejected)
+    app.command(epilog=READING_EXIT_CODES, rich_help_panel=Panel.WATCH)(dependencies)
+    app.command(epilog=READING_EXIT_CODES, rich_help_panel=Panel.WATCH)(unused)
+    app.command(epilog=REMOVAL_EXIT_CODES, rich_help_panel=Panel.WATCH)(removal)
 
 
-def sources(days: Days = 7, url: Url = None, token: Token = None, output: TextOrJson = PlanOutput.TEXT) -> None:
-    """Say how lately each source told something, and how it was."""
-    with telling(), Client(url, token) as client:
+def sources(days: Days = 7, url: Url = None, token: Token = None, output: TextOrJson = Output.TEXT) -> None:
+    """Say how lately each source told something."""
+    with telling(), connected(url, token) as client:
         found = [*watched.sources(client, days)]
-    if output is PlanOutput.JSON:
-        print_json({"version": 1, "sources": found})
+    if output is Output.JSON:
+        write({"sources": found}, output)
         return
     rows = [
         (
             each["name"],
             _styled(each["health"]),
-            _ago(each["lastHeard"]),
-            _ago(each["latestEvent"]),
+            ago(each["lastHeard"]),
+            ago(each["latestEvent"]),
             f"{sum(day['items'] for day in each['days']):,}",
             f"{each['rejected']:,}" if each["rejected"] else "",
         )
         for each in found
     ]
-    _print_table(("source", "health", "heard", "latest event", f"items in {days} days", "rejected"), rows, right=(4, 5))
+    print_table(("source", "health", "heard", "latest event", f"items in {days} days", "rejected"), rows, right=(4, 5))
 
 
 def rejected(
@@ -101,12 +98,15 @@ def rejected(
     ids: Annotated[Optional[list[str]], typer.Argument(help="Only these.", show_default="all")] = None,  # noqa: UP045
     url: Url = None,
     token: Token = None,
-    output: TextOrJson = PlanOutput.TEXT,
+    output: TextOrJson = Output.TEXT,
 ) -> None:
-    """Show what sources told and was refused, with the reasons; or have it taken again, or give it up."""
+    """Show what was refused, and why.
+
+    Or have it taken again, or give it up.
+    """
     if retake and discard:
         raise typer.BadParameter("--retake and --discard are two different things")
-    with telling(), Client(url, token) as client:
+    with telling(), connected(url, token) as client:
         found = [each for each in watched.rejected(client, source) if not ids or each["id"] in ids]
         chosen = ids or [each["id"] for each in found]
         if retake:
@@ -114,28 +114,28 @@ def rejected(
             return
         if discard:
             given_up = watched.discard(client, chosen)
-            if output is PlanOutput.JSON:
-                print_json({"version": 1, "discarded": given_up})
+            if output is Output.JSON:
+                write({"discarded": given_up}, output)
             else:
                 console().print(f"{given_up:,} given up.")
             return
-    if output is PlanOutput.JSON:
-        print_json({"version": 1, "rejected": found})
+    if output is Output.JSON:
+        write({"rejected": found}, output)
         return
     for each in found:
         place = f" at {each['place']}" if each["place"] else ""
         times = f", {each['times']} times" if each["times"] > 1 else ""
         console().print(
-            Text(f"{each['id']}  {each['source']}{place}, {_ago(each['lastRejected'])}{times}", style="bold")
+            Text(f"{each['id']}  {each['source']}{place}, {ago(each['lastRejected'])}{times}", style="bold")
         )
         console().print(indent(each["reason"], "  "), soft_wrap=True)
     if not found:
         console().print("Nothing was refused.")
 
 
-def _tell_retaken(retaken: Sequence[Json], output: PlanOutput) -> None:
-    if output is PlanOutput.JSON:
-        print_json({"version": 1, "retaken": [*retaken]})
+def _tell_retaken(retaken: Sequence[Json], output: Output) -> None:
+    if output is Output.JSON:
+        write({"retaken": [*retaken]}, output)
     else:
         for each in retaken:
             console().print(Text.assemble(each["id"], "  ", _styled(each["outcome"])))
@@ -153,19 +153,19 @@ def dependencies(
     days: Days = 30,
     url: Url = None,
     token: Token = None,
-    output: TextOrJson = PlanOutput.TEXT,
+    output: TextOrJson = Output.TEXT,
 ) -> None:
-    """Show who calls without having said so, or said so and does not call."""
-    with telling(), Client(url, token) as client:
+    """Show who calls unsaid, or said so and does not call."""
+    with telling(), connected(url, token) as client:
         found = [*watched.dependencies(client, which.value.upper(), days)]
-    if output is PlanOutput.JSON:
-        print_json({"version": 1, "dependencies": found})
+    if output is Output.JSON:
+        write({"dependencies": found}, output)
         return
     for each in found:
         flow, usage = each["flow"], each["flow"]["usage"]
         console().print(Text(f"{flow['source']['id']} -> {flow['target']['id']}", style="bold"), soft_wrap=True)
-        calls = f"{usage['callsPerDay']:,.1f} calls a day, last seen {_ago(usage['lastSeen'])}"
-        declared = f"declared {_ago(each['declaredSince'])}" if each["declaredSince"] else "nobody declared it"
+        calls = f"{usage['callsPerDay']:,.1f} calls a day, last seen {ago(usage['lastSeen'])}"
+        declared = f"declared {ago(each['declaredSince'])}" if each["declaredSince"] else "nobody declared it"
         console().print(f"  {calls}; {declared}; said by {', '.join(flow['origins'])}", soft_wrap=True)
     if not found:
         console().print("None.")
@@ -177,13 +177,16 @@ def unused(
     days: Days = 30,
     url: Url = None,
     token: Token = None,
-    output: TextOrJson = PlanOutput.TEXT,
+    output: TextOrJson = Output.TEXT,
 ) -> None:
-    """Show what nobody uses, and whether it would have been seen if somebody did."""
-    with telling(), Client(url, token) as client:
+    """Show what nobody uses.
+
+    And whether it would have been seen if somebody did.
+    """
+    with telling(), connected(url, token) as client:
         found = [*watched.unused(client, kinds or (), "SAFE" if safe else None, days)]
-    if output is PlanOutput.JSON:
-        print_json({"version": 1, "unused": found})
+    if output is Output.JSON:
+        write({"unused": found}, output)
         return
     for each in found:
         owners = ", ".join(owner["contact"] or owner["name"] for owner in each["asset"]["owners"])
@@ -200,15 +203,15 @@ def removal(
     days: Days = 30,
     url: Url = None,
     token: Token = None,
-    output: TextOrJson = PlanOutput.TEXT,
+    output: TextOrJson = Output.TEXT,
 ) -> None:
-    """Say whether anybody would miss an asset, and what is not covered."""
-    with telling(), Client(url, token) as client:
+    """Say whether anybody would miss an asset."""
+    with telling(), connected(url, token) as client:
         found = watched.removal(client, key, days)
     verdict = found["verdict"]
     code = {"SAFE": CLEAN_CODE, "UNCOVERED": ACKNOWLEDGE_CODE}.get(verdict, BLOCKED_CODE)
-    if output is PlanOutput.JSON:
-        print_json({"version": 1, **found, "exitCode": code})
+    if output is Output.JSON:
+        write({**found, "exitCode": code}, output)
         raise typer.Exit(code)
     told = {
         "SAFE": f"nobody was seen using it in {days} days, and every source that would have seen a use was well",
@@ -219,40 +222,17 @@ def removal(
     page = console()
     page.print(Text.assemble(_styled(verdict), f"  {key}: {told[verdict]}."), soft_wrap=True)
     if found["calls"]:
-        page.print(f"  called {found['calls']:,} times, last {_ago(found['lastCalled'])}")
+        page.print(f"  called {found['calls']:,} times, last {ago(found['lastCalled'])}")
     for name, word in (("users", "used by"), ("needing", "needed by")):
         for each in found[name]:
             owners = ", ".join(owner["contact"] or owner["name"] for owner in each["owners"])
             page.print(f"  {word} {each['id']}" + (f" ({owners})" if owners else ""), soft_wrap=True)
     for each in found["watchers"]:
-        page.print(f"  watched by {each['source']}, heard {_ago(each['lastHeard'])}", soft_wrap=True)
+        page.print(f"  watched by {each['source']}, heard {ago(each['lastHeard'])}", soft_wrap=True)
     for sentence in found["uncovered"]:
         page.print(Text(f"  not covered: {sentence}", style="yellow"), soft_wrap=True)
     raise typer.Exit(code)
 
 
-def _print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, title in enumerate(titles):
-        table.add_column(title, justify="right" if place in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    if table.row_count:
-        console().print(table)
-    else:
-        console().print("None.")
-
-
 def _styled(word: str) -> Text:
     return Text(word.lower(), style=_STYLES.get(word, ""))
-
-
-def _ago(text: str | None) -> str:
-    """How long ago, roughly."""
-    if text is None:
-        return "never"
-    seconds = (datetime.now(timezone.utc) - datetime.fromisoformat(text.replace("Z", "+00:00"))).total_seconds()
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{int(seconds // size)} {unit} ago"
-    return "just now" if seconds < 120 else f"{int(seconds)} s ago"

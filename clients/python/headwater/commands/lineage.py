@@ -1,0 +1,105 @@
+"""`headwater lineage`: what is downstream or upstream of an asset."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from headwater import asked
+from headwater.commands import options as given
+from headwater.forms import Code, Json, many, markdown_table, mermaid, write
+from headwater.terminal import READING_EXIT_CODES, Drawn, Output, Panel, Token, Url, connected, console, telling
+from headwater.trees import WHENS, tree
+
+Upstream = Annotated[bool, typer.Option("--up/--down", help="What it comes from, or what comes from it.")]
+
+DRAWN_AT_MOST = 500
+"""Assets in a Mermaid drawing: beyond it Mermaid draws nothing, or nothing that can be read."""
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(epilog=READING_EXIT_CODES, rich_help_panel=Panel.ASK)(lineage)
+
+
+def lineage(
+    asset: given.Key,
+    up: Upstream = False,
+    depth: given.Depth = None,
+    follow: given.Following = given.Follow.VALUES,
+    at: given.At = None,
+    known_at: given.KnownAt = None,
+    kinds: given.Kinds = None,
+    namespaces: given.Namespaces = None,
+    owners: given.Owners = None,
+    tags: given.Tags = None,
+    tiers: given.Tiers = None,
+    bases: given.ByBasis = None,
+    timings: given.Timings = None,
+    origins: given.Origins = None,
+    verified: given.Verified = False,
+    limit: given.Limit = given.LIMIT,
+    url: Url = None,
+    token: Token = None,
+    output: Drawn = Output.TEXT,
+) -> None:
+    """Show what an asset leads to, or comes from.
+
+    As a tree: each asset stands once, under the nearest that leads to it. What is not felt at once is marked: at the next
+    training, or historic, reached only through what nothing uses any more.
+    """
+    question = asked.Question(
+        asset,
+        asked.UPSTREAM if up else asked.DOWNSTREAM,
+        follow.value.upper(),
+        depth,
+        at,
+        given.known_at(known_at),
+        given.flows(bases, timings, origins, verified),
+        given.selection(kinds, namespaces, owners, tags, tiers),
+    )
+    with telling(), connected(url, token) as client:
+        found = asked.lineage(client, question, arrows=True)
+        drawn(found, output)
+    if output in {Output.JSON, Output.YAML}:
+        write({"direction": question.direction, "follow": question.follow, **found}, output)
+    elif output is Output.MARKDOWN:
+        sys.stdout.write(markdown(found["assets"]))
+    elif output is Output.TEXT:
+        _tell(found, up, limit)
+
+
+def drawn(found: Json, output: Output) -> None:
+    """Prints the drawing, if that is what is asked for. Raises BadParameter for one that is too large."""
+    if output is not Output.MERMAID:
+        return
+    if len(found["assets"]) > DRAWN_AT_MOST:
+        raise typer.BadParameter(
+            f"{len(found['assets']):,} assets are too many to draw, at most {DRAWN_AT_MOST}: narrow them with --depth or --kind"
+        )
+    start = found["start"]["id"]
+    arrows = [(each["source"], each["target"], each["timing"] == "BUILT") for each in found["arrows"]]
+    sys.stdout.write(mermaid([start, *(row["key"] for row in found["assets"])], arrows, [start]))
+
+
+def markdown(rows: list[Json]) -> str:
+    cells = [
+        (Code(row["key"]), str(row["hops"]), WHENS[row["when"]], ", ".join(row["owners"]), str(row["tier"] or ""))
+        for row in rows
+    ]
+    return markdown_table(("asset", "hops", "when", "owners", "tier"), cells, right=(1,))
+
+
+def _tell(found: Json, up: bool, limit: int) -> None:
+    page = console()
+    total, where = len(found["assets"]), "upstream" if up else "downstream"
+    if not total:
+        of_those = "" if not found["reached"] else f" that was asked for, of {many(found['reached'], 'asset')}"
+        page.print(f"Nothing{of_those} is {where} of {found['start']['id']}.", soft_wrap=True)
+        return
+    page.print(tree(found, not up, limit))
+    page.print()
+    shown = f", the nearest {limit:,} of them shown: --limit 0 shows all" if limit and total > limit else ""
+    beyond = "" if found["complete"] else "; there is more beyond this depth"
+    page.print(f"{many(total, 'asset')} {where}{shown}{beyond}; revision {found['revision']}.", soft_wrap=True)

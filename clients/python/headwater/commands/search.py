@@ -1,0 +1,122 @@
+"""`headwater search|consumers`: what there is, and who uses it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from headwater import asked
+from headwater.client import CALLED
+from headwater.commands import options as given
+from headwater.forms import Code, Json, many, markdown_table, plain, print_table, reached, write
+from headwater.results import Consumers
+from headwater.terminal import READING_EXIT_CODES, Output, Panel, Token, Url, Written, connected, console, telling
+
+Words = Annotated[str, typer.Argument(help="Words of its key, description, owners or tags, or how they begin; '' is all.", metavar="TEXT")]  # fmt: skip
+Most = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(epilog=READING_EXIT_CODES, rich_help_panel=Panel.ASK)(search)
+    app.command(epilog=READING_EXIT_CODES, rich_help_panel=Panel.ASK)(consumers)
+
+
+def search(
+    text: Words,
+    kinds: given.Kinds = None,
+    limit: Most = 20,
+    url: Url = None,
+    token: Token = None,
+    output: Written = Output.TEXT,
+) -> None:
+    """Find assets by words."""
+    with telling(), connected(url, token) as client:
+        found, more = asked.search(client, text, kinds or (), limit)
+    titles = ("asset", "owners", "tier", "description")
+    if output in {Output.JSON, Output.YAML}:
+        write({"text": text, "assets": found, "more": more}, output)
+    elif output is Output.MARKDOWN:
+        rows = [(Code(each["id"]), *_row(each)) for each in found]
+        sys.stdout.write(markdown_table(titles, rows))
+    else:
+        print_table(titles, [(each["id"], *_row(each)) for each in found], none=f"Nothing matches {plain(text)!r}.")
+        if more:
+            console().print(f"and more: --limit {limit * 10} shows up to {limit * 10:,}, further words narrow it down.")
+
+
+def _row(asset: Json) -> tuple[str, ...]:
+    return (reached(asset["owners"]), str(asset["tier"] or ""), plain(asset["description"] or ""))
+
+
+def consumers(
+    asset: given.Key,
+    url: Url = None,
+    token: Token = None,
+    output: Written = Output.TEXT,
+) -> None:
+    """Show who uses an asset, and how much.
+
+    Each consumer stands once, with all its names; calls that were proved stand apart from those that were only claimed.
+    """
+    with telling(), connected(url, token) as client:
+        found = as_json(client.consumers(asset))
+    if output in {Output.JSON, Output.YAML}:
+        write(found, output)
+        return
+    titles, numbers = ("consumer", "hops", "identity", "calls in 30 days"), (1, 3)
+    if output is Output.MARKDOWN:
+        rows = [(Code(key), *rest) for each in found["consumers"] for key, *rest in _names(each)]
+        sys.stdout.write(markdown_table(titles, rows, right=numbers))
+        return
+    if found["consumers"]:
+        print_table(titles, (row for each in found["consumers"] for row in _names(each)), right=numbers)
+        console().print()
+    told = f"{many(len(found['consumers']), 'consumer')}; {many(found['unidentified'], 'call')} by callers that could not be told."
+    console().print(told + ("" if asset.startswith(CALLED) else " Calls are those of all that a consumer calls."))
+
+
+def as_json(found: Consumers) -> Json:
+    """In the form of the API."""
+    return {
+        "id": found.asset,
+        "unidentified": found.unidentified,
+        "consumers": [
+            {
+                "id": each.key,
+                "sameAs": [*each.same_as],
+                "hops": each.hops,
+                "partly": each.partly,
+                "verified": each.verified,
+                "calls": [
+                    {
+                        "name": call.name,
+                        "verified": call.verified,
+                        "usage": {
+                            "calls": call.calls,
+                            "errors": call.errors,
+                            "lastSeen": None if call.last_seen is None else call.last_seen.isoformat(),
+                        },
+                    }
+                    for call in each.calls
+                ],
+            }
+            for each in found
+        ],
+    }
+
+
+def _names(consumer: Json) -> list[tuple[str, ...]]:
+    """A row for each name under which it called, and how surely: what it is known as stands first."""
+    rows: list[tuple[str, ...]] = []
+    for name in [consumer["id"], *consumer["sameAs"]]:
+        calls = [call for call in consumer["calls"] if call["name"] == name]
+        hops = str(consumer["hops"]) if name == consumer["id"] else ""
+        named = name if name == consumer["id"] else f"  also {name}"
+        for call in calls:
+            rows.append((named, hops, "verified" if call["verified"] else "claimed", f"{call['usage']['calls']:,}"))
+            hops = ""
+        if not calls:
+            rows.append((named, hops, "not seen", ""))
+    return rows
