@@ -61,10 +61,17 @@ def asked(self: Connection, /, query: str, variables: Json, patient: bool = True
 
 
 def accepted(result: Json) -> Json:
-    """Raises Refused for a problem."""
+    """Without the names of types, which are asked for to read models. Raises Refused for a problem."""
     if "problem" in result:
         raise Refused(result["problem"], result["__typename"])
-    return result
+    bare: Json = untyped(result)
+    return bare
+
+
+def untyped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: untyped(each) for name, each in value.items() if name != "__typename"}
+    return [untyped(each) for each in value] if isinstance(value, list) else value
 
 
 def impact(

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from headwater.bulk import Events, Line, Tell, body
 from headwater.connection import Connection
 from headwater.errors import PlanMoved, Unreachable
-from headwater.operations.graph import accepted, ask
+from headwater.operations.graph import accepted, ask, untyped
 from headwater.schema.input_types import ManifestInput
 from headwater.schema.operations import APPLY_GQL, CHECK_GQL, GET_PLAN_GQL, JOIN_GQL, PART_GQL, REGISTER_GQL
 from headwater.transport import Call, Json, NoAnswer, Steps, answered, attempted, checked, plain, refused
@@ -173,7 +173,7 @@ def apply(
     variables = {"documents": documents, "removed": removed, "prune": prune, "plan": plan}
     done = (yield from ask(self, APPLY_GQL, **variables, operationId=operation_id or str(uuid.uuid4())))["applied"]
     if done["__typename"] == "PlanDiffers":
-        raise PlanMoved(done["problem"], done["plan"])
+        raise PlanMoved(done["problem"], untyped(done["plan"]))
     return accepted(done)
 
 
