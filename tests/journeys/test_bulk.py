@@ -60,7 +60,7 @@ def chain(namespace: str, length: int) -> list[dict[str, Any]]:
 
 
 def downstream(client: Client, start: str) -> list[str]:
-    return [row["key"] for row in client.impact(start)]
+    return [row.key for row in client.impact(start)]
 
 
 def test_a_killed_operation_goes_on_under_its_id_and_doubles_nothing(store_url: str) -> None:

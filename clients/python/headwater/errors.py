@@ -5,6 +5,8 @@
   + Refused             the service answered that it will not
     - PlanMoved         other changes would be made by now than were planned
     - AccessRefused     the token is missing, unknown, or allows less than this
+  + SpoolFull           it could neither be sent nor kept: this is the one time that it is said
+  + SpoolUnusable       the file on disk cannot be read or written
   + ManifestUnreadable  the file is no YAML that can be used
     - PartlyUnreadable  that is so of some files of a repository
   + DocumentUnreadable  a file of another system is not there, or no JSON
@@ -44,6 +46,14 @@ class PlanMoved(Refused):
 
 
 class AccessRefused(Refused):
+    pass
+
+
+class SpoolFull(HeadwaterError):
+    pass
+
+
+class SpoolUnusable(HeadwaterError):
     pass
 
 

@@ -9,7 +9,8 @@ import httpx
 import typer
 
 from headwater import asked, credentials
-from headwater.client import DEFAULT_URL, Client
+from headwater.client import Client
+from headwater.connection import DEFAULT_URL
 from headwater.errors import AccessRefused, Refused
 from headwater.terminal import WRITING_EXIT_CODES, Panel, telling
 

@@ -11,6 +11,7 @@ from headwater import asked
 from headwater.client import CALLED
 from headwater.commands import options as given
 from headwater.forms import Code, Json, many, markdown_table, plain, print_table, reached, write
+from headwater.results import Consumers
 from headwater.terminal import READING_EXIT_CODES, Output, Panel, Token, Url, Written, connected, console, telling
 
 Words = Annotated[str, typer.Argument(help="Words of its key, description, owners or tags, or how they begin; '' is all.", metavar="TEXT")]  # fmt: skip
@@ -60,7 +61,7 @@ def consumers(
     Each consumer stands once, with all its names; calls that were proved stand apart from those that were only claimed.
     """
     with telling(), connected(url, token) as client:
-        found = client.consumers(asset)
+        found = as_json(client.consumers(asset))
     if output in {Output.JSON, Output.YAML}:
         write(found, output)
         return
@@ -74,6 +75,36 @@ def consumers(
         console().print()
     told = f"{many(len(found['consumers']), 'consumer')}; {many(found['unidentified'], 'call')} by callers that could not be told."
     console().print(told + ("" if asset.startswith(CALLED) else " Calls are those of all that a consumer calls."))
+
+
+def as_json(found: Consumers) -> Json:
+    """In the form of the API."""
+    return {
+        "id": found.asset,
+        "unidentified": found.unidentified,
+        "consumers": [
+            {
+                "id": each.key,
+                "sameAs": [*each.same_as],
+                "hops": each.hops,
+                "partly": each.partly,
+                "verified": each.verified,
+                "calls": [
+                    {
+                        "name": call.name,
+                        "verified": call.verified,
+                        "usage": {
+                            "calls": call.calls,
+                            "errors": call.errors,
+                            "lastSeen": None if call.last_seen is None else call.last_seen.isoformat(),
+                        },
+                    }
+                    for call in each.calls
+                ],
+            }
+            for each in found
+        ],
+    }
 
 
 def _names(consumer: Json) -> list[tuple[str, ...]]:
