@@ -25,10 +25,10 @@ from headwater.terminal import (
     telling,
 )
 
-EXIT_CODES = """
-Exit codes: 0 clean, or done; 1 blocked: a deployment or a consumer breaks; 2 wrong usage: the manifest, git, the token;
-3 needs acknowledgement; 4 the service cannot be reached; 70 a fault of this program.
-"""
+EXIT_CODES = (
+    "Exit codes: 0 clean, or done; 1 blocked: a deployment or a consumer breaks; 2 wrong usage: the manifest, "
+    "git, the token; 3 needs acknowledgement; 4 the service cannot be reached; 70 a fault of this program."
+)
 
 BaseRef = Annotated[Optional[str], typer.Option(help="The git revision to compare with: where the work left it.", show_default="origin/main, else main")]  # fmt: skip  # noqa: UP045
 

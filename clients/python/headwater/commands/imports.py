@@ -14,10 +14,10 @@ from headwater.errors import Refused
 from headwater.forms import write
 from headwater.terminal import Output, TextOrJson, Token, Url, connected, console, sums, telling
 
-EXIT_CODES = """
-Exit codes: 0 done, or all of it held already; 2 the document is refused, or wrong usage; 4 the service cannot be reached;
-70 a fault of this program.
-"""
+EXIT_CODES = (
+    "Exit codes: 0 done, or all of it held already; 2 the document is refused, or wrong usage; 4 the service "
+    "cannot be reached; 70 a fault of this program."
+)
 
 Namespace = Annotated[Optional[str], typer.Option(help="The warehouse, as OpenLineage names it: postgres://host:5432.", show_default="the origin, but for BigQuery")]  # fmt: skip  # noqa: UP045
 ProjectOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="dbt: and the project")]  # fmt: skip  # noqa: UP045

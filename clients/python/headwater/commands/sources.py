@@ -30,13 +30,14 @@ from headwater.terminal import (
 
 Json = dict[str, Any]
 
-RETAKING_EXIT_CODES = """
-Exit codes: 0 done; 2 some were refused again, or wrong usage; 4 the service cannot be reached; 70 a fault of this program.
-"""
-REMOVAL_EXIT_CODES = """
-Exit codes: 0 safe; 1 it is used, or somebody says that they need it; 3 nobody was seen, and not all uses would have been seen;
-2 wrong usage; 4 the service cannot be reached; 70 a fault of this program.
-"""
+RETAKING_EXIT_CODES = (
+    "Exit codes: 0 done; 2 some were refused again, or wrong usage; 4 the service cannot be reached; 70 a "
+    "fault of this program."
+)
+REMOVAL_EXIT_CODES = (
+    "Exit codes: 0 safe; 1 it is used, or somebody says that they need it; 3 nobody was seen, and not all uses "
+    "would have been seen; 2 wrong usage; 4 the service cannot be reached; 70 a fault of this program."
+)
 
 _STYLES = {
     "WELL": "green",

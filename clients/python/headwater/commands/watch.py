@@ -21,10 +21,10 @@ from headwater.forms import SIGNS, Json, many, plain
 from headwater.subscriptions import subscribed
 from headwater.terminal import Output, Panel, TextOrJson, Token, Url, connected, console, telling
 
-EXIT_CODES = """
-Exit codes: 130 stopped by Ctrl-C; 2 wrong usage, or refused; 4 the service cannot be reached at the start (later it is tried again
-for as long as it takes); 70 a fault of this program.
-"""
+EXIT_CODES = (
+    "Exit codes: 130 stopped by Ctrl-C; 2 wrong usage, or refused; 4 the service cannot be reached at the "
+    "start (later it is tried again for as long as it takes); 70 a fault of this program."
+)
 
 SHOWN = 10
 """Changes of one revision; the first import of a warehouse has a hundred thousand."""
