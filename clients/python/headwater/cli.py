@@ -85,7 +85,7 @@ app.add_typer(same.app, rich_help_panel=Panel.TELL)
 def main() -> None:
     if "_HEADWATER_COMPLETE" in os.environ:
         # Typer knows the shells only with its own scripts added, and that for bash takes a key apart at its colon.
-        from typer.completion import completion_init  # noqa: PLC0415
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # noqa: PLC0415
 
         completion_init()
     try:
