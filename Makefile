@@ -30,11 +30,13 @@ install: .venv/installed-dev ## the Python environment with everything the tests
 web: app/http/static/.built ## the explorer's assets
 
 .PHONY: check
-check: .venv/installed-dev frontend/node_modules/.package-lock.json ## format, lint, types, architecture, schema file, compose file
+check: .venv/installed-dev .interop/codegen/installed frontend/node_modules/.package-lock.json ## format, lint, types, architecture, schema file, compose file
 	$(NEED) compose
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	for version in 3.10 3.13; do $(BIN)/mypy --python-version $$version clients/python/headwater || exit 1; done
+	.interop/codegen/bin/python tools/client_types.py --check
 	$(NPM) run check
 	$(BIN)/pytest --quiet tests/test_architecture.py
 	$(BIN)/python -m app schema --check
@@ -69,6 +71,10 @@ format: .venv/installed-dev frontend/node_modules/.package-lock.json ## rewrite 
 	$(BIN)/ruff format .
 	$(NPM) run format
 
+.PHONY: client-types
+client-types: .interop/codegen/installed ## generate what the Python client sends and reads, of the schema and clients/python/queries
+	.interop/codegen/bin/python tools/client_types.py
+
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links $(ARGS)
 
@@ -84,6 +90,7 @@ lock: .venv/bin/uv ## resolve requirements/*.txt anew (ARGS=--upgrade for newer 
 	$(LOCK) requirements/feast.in -o requirements/feast.txt
 	$(LOCK) requirements/openlineage.in -o requirements/openlineage.txt
 	$(LOCK) requirements/otel.in -o requirements/otel.txt
+	$(LOCK) requirements/codegen.in -o requirements/codegen.txt
 
 .PHONY: clean
 clean: ## remove everything that make made
@@ -117,7 +124,7 @@ INSTALL_CLIENT = VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-
 	$(INSTALL_CLIENT)
 	@touch $@ .venv/installed-demo .venv/installed-run
 
-# Each of its own: alibi needs an older numpy (1.2 GB), dbt other versions of much, MLflow an older graphql-core.
+# Each of its own: alibi needs an older numpy (1.2 GB), dbt other versions of much, MLflow and codegen an older graphql-core.
 .interop/%/installed: requirements/%.txt .venv/bin/uv
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .interop/$*
 	VIRTUAL_ENV=.interop/$* $(BIN)/uv pip install --quiet --require-hashes -r requirements/$*.txt

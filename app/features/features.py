@@ -229,7 +229,7 @@ def _asked(body: bytes, online: bool) -> _Asked:
 
 
 def _body(asked: _Asked, features: Sequence[AssetKey], found: Mapping[AssetKey, Found]) -> bytes:
-    """In the form of Feast's feature server: one result a name."""
+    """In the form of Feast's feature server: one result a name. The keys are ours: of the features, in the order of their names."""
     results: list[dict[str, object]] = []
     for values in asked.entities.values():
         present = ["PRESENT"] * len(values)
@@ -241,7 +241,8 @@ def _body(asked: _Asked, features: Sequence[AssetKey], found: Mapping[AssetKey, 
         values = one.values[feature].to_pylist()
         results.append({"values": values, "statuses": statuses, "event_timestamps": since})
     names = [*asked.entities, *asked.features]
-    return orjson.dumps({"metadata": {"feature_names": names}, "results": results}, default=str)
+    metadata = {"feature_names": names, "feature_keys": [str(feature) for feature in features]}
+    return orjson.dumps({"metadata": metadata, "results": results}, default=str)
 
 
 def _array(column: pa.Array) -> NDArray[Any]:

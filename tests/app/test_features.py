@@ -79,7 +79,9 @@ class World:
     async def asked(self, path: str, features: list[str], entities: Answer, **more: object) -> list[Answer]:
         answer = await self.ask(path, features=features, entities=entities, **more)
         assert answer.status_code == 200, answer.text
-        assert answer.json()["metadata"] == {"feature_names": [*entities, *features]}
+        metadata = answer.json()["metadata"]
+        assert metadata["feature_names"] == [*entities, *features]
+        assert len(metadata["feature_keys"]) == len(features)
         return list(answer.json()["results"])
 
     async def ask(self, path: str, **body: object) -> httpx.Response:

@@ -1,6 +1,6 @@
 """The client of Headwater, the lineage service of an ML platform."""
 
-from headwater.client import Client
+from headwater.client import AsyncClient, Client
 from headwater.errors import (
     AccessRefused,
     GitUnusable,
@@ -15,6 +15,7 @@ from headwater.profiles import profile
 
 __all__ = [
     "AccessRefused",
+    "AsyncClient",
     "Client",
     "FeatureResult",
     "GitUnusable",

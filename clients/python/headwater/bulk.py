@@ -32,28 +32,41 @@ def body(lines: Iterable[Line], plain: Callable[[Any], Any]) -> Iterator[bytes]:
         yield bytes(waiting)
 
 
-def outcome(events: Iterable[str], operation: str, tell: Tell | None) -> dict[str, Any]:
-    """How it ended, with the first `errors`; `tell` hears all of them, and of progress. Raises Refused, Unreachable."""
-    errors: list[dict[str, Any]] = []
-    for text in events:
+class Events:
+    """What is told of an operation while it runs. `tell` hears all of it; the first `errors` are kept."""
+
+    def __init__(self, operation: str, tell: Tell | None = None) -> None:
+        self._operation = operation
+        self._tell = tell
+        self._errors: list[dict[str, Any]] = []
+        self._last: dict[str, Any] = {}
+        self._broken = False
+
+    def hear(self, text: str) -> None:
+        if self._broken or "done" in self._last or "failed" in self._last:
+            return
         try:
             event = json.loads(text)
-        except ValueError:
-            break
-        if "done" in event:
-            done: dict[str, Any] = {**event["done"], "errors": errors}
-            return done
-        if "failed" in event:
-            failed = event["failed"]
-            message = f"{failed['message']} (operation {operation})"
+        except ValueError:  # a line that was cut off
+            self._broken = True
+            return
+        self._last = event
+        if "error" in event and len(self._errors) < KEPT_ERRORS:
+            self._errors.append(event["error"])
+        if self._tell is not None and "done" not in event and "failed" not in event:
+            self._tell(event)
+
+    def outcome(self) -> dict[str, Any]:
+        """How it ended. Raises Refused, Unreachable."""
+        if "done" in self._last:
+            return {**self._last["done"], "errors": self._errors}
+        if "failed" in self._last:
+            failed = self._last["failed"]
+            message = f"{failed['message']} (operation {self._operation})"
             if failed["code"] == "StoreUnavailable":
                 raise Unreachable(message)
             raise Refused(message, failed["code"])
-        if "error" in event and len(errors) < KEPT_ERRORS:
-            errors.append(event["error"])
-        if tell is not None:
-            tell(event)
-    raise Unreachable(
-        f"the answer ended before the operation {operation} did; ask for it by bulkOperation, or send the same lines again"
-        " under that operation id"
-    )
+        raise Unreachable(
+            f"the answer ended before the operation {self._operation} did; ask for it by bulkOperation, or send the same"
+            " lines again under that operation id"
+        )

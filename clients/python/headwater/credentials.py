@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import typer
 
-from headwater.client import DEFAULT_URL
+from headwater.connection import DEFAULT_URL
 from headwater.errors import CredentialsUnreadable, Unreachable
 
 

@@ -23,6 +23,8 @@ class FeatureResult:
     """The values by column, entities first; all columns have one length, in the order of the rows asked for."""
 
     def __init__(self, answer: Mapping[str, Any]) -> None:
+        self.keys: tuple[str, ...] = tuple(answer["metadata"].get("feature_keys", ()))
+        """Of the features, in the order asked for."""
         names: list[str] = answer["metadata"]["feature_names"]
         results: dict[str, Any] = dict(zip(names, answer["results"], strict=True))
         self._columns: dict[str, list[Any]] = {name: list(column["values"]) for name, column in results.items()}

@@ -14,8 +14,9 @@ import typer
 from rich.console import Console
 
 from headwater import credentials
-from headwater.client import TIMEOUT_SECONDS, Client
+from headwater.client import Client
 from headwater.errors import AccessRefused, HeadwaterError, Unreachable
+from headwater.transport import TIMEOUT_SECONDS
 
 CLEAN_CODE, BLOCKED_CODE, USAGE_CODE, ACKNOWLEDGE_CODE, UNREACHABLE_CODE = range(5)
 FAULT_CODE = 70

@@ -1,0 +1,1 @@
+"""What can be asked of the service, each operation once for `Client` and `AsyncClient`."""
