@@ -219,6 +219,7 @@ fragment Use on LineageEdge {
   partly
   when
   node {
+    __typename
     id
     title
     sameAs
