@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -12,6 +12,16 @@ from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 
 from headwater import credentials
 from headwater.client import Client
@@ -112,6 +122,29 @@ def telling(file: Path | None = None) -> Iterator[None]:
         return
     typer.echo(told, err=True)
     raise typer.Exit(code)
+
+
+@contextmanager
+def progress(what: str, total: int | None, slow: bool = True) -> Iterator[Callable[[int], None]]:
+    """Shows on a terminal, on standard error, how far slow work is; the function it gives is told of each step."""
+    shown = console(error=True)
+    columns: tuple[ProgressColumn, ...] = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    if total is None:  # bytes, whose number nobody knows before
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeElapsedColumn(),
+        )
+    with Progress(*columns, console=shown, transient=True, disable=not (slow and shown.is_terminal)) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda steps: bar.advance(task, steps)
 
 
 def console(error: bool = False) -> Console:

@@ -6,14 +6,13 @@ import contextlib
 import gzip
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, BinaryIO, Optional
 
 import httpx
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
 from headwater import credentials
 from headwater.commands import options as given
@@ -22,7 +21,7 @@ from headwater.completion import asset_keys
 from headwater.credentials import Credentials
 from headwater.errors import Unreachable
 from headwater.subscriptions import refused
-from headwater.terminal import WRITING_EXIT_CODES, Panel, Token, Url, console, telling
+from headwater.terminal import WRITING_EXIT_CODES, Panel, Token, Url, console, progress, telling
 
 CHUNK_BYTES = 1 << 16
 
@@ -87,7 +86,7 @@ def export(
         "origin": origins,
     }
     path = f"/api/v1/lineage.{chosen.value}"
-    with telling(file), _progress() as tell:
+    with telling(file), progress(f"reading {of}", None) as tell:
         found = credentials.find(url, token)
         with _written(file) as target:
             for piece in pieces(
@@ -149,13 +148,3 @@ def _written(file: Path) -> Iterator[BinaryIO]:
         new.replace(file)
     finally:
         new.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int], None]]:
-    """Is told of bytes, and shows them on a terminal."""
-    shown = console(error=True)
-    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
-        task = progress.add_task("reading", total=None)
-        yield lambda count: progress.advance(task, count)
