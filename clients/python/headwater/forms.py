@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import yaml
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -42,26 +43,26 @@ def write(document: Mapping[str, Any], output: Output) -> None:
         sys.stdout.write(json.dumps(versioned, indent=2, ensure_ascii=False) + "\n")
 
 
-def print_table(titles: Sequence[str], rows: Iterable[Row], right: Sequence[int] = (), none: str = "None.") -> None:
-    """For people. Keys are folded, never cut: they are there to be copied. `right`: columns of numbers.
-
-    A column in which nothing stands is left out.
+def print_table(
+    titles: Sequence[str], rows: Iterable[Row], right: Sequence[int] = (), none: str = "None.", keys: int = 0
+) -> None:
+    """For people. `keys`: the column of keys, which has its room first, and is folded, never cut: keys are there to be copied.
+    `right`: columns of numbers. A column in which nothing stands is left out.
     """
+    page = console()
     lines = [[cell if isinstance(cell, Text) else plain(cell) for cell in row] for row in rows]
     told = [place for place in range(len(titles)) if any(len(line[place]) for line in lines)]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for place in told:
-        title = titles[place]
+        longest = max(cell_len(str(line[place])) for line in lines)
         table.add_column(
-            title,
+            titles[place],
             justify="right" if place in right else "left",
             overflow="fold",
-            no_wrap=place in right,
-            min_width=len(title) if place in right else None,
+            no_wrap=place in right or (place == keys and longest <= page.width * 7 // 10),
         )
     for line in lines:
         table.add_row(*(line[place] for place in told))
-    page = console()
     if table.row_count:
         page.print(table)
     else:

@@ -146,7 +146,7 @@ def _tell(found: Json, counts: Counter[tuple[str, str]], users: Sequence[Json], 
         page.print(Text("\nWho must be told", style="bold"))
         most = max(limit // len(owned), 1) if limit else len(users)
         titles = ("owner", "of", "when", "calls a day", "last seen")
-        print_table(titles, (row for each in owned for row in _owner_rows(*each, most)), right=(3,))
+        print_table(titles, (row for each in owned for row in _owner_rows(*each, most)), right=(3,), keys=1)
     _tell_doubts(found)
 
 

@@ -95,8 +95,11 @@ def _tell(found: Json, up: bool, limit: int) -> None:
     page = console()
     total, where = len(found["assets"]), "upstream" if up else "downstream"
     if not total:
-        of_those = "" if not found["reached"] else f" that was asked for, of {many(found['reached'], 'asset')}"
-        page.print(f"Nothing{of_those} is {where} of {found['start']['id']}.", soft_wrap=True)
+        start = found["start"]["id"]
+        none = f"Nothing is {where} of {start}."
+        if found["reached"]:
+            none = f"None of the {many(found['reached'], 'asset')} {where} of {start} is what was asked for."
+        page.print(none, soft_wrap=True)
         return
     page.print(tree(found, not up, limit))
     page.print()

@@ -11,9 +11,12 @@ from rich.text import Text
 
 from headwater import asked
 from headwater.commands import options as given
+from headwater.completion import asset_keys
 from headwater.forms import Code, Json, ago, many, markdown_table, mermaid, plain, write
 from headwater.terminal import READING_EXIT_CODES, Drawn, Output, Panel, Token, Url, connected, console, telling
 
+Source = Annotated[str, typer.Argument(help="The key of where it begins.", metavar="FROM", autocompletion=asset_keys, show_default=False)]  # fmt: skip
+Target = Annotated[str, typer.Argument(help="The key of where it ends.", metavar="TO", autocompletion=asset_keys, show_default=False)]  # fmt: skip
 First = Annotated[int, typer.Option("--first", min=1, max=100, help="So many of the shortest.")]
 
 
@@ -22,8 +25,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def path(
-    source: given.Key,
-    target: given.Key,
+    source: Source,
+    target: Target,
     first: First = 1,
     follow: given.Following = given.Follow.VALUES,
     at: given.At = None,
