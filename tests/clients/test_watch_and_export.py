@@ -123,6 +123,15 @@ def test_the_name_of_the_file_says_its_form(address: str, tmp_path: Path) -> Non
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.arrow", "orders.ndjson.gz", "up.json"]
 
 
+def test_without_an_asset_it_is_the_whole_graph(tmp_path: Path) -> None:
+    graph = b'{"headwater_graph":1}\n{"end":{}}\n'
+    with answering(graph, "/api/v1/graph.jsonl") as address:
+        export(address, tmp_path / "graph.jsonl.gz")
+    assert gzip.decompress((tmp_path / "graph.jsonl.gz").read_bytes()) == graph
+    assert "comes as jsonl, not as arrow" in export(address, tmp_path / "graph.arrow", code=2)
+    assert "say with --of" in export(address, tmp_path / "graph.jsonl", "--up", code=2)
+
+
 def test_what_was_there_stays_when_an_export_fails(address: str, tmp_path: Path) -> None:
     file = tmp_path / "orders.ndjson"
     file.write_text("what was there")
@@ -137,12 +146,12 @@ def test_what_was_there_stays_when_an_export_fails(address: str, tmp_path: Path)
 
 
 @contextlib.contextmanager
-def answering(body: bytes) -> Iterator[str]:
-    """The address of what answers so, whatever is asked."""
+def answering(body: bytes, path: str = "") -> Iterator[str]:
+    """The address of what answers so, whatever is asked, or only at this path."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(200 if path in self.path else 404)
             self.end_headers()
             self.wfile.write(body)
 
