@@ -46,9 +46,13 @@ app = typer.Typer(
 
 def _tell_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version  # noqa: PLC0415 (no command needs it)
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 (no command needs it)
 
-        typer.echo(f"headwater {version('headwater')}")
+        try:
+            number = version("headwater")
+        except PackageNotFoundError:
+            number = "of a source tree that is not installed"
+        typer.echo(f"headwater {number}")
         raise typer.Exit
 
 
