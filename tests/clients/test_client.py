@@ -1,10 +1,6 @@
 """The Python client, against a server that remembers what it was sent and answers what it is told to."""
 
-import json
-import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,48 +12,14 @@ import pytest
 from graphql import parse, validate
 from headwater import AccessRefused, Client, Refused, Unreachable
 
+from tests.clients.remembering import Server, remembering
 from tests.service import free_port
-
-
-@dataclass
-class Server:
-    """Answers from `answers`, each once, the last one for ever."""
-
-    address: str = ""
-    answers: list[tuple[int, object]] = field(default_factory=lambda: [(200, {})])
-    requests: list[tuple[str, Mapping[str, str], bytes]] = field(default_factory=list)
-
-    @property
-    def sent(self) -> Any:
-        """The body of the last request."""
-        return json.loads(self.requests[-1][2])
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            server.requests.append((f"{self.command} {self.path}", dict(self.headers), body))
-            status, answer = server.answers[0] if len(server.answers) == 1 else server.answers.pop(0)
-            content = json.dumps(answer).encode() if not isinstance(answer, bytes) else answer
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_POST = do_PUT = _answer  # noqa: N815 (http.server's own names)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
-        server.address = f"http://127.0.0.1:{listening.server_port}"
+    with remembering() as server:
         yield server
-        listening.shutdown()
 
 
 @pytest.fixture
@@ -214,7 +176,7 @@ def test_a_refusal_says_why(
 
 def test_a_problem_is_a_refusal_with_its_type(server: Server, client: Client) -> None:
     problem = {"__typename": "UnknownAsset", "problem": "model:a/b is not registered"}
-    server.answers = [(200, {"data": {"register": problem}})]
+    server.answers = [(200, {"data": {"registered": problem}})]
     with pytest.raises(Refused, match="is not registered") as refused:
         client.register({})
     assert refused.value.code == "UnknownAsset"

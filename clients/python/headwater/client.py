@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -14,8 +16,10 @@ import httpx
 
 from headwater.connection import Connection
 from headwater.errors import Unreachable
-from headwater.operations import features, graph, models, telling
+from headwater.operations import features, graph, models, recording, telling
 from headwater.operations.graph import CALLED as CALLED  # noqa: PLC0414
+from headwater.runs import TrainingRun
+from headwater.spool import Spool
 from headwater.transport import TIMEOUT_SECONDS, Answer, NoAnswer, Pause, Step, Steps
 
 P = ParamSpec("P")
@@ -58,11 +62,13 @@ class Client(Connection):
     `OTEL_RESOURCE_ATTRIBUTES` when absent. `service` is who calls, as `namespace/name` or `name`: what is then read or
     asked is known to be used by it.
 
-    Every method raises Unreachable and Refused. What has no second effect is tried again, up to three times.
+    Every method raises Unreachable and Refused. What has no second effect is tried again, up to three times. What is
+    recorded (`record…`) waits on disk while the service cannot be reached: in `spool`, absent: a file for this service and
+    caller in `HEADWATER_SPOOL`, or in the folder of the user's state.
 
     >>> with Client(url) as client:
-    ...     client.impact("column:warehouse/payments#amount").total
-    5
+    ...     client.impact("column:warehouse/payments#amount")[0].title
+    'mean_30d'
     """
 
     def __init__(
@@ -71,14 +77,20 @@ class Client(Connection):
         token: str | None = None,
         service: str | None = None,
         timeout: float = TIMEOUT_SECONDS,
+        spool: Spool | str | os.PathLike[str] | None = None,
     ) -> None:
-        super().__init__(url, token, service)
+        super().__init__(url, token, service, spool)
         try:
             self._http = httpx.Client(base_url=self.url, headers=self.headers, timeout=timeout)
         except (httpx.InvalidURL, ValueError) as error:
             raise Unreachable(f"{self.url} is not the address of a service: {error}") from error
 
     def close(self) -> None:
+        """Closes its connections. What waits on disk stays there.
+
+        >>> client = Client(url)
+        >>> client.close()
+        """
         self._http.close()
 
     def __enter__(self) -> Client:
@@ -115,6 +127,23 @@ class Client(Connection):
     apply_manifest = _blocking(telling.apply_manifest)
     check = _blocking(telling.check)
 
+    record = _blocking(recording.record)
+    record_lines = _blocking(recording.record_lines)
+    record_event = _blocking(recording.record_event)
+    record_artifact = _blocking(recording.record_artifact)
+    record_document = _blocking(recording.record_document)
+    flush = _blocking(recording.flush)
+
+    def training_run(self, model: str, version: str | None = None, **described: Any) -> TrainingRun:
+        """A training, to be used by `with`: see `headwater.training_run`, of which this is the one with this client.
+
+        >>> with client.training_run("risk/fraud", "8", parameters={"trees": 100}) as run:
+        ...     run.log_metrics(auc=0.9)
+        >>> client.asset("model_version:risk/fraud#8").title
+        '8'
+        """
+        return TrainingRun(self, model, version, **described)
+
     def _run(self, steps: Steps[T]) -> T:
         try:
             step = next(steps)
@@ -138,12 +167,12 @@ class Client(Connection):
         try:
             with self._http.stream(step.method, step.path, content=step.content, headers=step.headers) as response:
                 if step.hear is None or not response.is_success:
-                    return self.answer(response, response.read())
+                    return self._answer(response, response.read())
                 for line in response.iter_lines():
                     step.hear(line)
-                return self.answer(response, b"")
+                return self._answer(response, b"")
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise self.no_answer(error) from error
+            raise self._no_answer(error) from error
 
 
 class AsyncClient(Connection):
@@ -151,9 +180,9 @@ class AsyncClient(Connection):
 
     >>> async def reached():
     ...     async with AsyncClient(url) as client:
-    ...         return (await client.impact("column:warehouse/payments#amount")).total
-    >>> asyncio.run(reached())
-    5
+    ...         return await client.impact("column:warehouse/payments#amount")
+    >>> asyncio.run(reached())[0].title
+    'mean_30d'
     """
 
     def __init__(
@@ -162,14 +191,16 @@ class AsyncClient(Connection):
         token: str | None = None,
         service: str | None = None,
         timeout: float = TIMEOUT_SECONDS,
+        spool: Spool | str | os.PathLike[str] | None = None,
     ) -> None:
-        super().__init__(url, token, service)
+        super().__init__(url, token, service, spool)
         try:
             self._http = httpx.AsyncClient(base_url=self.url, headers=self.headers, timeout=timeout)
         except (httpx.InvalidURL, ValueError) as error:
             raise Unreachable(f"{self.url} is not the address of a service: {error}") from error
 
     async def close(self) -> None:
+        """Closes its connections. What waits on disk stays there."""
         await self._http.aclose()
 
     async def __aenter__(self) -> AsyncClient:
@@ -206,6 +237,13 @@ class AsyncClient(Connection):
     apply_manifest = _awaited(telling.apply_manifest)
     check = _awaited(telling.check)
 
+    record = _awaited(recording.record)
+    record_lines = _awaited(recording.record_lines)
+    record_event = _awaited(recording.record_event)
+    record_artifact = _awaited(recording.record_artifact)
+    record_document = _awaited(recording.record_document)
+    flush = _awaited(recording.flush)
+
     async def _run(self, steps: Steps[T]) -> T:
         try:
             step = next(steps)
@@ -230,14 +268,53 @@ class AsyncClient(Connection):
         try:
             async with self._http.stream(step.method, step.path, content=content, headers=step.headers) as response:
                 if step.hear is None or not response.is_success:
-                    return self.answer(response, await response.aread())
+                    return self._answer(response, await response.aread())
                 async for line in response.aiter_lines():
                     step.hear(line)
-                return self.answer(response, b"")
+                return self._answer(response, b"")
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise self.no_answer(error) from error
+            raise self._no_answer(error) from error
 
 
 async def _chunks(content: Iterable[bytes]) -> AsyncIterator[bytes]:
     for chunk in content:
         yield chunk
+
+
+def training_run(
+    model: str,
+    version: str | None = None,
+    *,
+    client: Client | None = None,
+    job: str | None = None,
+    run_id: str | uuid.UUID | None = None,
+    features: Iterable[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+    tags: Iterable[str] = (),
+    description: str | None = None,
+    source_link: str | None = None,
+    origin: str | None = None,
+) -> TrainingRun:
+    """A training, to be used by `with`: what it reads, sets and makes is logged in the block and told at its end.
+
+    `model` is a key or `namespace/name`. Absent are: `version`, the run's id; `job`, `train_` and the name of the model;
+    `run_id`, a new one; `client`, one of its own, which is closed at the end.
+
+    >>> with training_run("risk/fraud", "9", client=client, run_id="0197a2b4-0000-7000-8000-00000000000a") as run:
+    ...     rows = client.get_batch_features(["payments:mean_30d"], {"customer": [7]}).to_dict()
+    ...     digest = run.log_artifact(b"the model")
+    ...     run.log_metrics(auc=0.92)
+    >>> [row.title for row in client.upstream(run.version_key, kinds=["feature"])]
+    ['mean_30d']
+    """
+    described = {
+        "job": job,
+        "run_id": run_id,
+        "features": features,
+        "parameters": parameters,
+        "tags": tags,
+        "description": description,
+        "source_link": source_link,
+        "origin": origin,
+    }
+    return TrainingRun(client or Client(), model, version, close=client is None, **described)  # type: ignore[arg-type]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from urllib.parse import quote, unquote
 
 import httpx
 
+from headwater.runs import current_run
+from headwater.spool import Spool, default_path
 from headwater.transport import Answer, NoAnswer
 
 DEFAULT_URL = "http://127.0.0.1:8321"
@@ -16,20 +18,28 @@ DEFAULT_URL = "http://127.0.0.1:8321"
 class Connection:
     """An address, and who calls. Without transport."""
 
-    def __init__(self, url: str | None, token: str | None, service: str | None) -> None:
+    def __init__(
+        self, url: str | None, token: str | None, service: str | None, spool: Spool | str | os.PathLike[str] | None
+    ) -> None:
         self.url = (url or os.environ.get("HEADWATER_URL") or DEFAULT_URL).rstrip("/")
         token = token or os.environ.get("HEADWATER_TOKEN")
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.headers |= _baggage(service)
+        place = default_path(self.url, self.headers) if spool is None else spool
+        self.spool = place if isinstance(place, Spool) else Spool(place)
+        """What was recorded and could not be sent yet."""
 
-    def noticed_features(self, keys: Sequence[str]) -> None:
-        """Called with what was read for training."""
+    def _noticed(self, read: Mapping[str, str]) -> None:
+        """Features that were read for training, keys by name: the training run that this is within is told."""
+        run = current_run()
+        if run is not None and run.client is self:
+            run._noticed(read)
 
-    def answer(self, response: httpx.Response, content: bytes) -> Answer:
+    def _answer(self, response: httpx.Response, content: bytes) -> Answer:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(self.url, response.status_code, response.reason_phrase, headers, content)
 
-    def no_answer(self, error: httpx.TransportError | httpx.InvalidURL) -> NoAnswer:
+    def _no_answer(self, error: httpx.TransportError | httpx.InvalidURL) -> NoAnswer:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):  # nothing was sent
             return NoAnswer(f"cannot reach {self.url}: {str(error) or type(error).__name__}", sent=False)
         if isinstance(error, httpx.TransportError):

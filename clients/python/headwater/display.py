@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from uuid import UUID
 
 MOST_ROWS = 25
 MOST_COLUMNS = 6
@@ -19,6 +20,8 @@ _LONGEST = 60
 
 _WIDTH, _HEIGHT, _GAP, _ACROSS = 150, 34, 12, 56
 """Of a box, and between boxes, in pixels."""
+_ABOVE = 10
+"""For arrows that pass over a box."""
 _COLOURS = {
     "dataset": "#4e79a7",
     "column": "#4e79a7",
@@ -95,7 +98,11 @@ def _html_table(table: Table, count: int) -> str:
     )
     total = count if table.total is None else table.total
     left = total - len(table.rows)
-    more = f'<div style="opacity:.7">and {left:,} more rows; .to_pandas() has all</div>' if left > 0 else ""
+    more = (
+        f'<div style="opacity:.7;font-size:.85em">and {left:,} more rows; .to_pandas() has all</div>'
+        if left > 0
+        else ""
+    )
     return (
         '<div style="overflow-x:auto"><table style="border-collapse:collapse;color:inherit;font-size:.9em">'
         f'<thead><tr style="background:none">{head}</tr></thead><tbody>{rows}</tbody></table></div>{more}'
@@ -114,6 +121,11 @@ class _Laid:
 
 
 def svg(graph: Graph) -> str:
+    """What no flow is known of, as a container of what is reached, is not drawn if anything has one."""
+    total = len(graph.nodes)
+    ends = {end for source, target, _ in graph.arrows for end in (source, target)}
+    joined = [node for node in graph.nodes if node.key in ends or not ends]
+    graph = Graph(joined, graph.arrows, graph.leftwards)
     laid = _laid_out(graph)
     shown = [node for node in graph.nodes if node.key in laid.boxes]
     arrows = [arrow for arrow in graph.arrows if arrow[0] in laid.boxes and arrow[1] in laid.boxes]
@@ -122,11 +134,13 @@ def svg(graph: Graph) -> str:
     for column, count in laid.left_out.items():
         x = _left(graph, laid, column)
         drawn.append(f'<text x="{x + 4}" y="{laid.height - 6}" opacity=".7">and {count:,} more</text>')
-    missing = len(graph.nodes) - len(shown)
-    said = [f"{missing:,} of {len(graph.nodes):,} assets are not drawn"] if missing else []
+    missing = total - len(shown)
+    said = [f"{missing:,} of {total:,} assets are not drawn"] if missing else []
+    if any(built for _, _, built in arrows):
+        said.append("dashed: baked in once")
     if len(arrows) > MOST_ARROWS:
         said.append(f"{len(arrows) - MOST_ARROWS:,} flows are not drawn")
-    note = f'<div style="opacity:.7">{"; ".join(said)}; dashed: baked in once</div>' if said else ""
+    note = f'<div style="opacity:.7;font-size:.85em;margin:.2em 0 .6em">{"; ".join(said)}</div>' if said else ""
     return (
         '<div style="overflow-x:auto">'
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="graph of {len(shown)} assets"'
@@ -162,12 +176,12 @@ def _laid_out(graph: Graph) -> _Laid:
         columns[column] = nodes
     tallest = max(len(columns[column]) for column in kept)
     laid.width = len(kept) * (_WIDTH + _ACROSS) - _ACROSS + 2
-    laid.height = tallest * (_HEIGHT + _GAP) - _GAP + 2 + (20 if laid.left_out else 0)
+    laid.height = tallest * (_HEIGHT + _GAP) - _GAP + _ABOVE + 1 + (20 if laid.left_out else 0)
     middle = tallest * (_HEIGHT + _GAP) - _GAP
     for column in kept:
         used = len(columns[column]) * (_HEIGHT + _GAP) - _GAP
         for row, node in enumerate(columns[column]):
-            y = 1 + (middle - used) // 2 + row * (_HEIGHT + _GAP)
+            y = _ABOVE + (middle - used) // 2 + row * (_HEIGHT + _GAP)
             laid.boxes[node.key] = _left(graph, laid, column), y
     return laid
 
@@ -186,7 +200,7 @@ def _box(node: Node, x: int, y: int) -> str:
         f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="4" fill="rgba(128,128,128,.08)"'
         f' stroke="currentColor" stroke-opacity=".45" stroke-width="{start}"/>'
         f'<rect x="{x}" y="{y}" width="4" height="{_HEIGHT}" rx="2" fill="{colour}"/>'
-        f'<text x="{x + 11}" y="{y + 14}" font-weight="600">{escape(_cut(_line(node.title), 22))}</text>'
+        f'<text x="{x + 11}" y="{y + 14}" font-weight="600">{escape(_short(node.title))}</text>'
         f'<text x="{x + 11}" y="{y + 27}" font-size="9" opacity=".7">{escape(node.kind.replace("_", " "))}</text></g>'
     )
 
@@ -202,14 +216,25 @@ def _arrow(laid: _Laid, source: str, target: str, built: bool) -> str:
         forward = x1 < x2
         start, end = (x1 + _WIDTH, x2) if forward else (x1, x2 + _WIDTH)
         way = 1 if forward else -1
-        bend = max(abs(end - start) // 2, 20) * way
-        path = f"M{start} {start_y}C{start + bend} {start_y} {end - bend} {end_y} {end - 5 * way} {end_y}"
+        above = 32 if abs(end - start) > _ACROSS and start_y == end_y else 0  # or it would pass behind a box
+        bend = (_ACROSS if above else max(abs(end - start) // 2, 20)) * way
+        path = (
+            f"M{start} {start_y}C{start + bend} {start_y - above} {end - bend} {end_y - above} {end - 5 * way} {end_y}"
+        )
         tip = f"M{end - 6 * way} {end_y - 3}L{end} {end_y}L{end - 6 * way} {end_y + 3}Z"
     dashes = ' stroke-dasharray="4 3"' if built else ""
     return (
         f'<path d="{path}" fill="none" stroke="currentColor" stroke-opacity=".5"{dashes}/>'
         f'<path d="{tip}" fill="currentColor" fill-opacity=".6"/>'
     )
+
+
+def _short(title: str) -> str:
+    """What has room in a box. Of a UUID its beginning tells it from others."""
+    try:
+        return f"{str(UUID(title))[:8]}…"
+    except ValueError:
+        return _cut(_line(title), 20)
 
 
 def _line(value: str) -> str:

@@ -4,6 +4,8 @@
   + Unreachable         no answer from the service, or it is not ready; the same call may be tried again
   + Refused             the service answered that it will not
     - AccessRefused     the token is missing, unknown, or allows less than this
+  + SpoolFull           it could neither be sent nor kept: this is the one time that it is said
+  + SpoolUnusable       the file on disk cannot be read or written
   + ManifestUnreadable  the file is no YAML that can be used
   + DocumentUnreadable  a file of another system is not there, or no JSON
   + CredentialsUnreadable  what `headwater login` keeps is not there as it was written
@@ -30,6 +32,14 @@ class Refused(HeadwaterError):
 
 
 class AccessRefused(Refused):
+    pass
+
+
+class SpoolFull(HeadwaterError):
+    pass
+
+
+class SpoolUnusable(HeadwaterError):
     pass
 
 

@@ -53,6 +53,11 @@ def sklearn_document(
     `features`, of each input the key of its column or feature. `data` is a DataFrame like the one it was fitted on, for the
     types; `inputs` are names, where it was fitted on a plain matrix. Raises ValueError for what is not fitted, or names
     other inputs.
+
+    >>> from sklearn.linear_model import LinearRegression
+    >>> fitted = LinearRegression().fit([[1.0, 0.0], [2.0, 0.0]], [1.0, 2.0])
+    >>> sklearn_document(fitted, "risk/fraud", "1", inputs=["amount", "nothing"])["consumed"]
+    ['amount']
     """
     names = _names(estimator, inputs)
     if not callable(getattr(estimator, "predict", None)) and not callable(getattr(estimator, "transform", None)):

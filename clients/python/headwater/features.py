@@ -20,7 +20,11 @@ class Frame(Protocol):
 
 
 class FeatureResult:
-    """The values by column, entities first; all columns have one length, in the order of the rows asked for."""
+    """The values by column, entities first; all columns have one length, in the order of the rows asked for.
+
+    >>> client.get_online_features(["payments:mean_30d"], {"customer": [7, 9]})
+    <FeatureResult of 2 rows: customer, payments:mean_30d>
+    """
 
     def __init__(self, answer: Mapping[str, Any]) -> None:
         self.keys: tuple[str, ...] = tuple(answer["metadata"].get("feature_keys", ()))
@@ -31,14 +35,27 @@ class FeatureResult:
         self._statuses: dict[str, list[str]] = {name: list(column["statuses"]) for name, column in results.items()}
 
     def to_dict(self) -> dict[str, list[Any]]:
+        """Lists by name.
+
+        >>> client.get_online_features(["payments:mean_30d"], {"customer": [7, 9]}).to_dict()
+        {'customer': [7, 9], 'payments:mean_30d': [12.5, None]}
+        """
         return {name: list(values) for name, values in self._columns.items()}
 
     def statuses(self) -> dict[str, list[str]]:
-        """`PRESENT` or `NOT_FOUND` for each value."""
+        """`PRESENT` or `NOT_FOUND` for each value.
+
+        >>> client.get_online_features(["payments:mean_30d"], {"customer": [7, 9]}).statuses()["payments:mean_30d"]
+        ['PRESENT', 'NOT_FOUND']
+        """
         return {name: list(values) for name, values in self._statuses.items()}
 
     def to_df(self) -> pd.DataFrame:
-        """A pandas DataFrame; pandas must be installed."""
+        """A pandas DataFrame; pandas must be installed.
+
+        >>> client.get_online_features(["payments:mean_30d"], {"customer": [7, 9]}).to_df().shape
+        (2, 2)
+        """
         import pandas as pd  # noqa: PLC0415 (only who asks for it needs it)
 
         return pd.DataFrame(self._columns)

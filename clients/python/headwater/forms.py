@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -16,22 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from headwater.terminal import Output, console, sums
+from headwater.texts import plain
 
 Json = dict[str, Any]
 Row = Sequence[str | Text]
 
+STRUCTURED = {Output.JSON, Output.YAML}
+"""Forms that `write` writes."""
+
 SIGNS = {"ADDED": ("+", "green"), "CHANGED": ("~", "yellow"), "WITHDRAWN": ("-", "red")}
 """How changes of the graph are marked."""
-
-_FORMATS = {"Cc", "Zl", "Zp", "Cs"}
-_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Marks of direction, which make text read as what it is not."""
-
-
-def plain(text: object) -> str:
-    """Text that somebody stored, in one line and without what could steer a terminal."""
-    words = " ".join(str(text).split("\n"))
-    return "".join("\ufffd" if unicodedata.category(char) in _FORMATS or char in _TURNING else char for char in words)
 
 
 def write(document: Mapping[str, Any], output: Output) -> None:

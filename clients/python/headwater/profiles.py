@@ -23,6 +23,9 @@ def profile(inputs: Mapping[str, Column], outputs: Mapping[str, Column]) -> dict
 
     Numbers are counted between the quantiles of the column, everything else (truth values too) by value. None and NaN are
     missing. Raises ValueError for columns of different lengths and for columns that hold lists.
+
+    >>> profile({"country": ["DE", "FR", "DE"]}, {"score": [0.1, 0.2, 0.3]})["inputs"]["country"]["counts"]
+    {'DE': 2, 'FR': 1}
     """
     lengths = {f"input {name}": len(values) for name, values in inputs.items()}
     lengths |= {f"output {name}": len(values) for name, values in outputs.items()}

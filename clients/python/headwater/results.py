@@ -44,6 +44,10 @@ class Rows(Sequence[Row], Generic[Row]):
         """The rows that `keep` is true of, and whose attributes are as given: one value, or any of a list.
 
         Texts are compared without regard to case, so that `kind="consumer"` is what it says.
+
+        >>> reached = client.impact("column:warehouse/payments#amount")
+        >>> [row.title for row in reached.filter(lambda row: row.hops > 1, kind=["feature", "deployment", "consumer"])]
+        ['scores', 'checkout']
         """
         return self._with(
             row
@@ -52,11 +56,19 @@ class Rows(Sequence[Row], Generic[Row]):
         )
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Each row as plain values, as JSON has them."""
+        """Each row as plain values, as JSON has them.
+
+        >>> client.search("fraud", kinds=["model"]).to_dicts()[0]["key"]
+        'model:risk/fraud'
+        """
         return [_as_dict(row) for row in self._rows]
 
     def to_pandas(self) -> pd.DataFrame:
-        """A DataFrame, a row each; pandas must be installed."""
+        """A DataFrame, a row each; pandas must be installed.
+
+        >>> client.impact("column:warehouse/payments#amount").to_pandas().key.iloc[0]
+        'feature:shop/payments#mean_30d'
+        """
         import pandas as pd  # noqa: PLC0415 (only who asks for it needs it)
 
         return pd.DataFrame(self.to_dicts(), columns=None if self._rows else self._columns())
@@ -109,7 +121,12 @@ class Reached:
 
 
 class Lineage(Rows[Reached]):
-    """What an asset reaches, nearest first."""
+    """What an asset reaches, nearest first.
+
+    >>> reached = client.impact("column:warehouse/payments#amount")
+    >>> reached.complete, len(reached) == reached.total, reached[0].key
+    (True, True, 'feature:shop/payments#mean_30d')
+    """
 
     def __init__(self, answer: GetLineageLineageLineage, direction: Direction) -> None:
         columns: dict[str, list[Any]] = answer.columns
@@ -134,6 +151,11 @@ class Lineage(Rows[Reached]):
         """What flows straight from one of these (or the start) to another."""
 
     def keys(self) -> list[str]:
+        """Of the assets, in their order.
+
+        >>> client.upstream("deployment:risk/scores", kinds=["model_version"]).keys()
+        ['model_version:risk/fraud#1']
+        """
         return [row.key for row in self]
 
     def _columns(self) -> list[str]:
@@ -154,11 +176,14 @@ class Lineage(Rows[Reached]):
         return f"{'; '.join(said)} (revision {self.revision}, at {self.at:%Y-%m-%d %H:%M} UTC)"
 
     def _table(self) -> display.Table:
+        names = ["kind", "name", "namespace", "hops", "when", "owners"]
         rows = [
-            [row.kind.value.lower(), row.title, row.namespace, str(row.hops), row.when.value, ", ".join(row.owners)]
+            [_words(row.kind), row.title, row.namespace, str(row.hops), _words(row.when), ", ".join(row.owners)]
             for row in self[: display.MOST_ROWS]
         ]
-        return display.Table(["kind", "name", "namespace", "hops", "when", "owners"], rows)
+        if self.direction is Direction.UPSTREAM:  # when a change of the start is felt upstream of it says nothing
+            names, rows = [*names[:4], *names[5:]], [[*row[:4], *row[5:]] for row in rows]
+        return display.Table(names, rows)
 
     def _graph(self) -> display.Graph:
         nodes = [display.Node(self.start, self.title, _kind(self.start), 0)]
@@ -199,7 +224,12 @@ class Way:
 
 
 class Paths(Rows[Way]):
-    """The shortest ways from one asset to another."""
+    """The shortest ways from one asset to another.
+
+    >>> ways = client.paths("feature:shop/payments#mean_30d", "consumer:shop/checkout")
+    >>> ways[0].assets
+    ['feature:shop/payments#mean_30d', 'deployment:risk/scores', 'consumer:shop/checkout']
+    """
 
     def __init__(self, answer: GetPathsPathsPaths, source: str, target: str) -> None:
         super().__init__(Way(tuple(path.hops)) for path in answer.paths)
@@ -212,7 +242,12 @@ class Paths(Rows[Way]):
         """How many there are in all. None: some flows on the way lead round, so there is no end of them."""
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """A row for each flow of each path: {path, hop, source, target, timing, basis, origins, …}."""
+        """A row for each flow of each path: {path, hop, source, target, timing, basis, origins, …}.
+
+        >>> ways = client.paths("feature:shop/payments#mean_30d", "deployment:risk/scores")
+        >>> ways.to_dicts()[0]["target"]
+        'deployment:risk/scores'
+        """
         return [
             {
                 "path": number,
@@ -239,7 +274,7 @@ class Paths(Rows[Way]):
 
     def _table(self) -> display.Table:
         rows = [
-            [str(number + 1), _name(hop.source.id), _name(hop.target.id), hop.basis.value, ", ".join(hop.origins)]
+            [str(number + 1), _name(hop.source.id), _name(hop.target.id), _words(hop.basis), ", ".join(hop.origins)]
             for number, way in enumerate(self[: display.MOST_ROWS])
             for hop in way.hops
         ][: display.MOST_ROWS]
@@ -250,7 +285,8 @@ class Paths(Rows[Way]):
         arrows: dict[tuple[str, str, bool], None] = {}
         for way in self:
             for place, key in enumerate(way.assets):
-                nodes.setdefault(key, display.Node(key, _name(key), _kind(key), place))
+                last = max(place, nodes[key].place if key in nodes else 0)
+                nodes[key] = display.Node(key, _name(key), _kind(key), last)
             for hop in way.hops:
                 arrows[hop.source.id, hop.target.id, hop.timing is Timing.BUILT] = None
         return display.Graph(list(nodes.values()), list(arrows))
@@ -272,9 +308,13 @@ class Found:
 
 
 class Hits(Rows[Found]):
-    """What a search found, the best first."""
+    """What a search found, the best first.
 
-    def __init__(self, hits: Iterable[Hit], text: str, more: bool) -> None:
+    >>> client.search("fraud").complete
+    True
+    """
+
+    def __init__(self, hits: Iterable[Hit], text: str, more: bool, revision: int) -> None:
         super().__init__(
             Found(
                 hit.node.id,
@@ -292,16 +332,17 @@ class Hits(Rows[Found]):
         self.text = text
         self.complete = not more
         """There are no others."""
+        self.revision = revision
 
     def _columns(self) -> list[str]:
         return list(Found.__dataclass_fields__)
 
     def _heading(self) -> str:
-        return f"{len(self):,} assets found for “{self.text}”{'' if self.complete else ', and there are more'}"
+        return f"{len(self):,} assets found for “{self.text}”{'' if self.complete else ', and there are more'} (revision {self.revision})"
 
     def _table(self) -> display.Table:
         rows = [
-            [row.kind.value.lower(), row.title, row.namespace, row.description or "", ", ".join(row.owners)]
+            [_words(row.kind), row.title, row.namespace, row.description or "", ", ".join(row.owners)]
             for row in self[: display.MOST_ROWS]
         ]
         return display.Table(["kind", "name", "namespace", "description", "owners"], rows)
@@ -337,15 +378,26 @@ class Consumer:
 
 
 class Consumers(Rows[Consumer]):
-    """Who uses an asset, however far downstream."""
+    """Who uses an asset, however far downstream.
 
-    def __init__(self, uses: Iterable[Use], asset: str, unidentified: int) -> None:
+    >>> users = client.consumers("feature:shop/payments#mean_30d")
+    >>> users[0].title, users[0].hops
+    ('checkout', 2)
+    """
+
+    def __init__(self, uses: Iterable[Use], asset: str, unidentified: int, revision: int) -> None:
         super().__init__(map(_consumer, uses))
         self.asset = asset
         self.unidentified = unidentified
         """Calls by callers that could not be told."""
+        self.revision = revision
 
     def keys(self) -> list[str]:
+        """Of the consumers.
+
+        >>> client.consumers("feature:shop/payments#mean_30d").keys()
+        ['consumer:shop/checkout']
+        """
         return [row.key for row in self]
 
     def _columns(self) -> list[str]:
@@ -353,14 +405,14 @@ class Consumers(Rows[Consumer]):
 
     def _heading(self) -> str:
         unseen = f", and {self.unidentified:,} calls by callers that could not be told" if self.unidentified else ""
-        return f"{len(self):,} consumers of {_name(self.asset)}{unseen}"
+        return f"{len(self):,} consumers of {_name(self.asset)}{unseen} (revision {self.revision})"
 
     def _table(self) -> display.Table:
         rows = [
             [
                 row.title,
                 str(row.hops),
-                row.when.value,
+                _words(row.when),
                 f"{sum(each.calls for each in row.calls):,}",
                 {True: "proved", False: "claimed", None: ""}[row.verified],
                 ", ".join(row.owners),
@@ -412,6 +464,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _words(value: Enum) -> str:
+    return str(value.value).replace("_", " ").lower()
 
 
 def _kind(key: str) -> str:

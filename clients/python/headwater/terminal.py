@@ -26,6 +26,7 @@ from rich.progress import (
 from headwater import credentials
 from headwater.client import Client
 from headwater.errors import AccessRefused, HeadwaterError, Unreachable
+from headwater.texts import plain_lines
 from headwater.transport import TIMEOUT_SECONDS
 
 CLEAN_CODE, BLOCKED_CODE, USAGE_CODE, ACKNOWLEDGE_CODE, UNREACHABLE_CODE = range(5)
@@ -87,6 +88,7 @@ def output_option(*forms: Output) -> Any:  # what typer.Option gives is Any
 
 
 TextOrJson = Annotated[Output, output_option(Output.TEXT, Output.JSON)]
+Structured = Annotated[Output, output_option(Output.TEXT, Output.JSON, Output.YAML)]
 Written = Annotated[Output, output_option(Output.TEXT, Output.JSON, Output.YAML, Output.MARKDOWN)]
 Drawn = Annotated[Output, output_option(Output.TEXT, Output.JSON, Output.YAML, Output.MARKDOWN, Output.MERMAID)]
 
@@ -120,7 +122,7 @@ def telling(file: Path | None = None) -> Iterator[None]:
         code, told = USAGE_CODE, str(error)
     else:
         return
-    typer.echo(told, err=True)
+    typer.echo(plain_lines(told), err=True)
     raise typer.Exit(code)
 
 

@@ -92,9 +92,12 @@ def attempted(call: Call) -> Steps[Answer]:
     return answer
 
 
-def answered(call: Call, repeatable: bool = True) -> Steps[Answer]:
-    """The answer to the first try that gets one; `repeatable`: the call has no second effect. Raises Unreachable, Refused."""
-    left = waits()
+def answered(call: Call, repeatable: bool = True, patient: bool = True) -> Steps[Answer]:
+    """The answer to the first try that gets one; `repeatable`: the call has no second effect. Raises Unreachable, Refused.
+
+    Not `patient`: there is one try.
+    """
+    left = waits() if patient else iter(())
     while True:
         try:
             answer = yield from attempted(call)
@@ -140,10 +143,10 @@ def refused(answer: Answer) -> Refused:
     return Refused(answer.message, str(extensions.get("code", answer.status)))
 
 
-def posted(path: str, body: Json, repeatable: bool = True) -> Steps[Json]:
+def posted(path: str, body: Json, repeatable: bool = True, patient: bool = True) -> Steps[Json]:
     """The JSON that is answered to JSON."""
     content = json.dumps(body, default=plain, allow_nan=False).encode()
-    answer = yield from answered(Call("POST", path, content, {"Content-Type": "application/json"}), repeatable)
+    answer = yield from answered(Call("POST", path, content, {"Content-Type": "application/json"}), repeatable, patient)
     document = answer.document()
     if not document and answer.content.strip() != b"{}":
         raise Unreachable(

@@ -23,6 +23,7 @@ from headwater.terminal import (
     sums,
     telling,
 )
+from headwater.texts import plain
 
 EXIT_CODES = (
     "Exit codes: 0 every line is taken; 2 some were refused, or wrong usage; 4 the service cannot be reached, "
@@ -58,7 +59,7 @@ def bulk(
         if "error" in event:
             error = event["error"]
             place = ": ".join(str(part) for part in (f"{file}:{error['line']}", error["field"]) if part is not None)
-            typer.echo(f"{place}: {error['message']}", err=True)
+            typer.echo(plain(f"{place}: {error['message']}"), err=True)
         elif sys.stderr.isatty():
             progress = event["progress"]
             typer.echo(f"{progress['committed']:,} of {progress['lines']:,} lines", err=True)

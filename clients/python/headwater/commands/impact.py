@@ -13,7 +13,18 @@ from headwater import asked
 from headwater.client import Client
 from headwater.commands import options as given
 from headwater.commands.lineage import drawn
-from headwater.forms import Code, Json, ago, many, markdown_escaped, markdown_table, print_table, reached, write
+from headwater.forms import (
+    STRUCTURED,
+    Code,
+    Json,
+    ago,
+    many,
+    markdown_escaped,
+    markdown_table,
+    print_table,
+    reached,
+    write,
+)
 from headwater.terminal import (
     READING_EXIT_CODES,
     Drawn,
@@ -72,7 +83,7 @@ def impact(
             return
         users = _users(client, question, found)
     counts = Counter((row["kind"], row["when"]) for row in found["assets"])
-    if output in {Output.JSON, Output.YAML}:
+    if output in STRUCTURED:
         counted = [{"kind": kind, "when": when, "count": count} for (kind, when), count in sorted(counts.items())]
         owned = [
             {"name": name, "contact": contact, "assets": [each["id"] for each in theirs]}

@@ -13,6 +13,7 @@ from headwater import documents, feast, mlflow
 from headwater.errors import Refused
 from headwater.forms import write
 from headwater.terminal import Output, TextOrJson, Token, Url, connected, console, sums, telling
+from headwater.texts import plain
 
 EXIT_CODES = (
     "Exit codes: 0 done, or all of it held already; 2 the document is refused, or wrong usage; 4 the service "
@@ -182,7 +183,7 @@ def _tell_import(done: dict[str, Any], output: Output) -> None:
         return
     for warning in done["warnings"]:
         left_out = "left out: " if warning["left_out"] else ""
-        typer.echo(f"{warning['place']}: {left_out}{warning['message']}", err=True)
+        typer.echo(plain(f"{warning['place']}: {left_out}{warning['message']}"), err=True)
     if done["warned"] > len(done["warnings"]):
         typer.echo(f"and {done['warned'] - len(done['warnings']):,} warnings more", err=True)
     held = f"{done['origin']} holds {done['assets']:,} assets and {done['flows']:,} flows"

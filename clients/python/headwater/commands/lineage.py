@@ -9,7 +9,7 @@ import typer
 
 from headwater import asked
 from headwater.commands import options as given
-from headwater.forms import Code, Json, many, markdown_table, mermaid, write
+from headwater.forms import STRUCTURED, Code, Json, many, markdown_table, mermaid, write
 from headwater.terminal import READING_EXIT_CODES, Drawn, Output, Panel, Token, Url, connected, console, telling
 from headwater.trees import WHENS, tree
 
@@ -62,7 +62,7 @@ def lineage(
     with telling(), connected(url, token) as client:
         found = asked.lineage(client, question, arrows=True)
         drawn(found, output)
-    if output in {Output.JSON, Output.YAML}:
+    if output in STRUCTURED:
         write({"direction": question.direction, "follow": question.follow, **found}, output)
     elif output is Output.MARKDOWN:
         sys.stdout.write(markdown(found["assets"]))

@@ -10,9 +10,10 @@ import typer
 from headwater import asked
 from headwater.client import CALLED
 from headwater.commands import options as given
-from headwater.forms import Code, Json, many, markdown_table, plain, print_table, reached, write
+from headwater.forms import STRUCTURED, Code, Json, many, markdown_table, print_table, reached, write
 from headwater.results import Consumer
 from headwater.terminal import READING_EXIT_CODES, Output, Panel, Token, Url, Written, connected, console, telling
+from headwater.texts import plain
 
 Words = Annotated[str, typer.Argument(help="Words of its key, description, owners or tags, or how they begin; '' is all.", metavar="TEXT")]  # fmt: skip
 Most = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
@@ -35,7 +36,7 @@ def search(
     with telling(), connected(url, token) as client:
         found, more = asked.search(client, text, kinds or (), limit)
     titles = ("asset", "owners", "tier", "description")
-    if output in {Output.JSON, Output.YAML}:
+    if output in STRUCTURED:
         write({"text": text, "assets": found, "more": more}, output)
     elif output is Output.MARKDOWN:
         rows = [(Code(each["id"]), *_row(each)) for each in found]
@@ -62,7 +63,7 @@ def consumers(
     """
     with telling(), connected(url, token) as client:
         found = client.consumers(asset)
-    if output in {Output.JSON, Output.YAML}:
+    if output in STRUCTURED:
         consumers = [_document(each) for each in found]
         write({"id": found.asset, "unidentified": found.unidentified, "consumers": consumers}, output)
         return

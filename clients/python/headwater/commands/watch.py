@@ -17,9 +17,10 @@ from headwater import asked, credentials
 from headwater.client import Client
 from headwater.credentials import Credentials
 from headwater.errors import Unreachable
-from headwater.forms import SIGNS, Json, many, plain
+from headwater.forms import SIGNS, Json, many
 from headwater.subscriptions import subscribed
 from headwater.terminal import Output, Panel, TextOrJson, Token, Url, connected, console, telling
+from headwater.texts import plain
 
 EXIT_CODES = (
     "Exit codes: 130 stopped by Ctrl-C; 2 wrong usage, or refused; 4 the service cannot be reached at the "

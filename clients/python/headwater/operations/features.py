@@ -22,7 +22,7 @@ def get_batch_features(
     `features` are `view:feature` or asset keys; `entity_rows` a list of rows, columns, or a DataFrame.
 
     >>> client.get_batch_features(["payments:mean_30d"], {"customer": [7]}).to_dict()
-    {'customer': [7], 'mean_30d': [12.5]}
+    {'customer': [7], 'payments:mean_30d': [12.5]}
     """
     entities = columns_of(entity_rows)
     timestamps = entities.pop(EVENT_TIMESTAMP, None)
@@ -30,7 +30,7 @@ def get_batch_features(
     if timestamps is not None:
         body[EVENT_TIMESTAMP] = timestamps
     result = FeatureResult((yield from posted("/api/v1/features/batch", body)))
-    self.noticed_features(result.keys)
+    self._noticed(dict(zip(features, result.keys, strict=False)))  # a service before keys were told has none
     return result
 
 
@@ -43,7 +43,7 @@ def get_online_features(
     """The newest values for each row. A column `event_timestamp` is left out, so the rows of training can stay.
 
     >>> client.get_online_features(["payments:mean_30d"], [{"customer": 7}]).to_dict()
-    {'customer': [7], 'mean_30d': [12.5]}
+    {'customer': [7], 'payments:mean_30d': [12.5]}
     """
     entities = columns_of(entity_rows)
     entities.pop(EVENT_TIMESTAMP, None)

@@ -38,11 +38,15 @@ def ask(self: Connection, /, query: str, **variables: Any) -> Steps[Json]:
     >>> client.ask("query($key: ID!) { asset(key: $key) { title } }", key="model:risk/fraud")
     {'asset': {'title': 'fraud'}}
     """
+    return (yield from asked(self, query, variables))
+
+
+def asked(self: Connection, /, query: str, variables: Json, patient: bool = True) -> Steps[Json]:
     named = (variables.get("envelope") or variables).get("operationId")  # a repetition then has no second effect
     repeatable = bool(named) or re.search(r"\bmutation\b", query) is None
-    left = waits()
+    left = waits() if patient else iter(())
     while True:
-        answer = yield from posted("/graphql", {"query": query, "variables": variables}, repeatable)
+        answer = yield from posted("/graphql", {"query": query, "variables": variables}, repeatable, patient)
         if not answer.get("errors"):
             data: Json = answer["data"]
             return data
@@ -194,13 +198,14 @@ def search(self: Connection, /, text: str, kinds: Iterable[str] = (), first: int
     """
     named = [AssetKind(kind.upper()) for kind in kinds] or None
     found: list[Hit] = []
-    after, more = None, True
+    after, more, revision = None, True, 0
     while more and len(found) < first:
         page_size = min(_PAGE, first - len(found))
-        page = (yield from _read(self, Search, SEARCH_GQL, text=text, kinds=named, first=page_size, after=after)).search
+        answer = yield from _read(self, Search, SEARCH_GQL, text=text, kinds=named, first=page_size, after=after)
+        page, revision = answer.search, answer.head.revision
         found += page.nodes
         after, more = page.page_info.end_cursor, page.page_info.has_next_page
-    return Hits(found, text, more)
+    return Hits(found, text, more, revision)
 
 
 def asset(self: Connection, /, key: str, at: datetime | str | None = None) -> Steps[Asset | None]:
@@ -228,13 +233,14 @@ def consumers(self: Connection, /, key: str) -> Steps[Consumers]:
     found: list[Use] = []
     after = None
     while True:
-        asset = (yield from _read(self, ConsumersAnswer, CONSUMERS_GQL, key=key, of=called, after=after)).asset
+        answer = yield from _read(self, ConsumersAnswer, CONSUMERS_GQL, key=key, of=called, after=after)
+        asset = answer.asset
         if asset is None:
             raise Refused(f"{key} is not known", "UnknownAsset")
         found += asset.consumers.edges
         after = asset.consumers.page_info.end_cursor
         if not asset.consumers.page_info.has_next_page:
-            return Consumers(found, asset.id, asset.unidentified.calls)
+            return Consumers(found, asset.id, asset.unidentified.calls, answer.head.revision)
 
 
 def _sent(filter_: BaseModel | None) -> Json | None:

@@ -28,8 +28,8 @@ def predict(
 ) -> Steps[dict[str, list[Any]]]:
     """The outputs by name, one value a row. `inputs` are columns of one length; None is a missing number.
 
-    >>> client.predict("scores", {"amount": [1.0, 2.0]})
-    {'score': [3.0, 5.0]}
+    >>> client.predict("scores", {"amount": [0.5, 1.0]})
+    {'score': [2.0, 3.0]}
     """
     path = f"/v2/models/{quote(deployment, safe='')}"
     path += f"/versions/{quote(version, safe='')}/infer" if version else "/infer"

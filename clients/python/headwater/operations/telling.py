@@ -39,7 +39,7 @@ def register(
     given = plain(manifest) if isinstance(manifest, ManifestInput) else manifest
     envelope = {"origin": origin, "basis": basis, "operationId": operation_id or str(uuid.uuid4())}
     answer = yield from ask(self, REGISTER_GQL, manifest={"complete": complete, **given}, envelope=envelope)
-    return accepted(answer["register"])
+    return accepted(answer["registered"])
 
 
 def bulk(
@@ -57,7 +57,7 @@ def bulk(
     `tell` is called with each {"error": …} and, while it runs, {"progress": …}. After an Unreachable, the same lines
     with the same `operation_id` (absent: a new one, which the error names) go on where it stopped.
 
-    >>> done = client.bulk([{"dataset": {"namespace": "shop", "name": f"table_{n}"}} for n in range(3)], origin="tables")
+    >>> done = client.bulk([{"asset": f"dataset:shop/table_{n}"} for n in range(3)], origin="tables")
     >>> done["committed"], done["errors"]
     (3, [])
     """
@@ -95,25 +95,30 @@ def import_document(
     What that origin said before and does not say now is withdrawn. `origin` and `namespace` absent: as the format
     has it. `force`: even if a later state of the same source was imported before, which is refused else.
 
-    >>> queries = [{"name": "daily.sql", "sql": "create table daily as select id, total from orders"}]
-    >>> client.import_document("sql", {"dialect": "duckdb", "queries": queries}, namespace="shop")["changed"]
+    >>> files = [{"path": "daily.sql", "text": "create table daily as select id, total from orders"}]
+    >>> client.import_document("sql", {"dialect": "duckdb", "files": files}, namespace="shop")["changed"]
     True
     """
-    named = {"origin": origin, "namespace": namespace, "operation": str(uuid.uuid4())}
-    named |= {"force": "true"} if force else {}
-    query = urlencode({name: value for name, value in named.items() if value is not None})
-    content = gzip.compress(json.dumps(document, default=plain, allow_nan=False).encode(), 1)
-    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    answer = yield from answered(Call("POST", f"/api/v1/imports/{quote(format, safe='')}?{query}", content, headers))
+    content = json.dumps(document, default=plain, allow_nan=False).encode()
+    answer = yield from answered(import_call(content, format, str(uuid.uuid4()), origin, namespace, force))
     if answer.status >= 400:
         raise refused(answer)
     return answer.document()
 
 
+def import_call(
+    document: bytes, format: str, operation: str, origin: str | None, namespace: str | None, force: bool = False
+) -> Call:
+    named = {"origin": origin, "namespace": namespace, "operation": operation, "force": "true" if force else None}
+    query = urlencode({name: value for name, value in named.items() if value is not None})
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    return Call("POST", f"/api/v1/imports/{quote(format, safe='')}?{query}", gzip.compress(document, 1), headers)
+
+
 def join(self: Connection, /, keys: Sequence[str], shown: str) -> Steps[Json]:
     """Says that assets are the same as `shown`: {changed, revision, added, updated, withdrawn}. `part` undoes it.
 
-    >>> client.join(["consumer:shop/checkout-v2"], "consumer:shop/checkout")["changed"]
+    >>> client.join(["consumer:shop/till-v2"], "consumer:shop/till")["changed"]
     True
     """
     variables = {"assets": [*keys], "as": shown, "envelope": {"operationId": str(uuid.uuid4())}}
@@ -123,7 +128,7 @@ def join(self: Connection, /, keys: Sequence[str], shown: str) -> Steps[Json]:
 def part(self: Connection, /, keys: Sequence[str]) -> Steps[Json]:
     """Takes back that assets are the same as others, as far as somebody said so by `join`: as `join` answers.
 
-    >>> client.part(["consumer:shop/checkout-v2"])["changed"]
+    >>> client.part(["consumer:shop/kiosk"])["changed"]
     True
     """
     variables = {"assets": [*keys], "envelope": {"operationId": str(uuid.uuid4())}}
@@ -138,9 +143,9 @@ def apply_manifest(self: Connection, /, document: Mapping[str, Any], dry_run: bo
 
     `plan` is there for a dry run, which changes nothing: a list of {verb, subject}.
 
-    >>> manifest = {"version": 1, "origin": "manifest:shop", "datasets": [{"name": "shop/carts", "columns": ["total"]}]}
+    >>> manifest = {"version": 1, "origin": "manifest:shop", "datasets": [{"namespace": "shop", "name": "carts"}]}
     >>> [change["subject"] for change in client.apply_manifest(manifest, dry_run=True)["plan"]]
-    ['column:shop/carts#total', 'dataset:shop/carts']
+    ['dataset:shop/carts']
     """
     variables = {"document": document, "dryRun": dry_run, "operationId": str(uuid.uuid4())}
     return accepted((yield from ask(self, APPLY_GQL, **variables))["applyManifest"])

@@ -8,7 +8,12 @@ from headwater.schema.fragments import Use
 
 
 class Consumers(BaseModel):
+    head: "ConsumersHead"
     asset: Optional["ConsumersAsset"]
+
+
+class ConsumersHead(BaseModel):
+    revision: int
 
 
 class ConsumersAsset(BaseModel):

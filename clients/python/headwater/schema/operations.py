@@ -47,6 +47,7 @@ fragment Asset on Asset {
     ...Attribute
   }
   container {
+    __typename
     id
   }
 }
@@ -72,6 +73,9 @@ fragment Usage on Usage {
 
 SEARCH_GQL = """
 query Search($text: String!, $kinds: [AssetKind!], $first: Int!, $after: String) {
+  head {
+    revision
+  }
   search(text: $text, kinds: $kinds, first: $first, after: $after) {
     pageInfo {
       hasNextPage
@@ -86,6 +90,7 @@ query Search($text: String!, $kinds: [AssetKind!], $first: Int!, $after: String)
 fragment Hit on SearchHit {
   score
   node {
+    __typename
     id
     kind
     namespace
@@ -181,6 +186,9 @@ fragment Problem on Problem {
 
 CONSUMERS_GQL = """
 query Consumers($key: ID!, $of: ID, $after: String) {
+  head {
+    revision
+  }
   asset(key: $key) {
     __typename
     id
@@ -318,9 +326,11 @@ fragment Flow on Flow {
   verified
   dormant
   source {
+    __typename
     ...End
   }
   target {
+    __typename
     ...End
   }
   usage {
@@ -374,7 +384,7 @@ fragment Problem on Problem {
 
 REGISTER_GQL = """
 mutation Register($manifest: ManifestInput!, $envelope: EnvelopeInput!) {
-  register(manifest: $manifest, envelope: $envelope) {
+  registered: register(manifest: $manifest, envelope: $envelope) {
     __typename
     ...Registered
     ...Problem

@@ -8,41 +8,41 @@ from headwater.schema.fragments import Registered
 
 
 class Register(BaseModel):
-    register: Union[
-        "RegisterRegisterRegistered",
-        "RegisterRegisterInvalidInput",
-        "RegisterRegisterUnknownAsset",
-        "RegisterRegisterStaleVersion",
-        "RegisterRegisterOperationReused",
-        "RegisterRegisterRefused",
+    registered: Union[
+        "RegisterRegisteredRegistered",
+        "RegisterRegisteredInvalidInput",
+        "RegisterRegisteredUnknownAsset",
+        "RegisterRegisteredStaleVersion",
+        "RegisterRegisteredOperationReused",
+        "RegisterRegisteredRefused",
     ] = Field(discriminator="typename__")
 
 
-class RegisterRegisterRegistered(Registered):
+class RegisterRegisteredRegistered(Registered):
     typename__: Literal["Registered"] = Field(alias="__typename")
 
 
-class RegisterRegisterInvalidInput(BaseModel):
+class RegisterRegisteredInvalidInput(BaseModel):
     typename__: Literal["InvalidInput"] = Field(alias="__typename")
     problem: str
 
 
-class RegisterRegisterUnknownAsset(BaseModel):
+class RegisterRegisteredUnknownAsset(BaseModel):
     typename__: Literal["UnknownAsset"] = Field(alias="__typename")
     problem: str
 
 
-class RegisterRegisterStaleVersion(BaseModel):
+class RegisterRegisteredStaleVersion(BaseModel):
     typename__: Literal["StaleVersion"] = Field(alias="__typename")
     problem: str
 
 
-class RegisterRegisterOperationReused(BaseModel):
+class RegisterRegisteredOperationReused(BaseModel):
     typename__: Literal["OperationReused"] = Field(alias="__typename")
     problem: str
 
 
-class RegisterRegisterRefused(BaseModel):
+class RegisterRegisteredRefused(BaseModel):
     typename__: Literal["Refused"] = Field(alias="__typename")
     problem: str
 

@@ -8,7 +8,12 @@ from headwater.schema.fragments import Hit
 
 
 class Search(BaseModel):
+    head: "SearchHead"
     search: "SearchSearch"
+
+
+class SearchHead(BaseModel):
+    revision: int
 
 
 class SearchSearch(BaseModel):
