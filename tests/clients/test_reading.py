@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
-from headwater import Client
+from graphql import build_schema, parse, validate
+from headwater import Client, asked, watched
 from headwater.cli import app
 from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from tests.clients.world import AMOUNT, CHECKOUT, HARD, ORDERS, REPORT, SCORES, TOTAL, VERSION, told
-from tests.service import free_port, running_service
+from tests.service import ROOT, free_port, running_service
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -232,3 +233,20 @@ def test_a_document_is_registered(tmp_path: Path) -> None:
 )
 def test_a_registration_that_cannot_be_is_told(arguments: tuple[str, ...], told: str) -> None:
     assert told in " ".join(headwater("register", *arguments, code=2).replace("│", " ").split())
+
+
+@pytest.mark.parametrize("command", [("sources",), ("dependencies", "dormant"), ("unused",)], ids=" ".join)
+def test_what_was_seen_comes_in_all_forms(command: tuple[str, ...]) -> None:
+    document = json.loads(headwater(*command, "-o", "json"))
+    assert yaml.load(headwater(*command, "-o", "yaml"), yaml.BaseLoader).keys() == document.keys()
+    assert headwater(*command, "-o", "markdown").count("\n") == 2 + len(document[command[0]])
+
+
+def test_what_is_asked_is_valid_in_the_schema() -> None:
+    schema = build_schema((ROOT / "app" / "graphql" / "schema.graphql").read_text())
+    texts = [
+        text for module in (asked, watched) for text in vars(module).values() if isinstance(text, str) and "{" in text
+    ]
+    texts = [text for text in texts if re.match(r"\s*(query|mutation|subscription)\b", text)]
+    assert len(texts) > 10
+    assert [error.message for text in texts for error in validate(schema, parse(text))] == []
