@@ -12,6 +12,7 @@ from headwater.terminal import (
     CLEAN_CODE,
     FAULT_CODE,
     INTERRUPTED_CODE,
+    UNHEARD_CODE,
     UNREACHABLE_CODE,
     USAGE_CODE,
     Output,
@@ -54,6 +55,7 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
         UNREACHABLE_CODE,
         FAULT_CODE,
         INTERRUPTED_CODE,
+        UNHEARD_CODE,
     )
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == [*codes]
 

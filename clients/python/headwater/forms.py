@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -14,7 +13,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from headwater.terminal import Output, console, sums
+from headwater.terminal import Output, console, put, sums
 from headwater.texts import plain
 
 Json = dict[str, Any]
@@ -31,9 +30,9 @@ def write(document: Mapping[str, Any], output: Output) -> None:
     """JSON or YAML, with the version of its form first."""
     versioned = {"version": 1, **document}
     if output is Output.YAML:
-        yaml.safe_dump(versioned, sys.stdout, sort_keys=False, allow_unicode=True, width=120)
+        put(yaml.safe_dump(versioned, sort_keys=False, allow_unicode=True, width=120))
     else:
-        sys.stdout.write(json.dumps(versioned, indent=2, ensure_ascii=False) + "\n")
+        put(json.dumps(versioned, indent=2, ensure_ascii=False) + "\n")
 
 
 def print_table(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, NoReturn, Optional
 
 import typer
 from rich.console import Console
@@ -31,7 +31,8 @@ from headwater.transport import TIMEOUT_SECONDS
 
 CLEAN_CODE, BLOCKED_CODE, USAGE_CODE, ACKNOWLEDGE_CODE, UNREACHABLE_CODE = range(5)
 FAULT_CODE = 70
-INTERRUPTED_CODE = 130
+INTERRUPTED_CODE, UNHEARD_CODE = 130, 141
+"""By Ctrl-C, and by the end of whoever reads a pipe: as shells tell of the signals."""
 
 READING_EXIT_CODES = (
     "Exit codes: 0 answered; 2 wrong usage, or refused; 4 the service cannot be reached; 70 a fault of this program."
@@ -149,10 +150,30 @@ def progress(what: str, total: int | None, slow: bool = True) -> Iterator[Callab
         yield lambda steps: bar.advance(task, steps)
 
 
+def put(text: str) -> None:
+    """Writes an answer on standard output."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _end_unheard()
+
+
+def _end_unheard() -> NoReturn:
+    """Whoever reads the pipe has seen enough, as `head`; that must look neither clean nor blocked."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
+    raise typer.Exit(UNHEARD_CODE)
+
+
+class _Page(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        _end_unheard()
+
+
 def console(error: bool = False) -> Console:
     stream = sys.stderr if error else sys.stdout
     wide = None if stream.isatty() or "COLUMNS" in os.environ else 120
-    return Console(width=wide, highlight=False, markup=False, emoji=False, stderr=error)
+    return _Page(width=wide, highlight=False, markup=False, emoji=False, stderr=error)
 
 
 def sums(result: Mapping[str, Any], *words: str) -> str:

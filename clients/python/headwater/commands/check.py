@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Optional
 
 import typer
@@ -22,6 +21,7 @@ from headwater.terminal import (
     connected,
     console,
     output_option,
+    put,
     telling,
 )
 
@@ -74,7 +74,7 @@ def check(
         if output is Output.JSON:
             write(report.json(code), output)
         elif output is Output.MARKDOWN:
-            sys.stdout.write(report.markdown())
+            put(report.markdown())
         else:
             console().print(report.text())
     raise typer.Exit(code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -35,6 +34,7 @@ from headwater.terminal import (
     connected,
     console,
     progress,
+    put,
     telling,
 )
 from headwater.trees import STYLES, WHENS
@@ -91,7 +91,7 @@ def impact(
         ]
         write({"follow": question.follow, **found, "counts": counted, "users": users, "owners": owned}, output)
     elif output is Output.MARKDOWN:
-        sys.stdout.write(_markdown(found, counts, users))
+        put(_markdown(found, counts, users))
     else:
         _tell(found, counts, users, limit)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from headwater import asked
 from headwater.commands import options as given
 from headwater.forms import STRUCTURED, Code, Json, many, markdown_table, mermaid, write
-from headwater.terminal import READING_EXIT_CODES, Drawn, Output, Panel, Token, Url, connected, console, telling
+from headwater.terminal import READING_EXIT_CODES, Drawn, Output, Panel, Token, Url, connected, console, put, telling
 from headwater.trees import WHENS, tree
 
 Upstream = Annotated[bool, typer.Option("--up/--down", help="What it comes from, or what comes from it.")]
@@ -65,7 +64,7 @@ def lineage(
     if output in STRUCTURED:
         write({"direction": question.direction, "follow": question.follow, **found}, output)
     elif output is Output.MARKDOWN:
-        sys.stdout.write(markdown(found["assets"]))
+        put(markdown(found["assets"]))
     elif output is Output.TEXT:
         _tell(found, up, limit)
 
@@ -80,7 +79,7 @@ def drawn(found: Json, output: Output) -> None:
         )
     start = found["start"]["id"]
     arrows = [(each["source"], each["target"], each["timing"] == "BUILT") for each in found["arrows"]]
-    sys.stdout.write(mermaid([start, *(row["key"] for row in found["assets"])], arrows, [start]))
+    put(mermaid([start, *(row["key"] for row in found["assets"])], arrows, [start]))
 
 
 def markdown(rows: list[Json]) -> str:

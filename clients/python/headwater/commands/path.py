@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -13,7 +12,7 @@ from headwater import asked
 from headwater.commands import options as given
 from headwater.completion import asset_keys
 from headwater.forms import STRUCTURED, Code, Json, ago, many, markdown_table, mermaid, write
-from headwater.terminal import READING_EXIT_CODES, Drawn, Output, Panel, Token, Url, connected, console, telling
+from headwater.terminal import READING_EXIT_CODES, Drawn, Output, Panel, Token, Url, connected, console, put, telling
 from headwater.texts import plain
 
 Source = Annotated[str, typer.Argument(help="The key of where it begins.", metavar="FROM", autocompletion=asset_keys, show_default=False)]  # fmt: skip
@@ -48,9 +47,9 @@ def path(
     if output in STRUCTURED:
         write({"source": source, "target": target, "follow": follow.value.upper(), **found}, output)
     elif output is Output.MERMAID:
-        sys.stdout.write(_mermaid(source, target, found))
+        put(_mermaid(source, target, found))
     elif output is Output.MARKDOWN:
-        sys.stdout.write(_markdown(found))
+        put(_markdown(found))
     else:
         _tell(source, target, found, back)
 

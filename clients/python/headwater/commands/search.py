@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from headwater.client import CALLED
 from headwater.commands import options as given
 from headwater.forms import STRUCTURED, Code, Json, many, markdown_table, print_table, reached, write
 from headwater.results import Consumer
-from headwater.terminal import READING_EXIT_CODES, Output, Panel, Token, Url, Written, connected, console, telling
+from headwater.terminal import READING_EXIT_CODES, Output, Panel, Token, Url, Written, connected, console, put, telling
 from headwater.texts import plain
 
 Words = Annotated[str, typer.Argument(help="Words of its key, description, owners or tags, or how they begin; '' is all.", metavar="TEXT")]  # fmt: skip
@@ -40,7 +39,7 @@ def search(
         write({"text": text, "assets": found, "more": more}, output)
     elif output is Output.MARKDOWN:
         rows = [(Code(each["id"]), *_row(each)) for each in found]
-        sys.stdout.write(markdown_table(titles, rows))
+        put(markdown_table(titles, rows))
     else:
         print_table(titles, [(each["id"], *_row(each)) for each in found], none=f"Nothing matches {plain(text)!r}.")
         if more:
@@ -70,7 +69,7 @@ def consumers(
     titles, numbers = ("consumer", "hops", "identity", "calls in 30 days"), (1, 3)
     if output is Output.MARKDOWN:
         rows = [(Code(key), *rest) for each in found for key, *rest in _names(each)]
-        sys.stdout.write(markdown_table(titles, rows, right=numbers))
+        put(markdown_table(titles, rows, right=numbers))
         return
     if len(found):
         print_table(titles, (row for each in found for row in _names(each)), right=numbers)

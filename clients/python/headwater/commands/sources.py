@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from enum import Enum
 from textwrap import indent
@@ -27,6 +26,7 @@ from headwater.terminal import (
     Written,
     connected,
     console,
+    put,
     telling,
 )
 from headwater.texts import plain, plain_lines
@@ -94,7 +94,7 @@ def sources(days: Days = 7, url: Url = None, token: Token = None, output: Writte
     ]
     titles = ("source", "health", "heard", "latest event", f"items in {days} days", "rejected")
     if output is Output.MARKDOWN:
-        sys.stdout.write(markdown_table(titles, rows, right=(4, 5)))
+        put(markdown_table(titles, rows, right=(4, 5)))
     else:
         print_table(titles, rows, right=(4, 5))
 
@@ -181,7 +181,7 @@ def dependencies(
             )
             for each in found
         ]
-        sys.stdout.write(markdown_table(("from", "to", "calls a day", "last seen"), rows, right=(2,)))
+        put(markdown_table(("from", "to", "calls a day", "last seen"), rows, right=(2,)))
         return
     for each in found:
         flow, usage = each["flow"], each["flow"]["usage"]
@@ -216,7 +216,7 @@ def unused(
             (Code(asset["id"]), each["verdict"].lower(), reached(asset["owners"]), "; ".join(each["uncovered"]))
             for each, asset in asked
         ]
-        sys.stdout.write(markdown_table(("asset", "removal", "owners", "not covered"), cells))
+        put(markdown_table(("asset", "removal", "owners", "not covered"), cells))
         return
     for each in found:
         owners = ", ".join(plain(owner["contact"] or owner["name"]) for owner in each["asset"]["owners"])
