@@ -49,7 +49,7 @@ test: .venv/installed-dev .neo4j/fetched app/http/static/.built ## the tests, wi
 	$(NPM) run test:browser
 
 .PHONY: interop
-interop: .venv/installed-dev .interop/alibi/installed .interop/dbt/installed .interop/feast/installed .interop/mlflow/installed .interop/openlineage/installed .interop/otel/installed .neo4j/fetched tests/interop/node/node_modules/.package-lock.json ## tests against clients that others wrote, and the long tests and fault runs
+interop: .venv/installed-dev .interop/alibi/installed .interop/dbt/installed .interop/feast/installed .interop/mlflow/installed .interop/openlineage/installed .interop/otel/installed .neo4j/fetched tests/interop/node/node_modules/.package-lock.json tests/interop/mermaid/node_modules/.package-lock.json ## tests against clients that others wrote, and the long tests and fault runs
 	$(NEED) java
 	HEADWATER_TEST_REQUIRE_ALL=1 $(BIN)/pytest tests/interop $(ARGS)
 	HEADWATER_TEST_REQUIRE_ALL=1 HEADWATER_TEST_CRASHES=8 HYPOTHESIS_PROFILE=deep \
@@ -95,7 +95,7 @@ lock: .venv/bin/uv ## resolve requirements/*.txt anew (ARGS=--upgrade for newer 
 .PHONY: clean
 clean: ## remove everything that make made
 	rm -rf .venv .interop .neo4j .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	rm -rf frontend/node_modules tests/interop/node/node_modules app/http/static
+	rm -rf frontend/node_modules tests/interop/node/node_modules tests/interop/mermaid/node_modules app/http/static
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # --- files ----------------------------------------------------------------------------------------------------------

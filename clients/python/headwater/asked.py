@@ -62,7 +62,7 @@ def lineage(client: Client, question: Question, arrows: bool) -> Json:
 
 
 def users(client: Client, question: Question, found: Json) -> Iterator[Json]:
-    """The deployments and consumers of an answer of `lineage`, at its moment: {id, owners, tier, environment, usage, when, …}."""
+    """The deployments and consumers of an answer of `lineage`, at its moment: {id, kind, owners, tier, environment, verified, usage, hops, when}."""
     kinds = [kind for kind in USERS if not question.select.get("kinds") or kind in question.select["kinds"]]
     if not kinds:
         return
@@ -181,7 +181,7 @@ _USERS = f"""
 query Users($after: String{_ARGUMENTS}) {{
   lineage({_GIVEN}) {{
     ... on Lineage {{
-      assets(first: 200, after: $after) {{
+      assets(first: 700, after: $after) {{
         pageInfo {{ hasNextPage endCursor }}
         edges {{
           hops
@@ -189,8 +189,6 @@ query Users($after: String{_ARGUMENTS}) {{
           node {{
             id
             kind
-            namespace
-            title
             owners {{ name contact }}
             tier
             environment

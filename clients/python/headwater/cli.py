@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -27,10 +28,11 @@ from headwater.commands import (
 )
 from headwater.terminal import FAULT_CODE, Panel
 
-EXIT_CODES = """
-Exit codes, of all commands: 0 clean, or done; 1 blocked; 2 wrong usage, or refused; 3 needs acknowledgement; 4 the service cannot
-be reached; 70 a fault of this program; 130 interrupted. `headwater COMMAND --help` says what they mean there.
-"""
+EXIT_CODES = (
+    "Exit codes, of all commands: 0 clean, or done; 1 blocked; 2 wrong usage, or refused; 3 needs "
+    "acknowledgement; 4 the service cannot be reached; 70 a fault of this program; 130 interrupted. `headwater "
+    "COMMAND --help` says what they mean there."
+)
 
 app = typer.Typer(
     name="headwater",
@@ -44,9 +46,13 @@ app = typer.Typer(
 
 def _tell_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version  # noqa: PLC0415 (no command needs it)
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 (no command needs it)
 
-        typer.echo(f"headwater {version('headwater')}")
+        try:
+            number = version("headwater")
+        except PackageNotFoundError:
+            number = "of a source tree that is not installed"
+        typer.echo(f"headwater {number}")
         raise typer.Exit
 
 
@@ -81,8 +87,13 @@ app.add_typer(same.app, rich_help_panel=Panel.TELL)
 
 
 def main() -> None:
+    if "_HEADWATER_COMPLETE" in os.environ:
+        # Typer knows the shells only with its own scripts added, and that for bash takes a key apart at its colon.
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # noqa: PLC0415
+
+        completion_init()
     try:
-        app()
+        app(prog_name="headwater")
     except Exception:  # noqa: BLE001  what nobody foresaw must not look like "blocked"
         traceback.print_exc()
         sys.exit(FAULT_CODE)

@@ -3,65 +3,58 @@
 from __future__ import annotations
 
 import json
-import sys
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import unquote
 
 import yaml
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from headwater.terminal import Output, console, sums
+from headwater.terminal import Output, console, put, sums
+from headwater.texts import plain
 
 Json = dict[str, Any]
 Row = Sequence[str | Text]
 
+STRUCTURED = {Output.JSON, Output.YAML}
+"""Forms that `write` writes."""
+
 SIGNS = {"ADDED": ("+", "green"), "CHANGED": ("~", "yellow"), "WITHDRAWN": ("-", "red")}
 """How changes of the graph are marked."""
-
-_FORMATS = {"Cc", "Zl", "Zp", "Cs"}
-_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Marks of direction, which make text read as what it is not."""
-
-
-def plain(text: object) -> str:
-    """Text that somebody stored, in one line and without what could steer a terminal."""
-    words = " ".join(str(text).split("\n"))
-    return "".join("\ufffd" if unicodedata.category(char) in _FORMATS or char in _TURNING else char for char in words)
 
 
 def write(document: Mapping[str, Any], output: Output) -> None:
     """JSON or YAML, with the version of its form first."""
     versioned = {"version": 1, **document}
     if output is Output.YAML:
-        yaml.safe_dump(versioned, sys.stdout, sort_keys=False, allow_unicode=True, width=120)
+        put(yaml.safe_dump(versioned, sort_keys=False, allow_unicode=True, width=120))
     else:
-        sys.stdout.write(json.dumps(versioned, indent=2, ensure_ascii=False) + "\n")
+        put(json.dumps(versioned, indent=2, ensure_ascii=False) + "\n")
 
 
-def print_table(titles: Sequence[str], rows: Iterable[Row], right: Sequence[int] = (), none: str = "None.") -> None:
-    """For people. Keys are folded, never cut: they are there to be copied. `right`: columns of numbers.
-
-    A column in which nothing stands is left out.
+def print_table(
+    titles: Sequence[str], rows: Iterable[Row], right: Sequence[int] = (), none: str = "None.", keys: int = 0
+) -> None:
+    """For people. `keys`: the column of keys, which has its room first, and is folded, never cut: keys are there to be copied.
+    `right`: columns of numbers. A column in which nothing stands is left out.
     """
+    page = console()
     lines = [[cell if isinstance(cell, Text) else plain(cell) for cell in row] for row in rows]
     told = [place for place in range(len(titles)) if any(len(line[place]) for line in lines)]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for place in told:
-        title = titles[place]
+        longest = max(cell_len(str(line[place])) for line in lines)
         table.add_column(
-            title,
+            titles[place],
             justify="right" if place in right else "left",
             overflow="fold",
-            no_wrap=place in right,
-            min_width=len(title) if place in right else None,
+            no_wrap=place in right or (place == keys and longest <= page.width * 7 // 10),
         )
     for line in lines:
         table.add_row(*(line[place] for place in told))
-    page = console()
     if table.row_count:
         page.print(table)
     else:

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from headwater.errors import DocumentUnreadable
-from headwater.forms import SIGNS, plain
+from headwater.forms import SIGNS
+from headwater.texts import plain
 
 Json = dict[str, Any]
 

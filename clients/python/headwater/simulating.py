@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -14,8 +13,8 @@ from headwater import project
 from headwater.asked import Question
 from headwater.client import Client
 from headwater.errors import Refused
-from headwater.forms import Code, Json, many, markdown_escaped, markdown_table, mermaid, print_table, write
-from headwater.terminal import Output, console
+from headwater.forms import STRUCTURED, Code, Json, many, markdown_escaped, markdown_table, mermaid, print_table, write
+from headwater.terminal import Output, console, put
 from headwater.trees import STYLES, WHENS
 
 if TYPE_CHECKING:
@@ -42,12 +41,12 @@ def simulated(source: Source, question: Question, files: Sequence[Path], output:
         raise typer.BadParameter("--with asks of now: it goes without --at and --known-at")
     found = source.explored(documents(files), question, output is Output.MERMAID)
     found = {"start": question.start, "direction": question.direction, "follow": question.follow, **found}
-    if output in {Output.JSON, Output.YAML}:
+    if output in STRUCTURED:
         write(found, output)
     elif output is Output.MARKDOWN:
-        sys.stdout.write(_markdown(found))
+        put(_markdown(found))
     elif output is Output.MERMAID:
-        sys.stdout.write(_drawn(found))
+        put(_drawn(found))
     else:
         _tell(found)
 

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, NoReturn, Optional
 
 import typer
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 
 from headwater import credentials
 from headwater.client import Client
 from headwater.errors import AccessRefused, HeadwaterError, Unreachable
+from headwater.texts import plain_lines
 from headwater.transport import TIMEOUT_SECONDS
 
 CLEAN_CODE, BLOCKED_CODE, USAGE_CODE, ACKNOWLEDGE_CODE, UNREACHABLE_CODE = range(5)
 FAULT_CODE = 70
-INTERRUPTED_CODE = 130
+INTERRUPTED_CODE, UNHEARD_CODE = 130, 141
+"""By Ctrl-C, and by the end of whoever reads a pipe: as shells tell of the signals."""
 
 READING_EXIT_CODES = (
     "Exit codes: 0 answered; 2 wrong usage, or refused; 4 the service cannot be reached; 70 a fault of this program."
@@ -77,6 +89,7 @@ def output_option(*forms: Output) -> Any:  # what typer.Option gives is Any
 
 
 TextOrJson = Annotated[Output, output_option(Output.TEXT, Output.JSON)]
+Structured = Annotated[Output, output_option(Output.TEXT, Output.JSON, Output.YAML)]
 Written = Annotated[Output, output_option(Output.TEXT, Output.JSON, Output.YAML, Output.MARKDOWN)]
 Drawn = Annotated[Output, output_option(Output.TEXT, Output.JSON, Output.YAML, Output.MARKDOWN, Output.MERMAID)]
 
@@ -113,14 +126,57 @@ def telling(file: Path | None = None) -> Iterator[None]:
         code, told = USAGE_CODE, str(error)
     else:
         return
-    typer.echo(told, err=True)
+    typer.echo(plain_lines(told), err=True)
     raise typer.Exit(code)
+
+
+@contextmanager
+def progress(what: str, total: int | None, slow: bool = True) -> Iterator[Callable[[int], None]]:
+    """Shows on a terminal, on standard error, how far slow work is; the function it gives is told of each step."""
+    shown = console(error=True)
+    columns: tuple[ProgressColumn, ...] = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    if total is None:  # bytes, whose number nobody knows before
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeElapsedColumn(),
+        )
+    with Progress(*columns, console=shown, transient=True, disable=not (slow and shown.is_terminal)) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+def put(text: str) -> None:
+    """Writes an answer on standard output."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _end_unheard()
+
+
+def _end_unheard() -> NoReturn:
+    """Whoever reads the pipe has seen enough, as `head`; that must look neither clean nor blocked."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
+    raise typer.Exit(UNHEARD_CODE)
+
+
+class _Page(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        _end_unheard()
 
 
 def console(error: bool = False) -> Console:
     stream = sys.stderr if error else sys.stdout
     wide = None if stream.isatty() or "COLUMNS" in os.environ else 120
-    return Console(width=wide, highlight=False, markup=False, emoji=False, stderr=error)
+    return _Page(width=wide, highlight=False, markup=False, emoji=False, stderr=error)
 
 
 def sums(result: Mapping[str, Any], *words: str) -> str:

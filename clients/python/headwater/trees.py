@@ -8,7 +8,8 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
-from headwater.forms import container, plain
+from headwater.forms import container
+from headwater.texts import plain
 
 Json = dict[str, Any]
 

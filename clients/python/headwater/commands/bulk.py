@@ -23,11 +23,13 @@ from headwater.terminal import (
     sums,
     telling,
 )
+from headwater.texts import plain
 
-EXIT_CODES = """
-Exit codes: 0 every line is taken; 2 some were refused, or wrong usage; 4 the service cannot be reached, or the operation was
-cut short: the same command with the same --operation goes on; 70 a fault of this program.
-"""
+EXIT_CODES = (
+    "Exit codes: 0 every line is taken; 2 some were refused, or wrong usage; 4 the service cannot be reached, "
+    "or the operation was cut short: the same command with the same --operation goes on; 70 a fault of this "
+    "program."
+)
 
 Origin = Annotated[Optional[str], typer.Option(help="The source that says so.", show_default="api: and your name")]  # fmt: skip  # noqa: UP045
 OperationId = Annotated[Optional[str], typer.Option("--operation", help="An id to send the same lines under again.", show_default="a new one")]  # fmt: skip  # noqa: UP045
@@ -57,7 +59,7 @@ def bulk(
         if "error" in event:
             error = event["error"]
             place = ": ".join(str(part) for part in (f"{file}:{error['line']}", error["field"]) if part is not None)
-            typer.echo(f"{place}: {error['message']}", err=True)
+            typer.echo(plain(f"{place}: {error['message']}"), err=True)
         elif sys.stderr.isatty():
             progress = event["progress"]
             typer.echo(f"{progress['committed']:,} of {progress['lines']:,} lines", err=True)

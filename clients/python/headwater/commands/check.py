@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -25,13 +24,14 @@ from headwater.terminal import (
     connected,
     console,
     output_option,
+    put,
     telling,
 )
 
-EXIT_CODES = """
-Exit codes: 0 clean, or done; 1 blocked: a deployment or a consumer breaks; 2 wrong usage: the manifest, git, the token;
-3 needs acknowledgement; 4 the service cannot be reached; 70 a fault of this program.
-"""
+EXIT_CODES = (
+    "Exit codes: 0 clean, or done; 1 blocked: a deployment or a consumer breaks; 2 wrong usage: the manifest, "
+    "git, the token; 3 needs acknowledgement; 4 the service cannot be reached; 70 a fault of this program."
+)
 
 BaseDir = Annotated[Optional[Path], typer.Option(help="A folder with files as they were at the base that git does not keep, as target/manifest.json.", show_default=False)]  # fmt: skip  # noqa: UP045
 BaseRef = Annotated[Optional[str], typer.Option(help="The git revision to compare with: where the work left it.", show_default="origin/main, else main")]  # fmt: skip  # noqa: UP045
@@ -84,7 +84,7 @@ def check(
         if output is Output.JSON:
             write(report.json(code), output)
         elif output is Output.MARKDOWN:
-            sys.stdout.write(report.markdown())
+            put(report.markdown())
         else:
             console().print(report.text())
     raise typer.Exit(code)

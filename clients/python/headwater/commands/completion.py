@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from enum import Enum
 from importlib.resources import files
 from typing import Annotated
 
 import typer
 
-from headwater.terminal import Panel
+from headwater.terminal import Panel, put
 
 
 class Shell(str, Enum):
@@ -36,4 +35,4 @@ def completion(shell: Annotated[Shell, typer.Argument(help="For which shell.")])
 
     Keys come from the service's search, within a second; when it does not answer, none are offered.
     """
-    sys.stdout.write((files("headwater") / "shells" / f"headwater.{shell.value}").read_text(encoding="utf-8"))
+    put((files("headwater") / "shells" / f"headwater.{shell.value}").read_text(encoding="utf-8"))

@@ -6,14 +6,13 @@ import contextlib
 import gzip
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, BinaryIO, Optional
 
 import httpx
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
 from headwater import credentials
 from headwater.commands import options as given
@@ -22,12 +21,13 @@ from headwater.completion import asset_keys
 from headwater.credentials import Credentials
 from headwater.errors import Unreachable
 from headwater.subscriptions import refused
-from headwater.terminal import WRITING_EXIT_CODES, Panel, Token, Url, console, telling
+from headwater.terminal import WRITING_EXIT_CODES, Panel, Token, Url, console, progress, telling
 
 CHUNK_BYTES = 1 << 16
 
 
 class Form(str, Enum):
+    JSONL = "jsonl"
     NDJSON = "ndjson"
     JSON = "json"
     ARROW = "arrow"
@@ -35,8 +35,11 @@ class Form(str, Enum):
     MERMAID = "mmd"
 
 
+LINES = {Form.JSONL, Form.NDJSON}
+"""These end in a line that says so."""
+
 File = Annotated[Path, typer.Argument(help="Where to: its name says the form, as orders.arrow; .gz after it is packed; - is standard output.")]  # fmt: skip
-Of = Annotated[str, typer.Option("--of", help="What is upstream or downstream of this asset.", metavar="ASSET", autocompletion=asset_keys, show_default=False)]  # fmt: skip
+Of = Annotated[Optional[str], typer.Option("--of", help="Only what is downstream or upstream of this asset.", metavar="ASSET", autocompletion=asset_keys, show_default="the whole graph")]  # fmt: skip  # noqa: UP045
 Forms = Annotated[Optional[Form], typer.Option("--form", help="Where the name does not say it.", show_default="by the name")]  # fmt: skip  # noqa: UP045
 
 
@@ -46,7 +49,7 @@ def add_to(app: typer.Typer) -> None:
 
 def export(
     file: File,
-    of: Of,
+    of: Of = None,
     up: Upstream = False,
     form: Forms = None,
     depth: given.Depth = None,
@@ -64,16 +67,16 @@ def export(
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Write lineage to a file: NDJSON, JSON, Arrow, DOT, Mermaid.
+    """Write the graph, or lineage, to a file.
 
-    However many rows there are, neither side holds more than a piece of them. The file appears when it is whole: what was
-    there before stays until then, and when something goes wrong.
+    Without --of, the whole graph as it is now, in JSON lines: `headwater check`, `plan`, `impact` and `lineage` can answer from it
+    without a service. With --of, the rows of lineage as NDJSON, JSON or Arrow, or a drawing as DOT or Mermaid.
+
+    However much it is, neither side holds more than a piece of it. The file appears when it is whole: what was there before
+    stays until then, and when something goes wrong.
     """
     chosen = form or form_of(file)
-    asked = {
-        "start": of,
-        "direction": "UPSTREAM" if up else "DOWNSTREAM",
-        "follow": follow.value.upper(),
+    lineage: dict[str, object] = {
         "depth": depth,
         "at": at,
         "knownAt": known_at,
@@ -86,8 +89,20 @@ def export(
         "timing": timings,
         "origin": origins,
     }
-    path = f"/api/v1/lineage.{chosen.value}"
-    with telling(file), _progress() as tell:
+    asked = {name: value for name, value in lineage.items() if value is not None}
+    if of is not None:
+        path = f"/api/v1/lineage.{(Form.NDJSON if chosen is Form.JSONL else chosen).value}"
+        direction = "UPSTREAM" if up else "DOWNSTREAM"
+        asked = {"start": of, "direction": direction, "follow": follow.value.upper(), **asked}
+    elif asked or up or follow is not given.Follow.VALUES:
+        raise typer.BadParameter(
+            "the whole graph is exported as it is now; say with --of an asset what the options are of"
+        )
+    elif chosen not in LINES:
+        raise typer.BadParameter(f"the whole graph comes as jsonl, not as {chosen.value}; say with --of what of it")
+    else:
+        path = "/api/v1/graph.jsonl"
+    with telling(file), progress(f"reading {of or 'the graph'}", None) as tell:
         found = credentials.find(url, token)
         with _written(file) as target:
             for piece in pieces(
@@ -125,7 +140,7 @@ def pieces(chosen: Credentials, path: str, asked: dict[str, object], form: Form)
                 yield piece
     except httpx.TransportError as error:
         raise Unreachable(f"no answer from {chosen.url}: {str(error) or type(error).__name__}") from error
-    if form is Form.NDJSON and not last.rstrip().rpartition(b"\n")[2].startswith(b'{"end"'):
+    if form in LINES and not last.rstrip().rpartition(b"\n")[2].startswith(b'{"end"'):
         raise Unreachable(f"the answer of {chosen.url} was cut short")
 
 
@@ -149,13 +164,3 @@ def _written(file: Path) -> Iterator[BinaryIO]:
         new.replace(file)
     finally:
         new.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int], None]]:
-    """Is told of bytes, and shows them on a terminal."""
-    shown = console(error=True)
-    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
-        task = progress.add_task("reading", total=None)
-        yield lambda count: progress.advance(task, count)

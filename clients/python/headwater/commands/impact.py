@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import typer
 from rich.text import Text
 
 from headwater import asked
-from headwater.answering import answering
+from headwater.answering import Source, answering
 from headwater.commands import options as given
 from headwater.commands.lineage import drawn
-from headwater.forms import Code, Json, ago, many, markdown_escaped, markdown_table, print_table, reached, write
+from headwater.forms import (
+    STRUCTURED,
+    Code,
+    Json,
+    ago,
+    many,
+    markdown_escaped,
+    markdown_table,
+    print_table,
+    reached,
+    write,
+)
 from headwater.simulating import Planned, simulated
-from headwater.terminal import READING_EXIT_CODES, Drawn, GraphFile, Output, Panel, Token, Url, console, telling
+from headwater.terminal import (
+    READING_EXIT_CODES,
+    Drawn,
+    GraphFile,
+    Output,
+    Panel,
+    Token,
+    Url,
+    console,
+    progress,
+    put,
+    telling,
+)
 from headwater.trees import STYLES, WHENS
 
 NOBODY = "(nobody owns these)"
@@ -65,9 +87,9 @@ def impact(
         drawn(found, output)
         if output is Output.MERMAID:
             return
-        users = [*source.users(question, found)]
+        users = _users(source, question, found)
     counts = Counter((row["kind"], row["when"]) for row in found["assets"])
-    if output in {Output.JSON, Output.YAML}:
+    if output in STRUCTURED:
         counted = [{"kind": kind, "when": when, "count": count} for (kind, when), count in sorted(counts.items())]
         owned = [
             {"name": name, "contact": contact, "assets": [each["id"] for each in theirs]}
@@ -75,9 +97,19 @@ def impact(
         ]
         write({"follow": question.follow, **found, "counts": counted, "users": users, "owners": owned}, output)
     elif output is Output.MARKDOWN:
-        sys.stdout.write(_markdown(found, counts, users))
+        put(_markdown(found, counts, users))
     else:
         _tell(found, counts, users, limit)
+
+
+def _users(source: Source, question: asked.Question, found: Json) -> list[Json]:
+    expected = sum(row["kind"].upper() in asked.USERS for row in found["assets"])
+    users = []
+    with progress("asking for owners", expected, slow=expected > 700) as tell:
+        for each in source.users(question, found) if expected else ():
+            users.append(each)
+            tell(1)
+    return users
 
 
 def headline(found: Json, users: Sequence[Json]) -> str:
@@ -129,22 +161,25 @@ def _tell(found: Json, counts: Counter[tuple[str, str]], users: Sequence[Json], 
     owned = _by_owner(users)
     if owned:
         page.print(Text("\nWho must be told", style="bold"))
-        shown = 0
-        rows: list[tuple[str | Text, ...]] = []
-        for name, contact, theirs in owned:
-            owner = NOBODY if name is None else reached([{"name": name, "contact": contact}])
-            for each in theirs[: max(limit - shown, 0) if limit else None]:
-                usage = each["usage"]
-                calls = f"{usage['callsPerDay']:,.1f}" if usage["calls"] else ""
-                seen = ago(usage["lastSeen"]) if usage["lastSeen"] else ""
-                rows.append((owner, each["id"], Text(WHENS[each["when"]], style=STYLES[each["when"]]), calls, seen))
-                owner = ""
-                shown += 1
-        print_table(("owner", "of", "when", "calls a day", "last seen"), rows, right=(3,))
-        left = sum(len(theirs) for _, _, theirs in owned) - shown
-        if left:
-            page.print(f"and {left:,} more: --limit 0 shows all, --output json has them.")
+        most = max(limit // len(owned), 1) if limit else len(users)
+        titles = ("owner", "of", "when", "calls a day", "last seen")
+        print_table(titles, (row for each in owned for row in _owner_rows(*each, most)), right=(3,), keys=1)
     _tell_doubts(found)
+
+
+def _owner_rows(
+    name: str | None, contact: str | None, theirs: Sequence[Json], most: int
+) -> Iterator[tuple[str | Text, ...]]:
+    """Every owner is there, however many there are, with the most used of what is theirs."""
+    owner = NOBODY if name is None else reached([{"name": name, "contact": contact}])
+    ranked = sorted(theirs, key=lambda each: (each["when"] != "NOW", -each["usage"]["callsPerDay"]))
+    for each in ranked[:most]:
+        usage, style = each["usage"], STYLES[each["when"]]
+        calls, seen = (f"{usage['callsPerDay']:,.1f}", ago(usage["lastSeen"])) if usage["calls"] else ("", "")
+        yield owner, each["id"], Text(WHENS[each["when"]], style=style), calls, seen
+        owner = ""
+    if len(theirs) > most:
+        yield "", f"and {len(theirs) - most:,} more", "", "", ""
 
 
 def _tell_doubts(found: Json) -> None:

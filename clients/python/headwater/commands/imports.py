@@ -13,11 +13,12 @@ from headwater import documents, feast, mlflow
 from headwater.errors import Refused
 from headwater.forms import write
 from headwater.terminal import Output, TextOrJson, Token, Url, connected, console, sums, telling
+from headwater.texts import plain
 
-EXIT_CODES = """
-Exit codes: 0 done, or all of it held already; 2 the document is refused, or wrong usage; 4 the service cannot be reached;
-70 a fault of this program.
-"""
+EXIT_CODES = (
+    "Exit codes: 0 done, or all of it held already; 2 the document is refused, or wrong usage; 4 the service "
+    "cannot be reached; 70 a fault of this program."
+)
 
 Namespace = Annotated[Optional[str], typer.Option(help="The warehouse, as OpenLineage names it: postgres://host:5432.", show_default="the origin, but for BigQuery")]  # fmt: skip  # noqa: UP045
 ProjectOrigin = Annotated[Optional[str], typer.Option("--origin", help="The source that says so.", show_default="dbt: and the project")]  # fmt: skip  # noqa: UP045
@@ -182,7 +183,7 @@ def _tell_import(done: dict[str, Any], output: Output) -> None:
         return
     for warning in done["warnings"]:
         left_out = "left out: " if warning["left_out"] else ""
-        typer.echo(f"{warning['place']}: {left_out}{warning['message']}", err=True)
+        typer.echo(plain(f"{warning['place']}: {left_out}{warning['message']}"), err=True)
     if done["warned"] > len(done["warnings"]):
         typer.echo(f"and {done['warned'] - len(done['warnings']):,} warnings more", err=True)
     held = f"{done['origin']} holds {done['assets']:,} assets and {done['flows']:,} flows"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -10,9 +9,9 @@ import typer
 from headwater import asked
 from headwater.answering import answering
 from headwater.commands import options as given
-from headwater.forms import Code, Json, many, markdown_table, mermaid, write
+from headwater.forms import STRUCTURED, Code, Json, many, markdown_table, mermaid, write
 from headwater.simulating import Planned, simulated
-from headwater.terminal import READING_EXIT_CODES, Drawn, GraphFile, Output, Panel, Token, Url, console, telling
+from headwater.terminal import READING_EXIT_CODES, Drawn, GraphFile, Output, Panel, Token, Url, console, put, telling
 from headwater.trees import WHENS, tree
 
 Upstream = Annotated[bool, typer.Option("--up/--down", help="What it comes from, or what comes from it.")]
@@ -69,10 +68,10 @@ def lineage(
             return
         found = source.lineage(question, arrows=True)
         drawn(found, output)
-    if output in {Output.JSON, Output.YAML}:
+    if output in STRUCTURED:
         write({"direction": question.direction, "follow": question.follow, **found}, output)
     elif output is Output.MARKDOWN:
-        sys.stdout.write(markdown(found["assets"]))
+        put(markdown(found["assets"]))
     elif output is Output.TEXT:
         _tell(found, up, limit)
 
@@ -87,7 +86,7 @@ def drawn(found: Json, output: Output) -> None:
         )
     start = found["start"]["id"]
     arrows = [(each["source"], each["target"], each["timing"] == "BUILT") for each in found["arrows"]]
-    sys.stdout.write(mermaid([start, *(row["key"] for row in found["assets"])], arrows, [start]))
+    put(mermaid([start, *(row["key"] for row in found["assets"])], arrows, [start]))
 
 
 def markdown(rows: list[Json]) -> str:
@@ -102,8 +101,11 @@ def _tell(found: Json, up: bool, limit: int) -> None:
     page = console()
     total, where = len(found["assets"]), "upstream" if up else "downstream"
     if not total:
-        of_those = "" if not found["reached"] else f" that was asked for, of {many(found['reached'], 'asset')}"
-        page.print(f"Nothing{of_those} is {where} of {found['start']['id']}.", soft_wrap=True)
+        start = found["start"]["id"]
+        none = f"Nothing is {where} of {start}."
+        if found["reached"]:
+            none = f"None of the {many(found['reached'], 'asset')} {where} of {start} is what was asked for."
+        page.print(none, soft_wrap=True)
         return
     page.print(tree(found, not up, limit))
     page.print()

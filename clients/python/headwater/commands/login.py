@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Optional
 
@@ -26,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
 def login(address: Address = None) -> None:
     """Keep the address and token of a service.
 
-    The token is asked for, and not shown; or it is the first line of standard input, as in `headwater login URL < file`.
+    The token is that of HEADWATER_TOKEN, or asked for and not shown, or the first line of what is piped in.
     It is kept only once the service has taken it, in a file that nobody else may read, and sent to that address alone.
     --url and --token, HEADWATER_URL and HEADWATER_TOKEN win over what is kept.
     """
@@ -36,8 +37,9 @@ def login(address: Address = None) -> None:
             address = typer.prompt("Address of the service", default=DEFAULT_URL) if by_hand else DEFAULT_URL
         url = credentials.address(address)
         kept = credentials.read()
-        wanted = _wants_token(url)
-        token = _token(by_hand) if wanted else ""
+        token = os.environ.get("HEADWATER_TOKEN", "")
+        wanted = bool(token) or _wants_token(url)
+        token = token or (_token(by_hand) if wanted else "")
         if wanted and not token:
             raise Refused(f"{url} wants a token, and none was given", "UNAUTHENTICATED")
         if token:

@@ -30,6 +30,7 @@ from headwater.terminal import (
     Written,
     connected,
     console,
+    put,
     sums,
     telling,
 )
@@ -184,7 +185,7 @@ def _placing(texts: dict[str, str]) -> Iterator[None]:
 
 def _show(plan: Json, output: Output) -> None:
     if output is Output.MARKDOWN:
-        sys.stdout.write(planning.markdown(plan))
+        put(planning.markdown(plan))
     elif output is not Output.TEXT:
         write(plan, output)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -11,9 +10,13 @@ from rich.text import Text
 
 from headwater import asked
 from headwater.commands import options as given
-from headwater.forms import Code, Json, ago, many, markdown_table, mermaid, plain, write
-from headwater.terminal import READING_EXIT_CODES, Drawn, Output, Panel, Token, Url, connected, console, telling
+from headwater.completion import asset_keys
+from headwater.forms import STRUCTURED, Code, Json, ago, many, markdown_table, mermaid, write
+from headwater.terminal import READING_EXIT_CODES, Drawn, Output, Panel, Token, Url, connected, console, put, telling
+from headwater.texts import plain
 
+Source = Annotated[str, typer.Argument(help="The key of where it begins.", metavar="FROM", autocompletion=asset_keys, show_default=False)]  # fmt: skip
+Target = Annotated[str, typer.Argument(help="The key of where it ends.", metavar="TO", autocompletion=asset_keys, show_default=False)]  # fmt: skip
 First = Annotated[int, typer.Option("--first", min=1, max=100, help="So many of the shortest.")]
 
 
@@ -22,8 +25,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def path(
-    source: given.Key,
-    target: given.Key,
+    source: Source,
+    target: Target,
     first: First = 1,
     follow: given.Following = given.Follow.VALUES,
     at: given.At = None,
@@ -41,12 +44,12 @@ def path(
         found = asked.paths(client, source, target, follow.value.upper(), first, at, then)
         backwards = output is Output.TEXT and not found["paths"] and source != target
         back = asked.paths(client, target, source, follow.value.upper(), 1, at, then) if backwards else None
-    if output in {Output.JSON, Output.YAML}:
+    if output in STRUCTURED:
         write({"source": source, "target": target, "follow": follow.value.upper(), **found}, output)
     elif output is Output.MERMAID:
-        sys.stdout.write(_mermaid(source, target, found))
+        put(_mermaid(source, target, found))
     elif output is Output.MARKDOWN:
-        sys.stdout.write(_markdown(found))
+        put(_markdown(found))
     else:
         _tell(source, target, found, back)
 

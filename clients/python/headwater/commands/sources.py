@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from headwater import watched
-from headwater.forms import ago, print_table, write
+from headwater.forms import STRUCTURED, Code, ago, markdown_table, print_table, reached, write
 from headwater.terminal import (
     ACKNOWLEDGE_CODE,
     BLOCKED_CODE,
@@ -20,23 +20,27 @@ from headwater.terminal import (
     USAGE_CODE,
     Output,
     Panel,
-    TextOrJson,
+    Structured,
     Token,
     Url,
+    Written,
     connected,
     console,
+    put,
     telling,
 )
+from headwater.texts import plain, plain_lines
 
 Json = dict[str, Any]
 
-RETAKING_EXIT_CODES = """
-Exit codes: 0 done; 2 some were refused again, or wrong usage; 4 the service cannot be reached; 70 a fault of this program.
-"""
-REMOVAL_EXIT_CODES = """
-Exit codes: 0 safe; 1 it is used, or somebody says that they need it; 3 nobody was seen, and not all uses would have been seen;
-2 wrong usage; 4 the service cannot be reached; 70 a fault of this program.
-"""
+RETAKING_EXIT_CODES = (
+    "Exit codes: 0 done; 2 some were refused again, or wrong usage; 4 the service cannot be reached; 70 a "
+    "fault of this program."
+)
+REMOVAL_EXIT_CODES = (
+    "Exit codes: 0 safe; 1 it is used, or somebody says that they need it; 3 nobody was seen, and not all uses "
+    "would have been seen; 2 wrong usage; 4 the service cannot be reached; 70 a fault of this program."
+)
 
 _STYLES = {
     "WELL": "green",
@@ -70,11 +74,11 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog=REMOVAL_EXIT_CODES, rich_help_panel=Panel.WATCH)(removal)
 
 
-def sources(days: Days = 7, url: Url = None, token: Token = None, output: TextOrJson = Output.TEXT) -> None:
+def sources(days: Days = 7, url: Url = None, token: Token = None, output: Written = Output.TEXT) -> None:
     """Say how lately each source told something."""
     with telling(), connected(url, token) as client:
         found = [*watched.sources(client, days)]
-    if output is Output.JSON:
+    if output in STRUCTURED:
         write({"sources": found}, output)
         return
     rows = [
@@ -88,7 +92,11 @@ def sources(days: Days = 7, url: Url = None, token: Token = None, output: TextOr
         )
         for each in found
     ]
-    print_table(("source", "health", "heard", "latest event", f"items in {days} days", "rejected"), rows, right=(4, 5))
+    titles = ("source", "health", "heard", "latest event", f"items in {days} days", "rejected")
+    if output is Output.MARKDOWN:
+        put(markdown_table(titles, rows, right=(4, 5)))
+    else:
+        print_table(titles, rows, right=(4, 5))
 
 
 def rejected(
@@ -98,7 +106,7 @@ def rejected(
     ids: Annotated[Optional[list[str]], typer.Argument(help="Only these.", show_default="all")] = None,  # noqa: UP045
     url: Url = None,
     token: Token = None,
-    output: TextOrJson = Output.TEXT,
+    output: Structured = Output.TEXT,
 ) -> None:
     """Show what was refused, and why.
 
@@ -114,33 +122,35 @@ def rejected(
             return
         if discard:
             given_up = watched.discard(client, chosen)
-            if output is Output.JSON:
+            if output in STRUCTURED:
                 write({"discarded": given_up}, output)
             else:
                 console().print(f"{given_up:,} given up.")
             return
-    if output is Output.JSON:
+    if output in STRUCTURED:
         write({"rejected": found}, output)
         return
     for each in found:
         place = f" at {each['place']}" if each["place"] else ""
         times = f", {each['times']} times" if each["times"] > 1 else ""
         console().print(
-            Text(f"{each['id']}  {each['source']}{place}, {ago(each['lastRejected'])}{times}", style="bold")
+            Text(
+                f"{each['id']}  {plain(each['source'])}{plain(place)}, {ago(each['lastRejected'])}{times}", style="bold"
+            )
         )
-        console().print(indent(each["reason"], "  "), soft_wrap=True)
+        console().print(indent(plain_lines(each["reason"]), "  "), soft_wrap=True)
     if not found:
         console().print("Nothing was refused.")
 
 
 def _tell_retaken(retaken: Sequence[Json], output: Output) -> None:
-    if output is Output.JSON:
+    if output in STRUCTURED:
         write({"retaken": [*retaken]}, output)
     else:
         for each in retaken:
             console().print(Text.assemble(each["id"], "  ", _styled(each["outcome"])))
             if each["reason"]:
-                console().print(indent(each["reason"], "  "), soft_wrap=True)
+                console().print(indent(plain_lines(each["reason"]), "  "), soft_wrap=True)
         if not retaken:
             console().print("Nothing was refused.")
     raise typer.Exit(CLEAN_CODE if all(each["outcome"] == "TAKEN" for each in retaken) else USAGE_CODE)
@@ -153,20 +163,32 @@ def dependencies(
     days: Days = 30,
     url: Url = None,
     token: Token = None,
-    output: TextOrJson = Output.TEXT,
+    output: Written = Output.TEXT,
 ) -> None:
     """Show who calls unsaid, or said so and does not call."""
     with telling(), connected(url, token) as client:
         found = [*watched.dependencies(client, which.value.upper(), days)]
-    if output is Output.JSON:
+    if output in STRUCTURED:
         write({"dependencies": found}, output)
+        return
+    if output is Output.MARKDOWN:
+        rows = [
+            (
+                Code(each["flow"]["source"]["id"]),
+                Code(each["flow"]["target"]["id"]),
+                f"{each['flow']['usage']['callsPerDay']:,.1f}",
+                ago(each["flow"]["usage"]["lastSeen"]),
+            )
+            for each in found
+        ]
+        put(markdown_table(("from", "to", "calls a day", "last seen"), rows, right=(2,)))
         return
     for each in found:
         flow, usage = each["flow"], each["flow"]["usage"]
         console().print(Text(f"{flow['source']['id']} -> {flow['target']['id']}", style="bold"), soft_wrap=True)
         calls = f"{usage['callsPerDay']:,.1f} calls a day, last seen {ago(usage['lastSeen'])}"
         declared = f"declared {ago(each['declaredSince'])}" if each["declaredSince"] else "nobody declared it"
-        console().print(f"  {calls}; {declared}; said by {', '.join(flow['origins'])}", soft_wrap=True)
+        console().print(f"  {calls}; {declared}; said by {plain(', '.join(flow['origins']))}", soft_wrap=True)
     if not found:
         console().print("None.")
 
@@ -177,7 +199,7 @@ def unused(
     days: Days = 30,
     url: Url = None,
     token: Token = None,
-    output: TextOrJson = Output.TEXT,
+    output: Written = Output.TEXT,
 ) -> None:
     """Show what nobody uses.
 
@@ -185,15 +207,23 @@ def unused(
     """
     with telling(), connected(url, token) as client:
         found = [*watched.unused(client, kinds or (), "SAFE" if safe else None, days)]
-    if output is Output.JSON:
+    if output in STRUCTURED:
         write({"unused": found}, output)
         return
+    if output is Output.MARKDOWN:
+        asked = [(each, each["asset"]) for each in found]
+        cells = [
+            (Code(asset["id"]), each["verdict"].lower(), reached(asset["owners"]), "; ".join(each["uncovered"]))
+            for each, asset in asked
+        ]
+        put(markdown_table(("asset", "removal", "owners", "not covered"), cells))
+        return
     for each in found:
-        owners = ", ".join(owner["contact"] or owner["name"] for owner in each["asset"]["owners"])
+        owners = ", ".join(plain(owner["contact"] or owner["name"]) for owner in each["asset"]["owners"])
         named = f"  {each['asset']['id']}" + (f" ({owners})" if owners else "")
         console().print(Text.assemble(_styled(each["verdict"]), named), soft_wrap=True)
         for sentence in each["uncovered"]:
-            console().print(f"  not covered: {sentence}", soft_wrap=True)
+            console().print(f"  not covered: {plain(sentence)}", soft_wrap=True)
     if not found:
         console().print("None.")
 
@@ -203,14 +233,14 @@ def removal(
     days: Days = 30,
     url: Url = None,
     token: Token = None,
-    output: TextOrJson = Output.TEXT,
+    output: Structured = Output.TEXT,
 ) -> None:
     """Say whether anybody would miss an asset."""
     with telling(), connected(url, token) as client:
         found = watched.removal(client, key, days)
     verdict = found["verdict"]
     code = {"SAFE": CLEAN_CODE, "UNCOVERED": ACKNOWLEDGE_CODE}.get(verdict, BLOCKED_CODE)
-    if output is Output.JSON:
+    if output in STRUCTURED:
         write({**found, "exitCode": code}, output)
         raise typer.Exit(code)
     told = {
@@ -225,12 +255,12 @@ def removal(
         page.print(f"  called {found['calls']:,} times, last {ago(found['lastCalled'])}")
     for name, word in (("users", "used by"), ("needing", "needed by")):
         for each in found[name]:
-            owners = ", ".join(owner["contact"] or owner["name"] for owner in each["owners"])
+            owners = ", ".join(plain(owner["contact"] or owner["name"]) for owner in each["owners"])
             page.print(f"  {word} {each['id']}" + (f" ({owners})" if owners else ""), soft_wrap=True)
     for each in found["watchers"]:
-        page.print(f"  watched by {each['source']}, heard {ago(each['lastHeard'])}", soft_wrap=True)
+        page.print(f"  watched by {plain(each['source'])}, heard {ago(each['lastHeard'])}", soft_wrap=True)
     for sentence in found["uncovered"]:
-        page.print(Text(f"  not covered: {sentence}", style="yellow"), soft_wrap=True)
+        page.print(Text(f"  not covered: {plain(sentence)}", style="yellow"), soft_wrap=True)
     raise typer.Exit(code)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -17,14 +16,15 @@ from headwater import asked, credentials
 from headwater.client import Client
 from headwater.credentials import Credentials
 from headwater.errors import Unreachable
-from headwater.forms import SIGNS, Json, many, plain
+from headwater.forms import SIGNS, Json, many
 from headwater.subscriptions import subscribed
-from headwater.terminal import Output, Panel, TextOrJson, Token, Url, connected, console, telling
+from headwater.terminal import Output, Panel, TextOrJson, Token, Url, connected, console, put, telling
+from headwater.texts import plain
 
-EXIT_CODES = """
-Exit codes: 130 stopped by Ctrl-C; 2 wrong usage, or refused; 4 the service cannot be reached at the start (later it is tried again
-for as long as it takes); 70 a fault of this program.
-"""
+EXIT_CODES = (
+    "Exit codes: 130 stopped by Ctrl-C; 2 wrong usage, or refused; 4 the service cannot be reached at the "
+    "start (later it is tried again for as long as it takes); 70 a fault of this program."
+)
 
 SHOWN = 10
 """Changes of one revision; the first import of a warehouse has a hundred thousand."""
@@ -135,8 +135,7 @@ def _tell_line(event: Json) -> None:
     told = {"version": 1, **event}
     if "changes" in told:
         told["changes"] = [{name: change[name] for name in ("verb", "subject", "origin")} for change in told["changes"]]
-    sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    put(json.dumps(told, ensure_ascii=False) + "\n")
 
 
 def _tell(event: dict[str, Any]) -> None:
