@@ -21,6 +21,7 @@ GRAPH_IS_OF = {"numpy", "numba", "scipy", "orjson", "neo4j", "sqlglot"}
 
 CAPABILITIES = {
     "watching",
+    "agreement",
     "joining",
     "intake",
     "features",

@@ -22,6 +22,7 @@ from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Attributes, Flow, Json, Relationship, Subject, implied_flows
 from graph.paths import paths
 from graph.ports import Step
+from graph.remarks import is_remark
 from graph.same import names_of
 from graph.topology import Ints, Moment, View
 from graph.walk import Direction, Follow, Lineage, located, walk
@@ -258,7 +259,10 @@ class _Change:
     def asserted_by(self, said: Iterable[Assertion]) -> list[str]:
         """The other origins that say an asset is there now."""
         at = self.known.moment.at
-        return sorted({each.origin for each in said if each.valid.holds_at(at)} - self.known.origins)
+        return sorted(
+            {each.origin for each in said if each.valid.holds_at(at) and not is_remark(each.origin)}
+            - self.known.origins
+        )
 
     def finding(self, key: AssetKey, removed: Collection[AssetKey]) -> list[Finding]:
         """At most one, for an asset that stays."""
