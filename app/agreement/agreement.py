@@ -44,6 +44,7 @@ _MOST_TOLD = 1_000
 _NAMESPACE = uuid.UUID("8ad3c1de-6a86-4d11-8f6b-8f4e4c8a8b57")
 """Of the ids of messages, which follow from what they tell: told twice, it is one message."""
 _PAUSE = 1.0
+_SAID = ("until", "replacement", "reason")
 
 log = structlog.get_logger(__name__)
 
@@ -89,12 +90,18 @@ class Agreement:
         shown = await headwater.in_thread(_located, view, key, now)
         if replacement is not None and (other := _key(replacement)) is not None:
             await headwater.in_thread(_located, view, other, now)
-        own = await self._own(headwater, shown, now)
         given = {"until": None if until is None else str(until), "replacement": replacement, "reason": reason}
-        said: dict[str, Json] = {name: value for name, value in given.items() if value is not None}
+        return await self._announce(headwater, view, now, shown, given, actor)
+
+    async def _announce(
+        self, headwater: Headwater, view: View, now: Moment, shown: AssetKey, given: Mapping[str, Json], actor: str
+    ) -> Receipt:
+        """States it, and tells everybody downstream; neither where it is said already."""
+        own = await self._own(headwater, shown, now)
+        said: dict[str, Json] = {name: given[name] for name in _SAID if given.get(name) is not None}
         before = own.attributes.get(DEPRECATED) if own is not None else None
         if isinstance(before, dict):
-            if {name: before[name] for name in given if name in before} == said:
+            if {name: before[name] for name in _SAID if name in before} == said:
                 return Receipt(headwater.index.revision, False)
             said["since"] = before["since"]
         said = {"since": str(_day(now.at)), **said, "by": actor}
@@ -116,8 +123,13 @@ class Agreement:
                 f"{shown} was not deprecated by hand"
                 + (f"; {', '.join(others)} says so, and must take it back" if others else "")
             )
-        said = own.attributes.get(DEPRECATED)
-        messages = await self._messages(headwater, TAKEN_BACK, view, now, shown, said if isinstance(said, dict) else {})
+        return await self._take_back(headwater, view, now, own, actor)
+
+    async def _take_back(self, headwater: Headwater, view: View, now: Moment, own: Assertion, actor: str) -> Receipt:
+        said, shown = own.attributes.get(DEPRECATED), own.subject
+        assert isinstance(said, dict)
+        assert isinstance(shown, AssetKey)
+        messages = await self._messages(headwater, TAKEN_BACK, view, now, shown, said)
         wanted = Registration(DEPRECATIONS, Basis.DECLARED, withdrawals=(Withdrawal(shown),), messages=messages)
         return await self._register(headwater, wanted, actor)
 
@@ -245,6 +257,30 @@ class Agreement:
         async for revision in headwater.revisions(since):
             closed = [row.assertion for row in revision.closed if not is_remark(row.assertion.origin)]
             await self._forget(headwater, {each.subject for each in closed if isinstance(each.subject, AssetKey)})
+            told = [row.assertion for row in (*revision.opened, *revision.closed)]
+            manifests = [each for each in told if DEPRECATED in each.attributes and not is_remark(each.origin)]
+            for key in dict.fromkeys(each.subject for each in manifests if isinstance(each.subject, AssetKey)):
+                await self._adopt(headwater, key, {each.origin for each in manifests if each.subject == key})
+
+    async def _adopt(self, headwater: Headwater, key: AssetKey, origins: Collection[str]) -> None:
+        """What a manifest says is deprecated is announced like what is deprecated by hand, and taken back with it."""
+        view, now = await headwater.moment(When())
+        believed = await headwater.believed([key], now.revision)
+        held = [row.assertion for row in believed.get(key, ()) if row.assertion.valid.holds_at(now.at)]
+        said = {each.origin: each.attributes[DEPRECATED] for each in held if DEPRECATED in each.attributes}
+        own = said.pop(DEPRECATIONS, None)
+        by = own.get("by") if isinstance(own, dict) else min(said, default=None)
+        given = said.get(str(by))
+        try:
+            if isinstance(given, dict):
+                await self._announce(headwater, view, now, key, given, str(by))
+            elif own is not None and by in origins:
+                (stated,) = (each for each in held if each.origin == DEPRECATIONS)
+                await self._take_back(headwater, view, now, stated, ACTOR)
+        except (StoreUnavailable, NotReady):
+            raise
+        except GraphError as error:
+            log.warning("a deprecation could not be announced", asset=str(key), reason=str(error))
 
     async def _forget(self, headwater: Headwater, keys: Collection[AssetKey]) -> None:
         if not keys:

@@ -98,6 +98,19 @@ _COMMON = {
     "tier": Field(Whole(1, 4), "How critical it is, from 1 (most) to 4."),
     "environment": Field(Text(), "Where it runs, e.g. production."),
     "source_link": Field(Text(), "Where its source can be read."),
+    "deprecated": Field(
+        Record(
+            "deprecation",
+            "It goes away, and its users are told.",
+            {
+                "since": Field(Text(), "The day from which it is not to be used, e.g. 2026-12-01."),
+                "until": Field(Text(), "The day from which it may be gone."),
+                "replacement": Field(Text(), "What to use instead: an asset key, or words."),
+                "reason": Field(Text(), "Why."),
+            },
+        ),
+        "It goes away, and its users are told.",
+    ),
     "attributes": Field(Mapped(Anything()), "Further attributes, by name; kept as they are."),
 }
 _NAMED = {
@@ -489,7 +502,7 @@ class _Reading:
 def _attributes(record: dict[str, Json], own: Sequence[str]) -> dict[str, Json]:
     further = record.get("attributes")
     stated: dict[str, Json] = dict(further) if isinstance(further, dict) else {}
-    for name in ("description", "owners", "tags", "tier", "environment", "source_link", *own):
+    for name in ("description", "owners", "tags", "tier", "environment", "source_link", "deprecated", *own):
         value = record.get(name)
         if value is not None:
             stated[name] = [each for each in value if each is not None] if isinstance(value, list) else value
