@@ -1,5 +1,5 @@
-"""The command line: `headwater plan|check|apply` on the headwater.yaml of a repository, `headwater bulk` on files of lines,
-`headwater consumers` and `headwater same` on who uses what, under which names. Further commands are those of `imports` and `watching`.
+"""The command line: `headwater plan|apply` on the headwater.yaml of a repository, `headwater bulk` on files of lines,
+`headwater consumers` and `headwater same` on who uses what, under which names. Further commands are those of `checking`, `agreeing`, `imports` and `watching`.
 """
 
 from __future__ import annotations
@@ -9,20 +9,16 @@ import sys
 import traceback
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 from rich.text import Text
 
-from headwater import imports, manifests, repository, watching
+from headwater import agreeing, checking, imports, manifests, watching
 from headwater.client import CALLED, Client
 from headwater.errors import Refused
-from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
 from headwater.terminal import (
-    ACKNOWLEDGE_CODE,
-    BLOCKED_CODE,
     CLEAN_CODE,
     FAULT_CODE,
     USAGE_CODE,
@@ -37,8 +33,8 @@ from headwater.terminal import (
 )
 
 EXIT_CODES = """
-Exit codes: 0 clean, or done; 1 blocked: a deployment or a consumer breaks; 2 wrong usage: the manifest, git, the token;
-3 needs acknowledgement; 4 the service cannot be reached; 70 a fault of this program.
+Exit codes: 0 done; 1 blocked (check alone); 2 wrong usage: the manifest, git, the token; 3 needs acknowledgement (check
+alone); 4 the service cannot be reached; 70 a fault of this program.
 """
 
 BULK_EXIT_CODES = """
@@ -60,14 +56,7 @@ app = typer.Typer(
 )
 
 
-class Output(str, Enum):
-    TEXT = "text"
-    MARKDOWN = "markdown"
-    JSON = "json"
-
-
 File = Annotated[Path, typer.Option("--file", "-f", help="The manifest.")]
-BaseRef = Annotated[Optional[str], typer.Option(help="The git revision to compare with: where the work left it.", show_default="origin/main, else main")]  # fmt: skip  # noqa: UP045
 Origin = Annotated[Optional[str], typer.Option(help="The source that says so.", show_default="api: and your name")]  # fmt: skip  # noqa: UP045
 OperationId = Annotated[Optional[str], typer.Option("--operation", help="An id to send the same lines under again.", show_default="a new one")]  # fmt: skip  # noqa: UP045
 
@@ -76,49 +65,6 @@ MANIFEST = Path("headwater.yaml")
 same = typer.Typer(name="same", help="Say that several keys are of one asset, or take it back.", no_args_is_help=True)
 app.add_typer(imports.app)
 app.add_typer(same)
-
-
-@app.command(epilog=EXIT_CODES)
-def check(
-    file: File = MANIFEST,
-    base: BaseRef = None,
-    url: Url = None,
-    token: Token = None,
-    output: Annotated[
-        Output, typer.Option("--output", "-o", help="For people, a pull request, or machines.")
-    ] = Output.TEXT,
-    acknowledge: Annotated[
-        bool, typer.Option("--acknowledge", help="What changes for others is agreed with them: 0 instead of 3.")
-    ] = False,
-) -> None:
-    """Say whom the change of the manifest breaks, now or at the next training. Changes nothing."""
-    with telling(file):
-        start = repository.find_base(file.parent, base)
-        before = repository.at(file.parent, start.commit, file)
-        after = _read(file)
-        if before is None and after is None:
-            raise typer.BadParameter(f"there is no {file}, neither here nor at {start}")
-        documents = [
-            [] if text is None else [{"path": str(file), "content": manifests.parsed(text, name)}]
-            for text, name in ((before, f"{file} at {start}"), (after, str(file)))
-        ]
-        try:
-            with Client(url, token) as client:
-                answer = client.check(*documents)
-                url = client.url
-        except Refused as error:
-            places = {f"base: {file}: ": f"{file} at {start}: ", "head: ": ""}
-            raise Refused("\n".join(_placed(line, places) for line in str(error).splitlines()), error.code) from error
-        needs = answer["outcome"] == NEEDS_ACKNOWLEDGEMENT
-        report = Report(answer, str(file), start.ref, start.commit, url, acknowledged=needs and acknowledge)
-        code = BLOCKED_CODE if answer["outcome"] == BLOCKED else ACKNOWLEDGE_CODE if needs and not acknowledge else 0
-        if output is Output.JSON:
-            print_json(report.json(code))
-        elif output is Output.MARKDOWN:
-            sys.stdout.write(report.markdown())
-        else:
-            console().print(report.text())
-    raise typer.Exit(code)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -246,6 +192,8 @@ def part(
 
 
 watching.add_to(app)
+checking.add_to(app)
+agreeing.add_to(app)
 
 
 def main() -> None:
@@ -284,10 +232,3 @@ def _read(file: Path) -> bytes | None:
         return file.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def _placed(line: str, places: dict[str, str]) -> str:
-    for mark, place in places.items():
-        if line.startswith(mark):
-            return place + line.removeprefix(mark)
-    return line
