@@ -158,7 +158,13 @@ datasets:
     columns:
       - {name: flavanoids_mg}
 """
-BLOCKS = {"rule": "tier one", "effect": "BLOCK", "reason": "it breaks now", "acknowledgedBy": [], "until": None}
+BLOCKS: dict[str, Any] = {
+    "rule": "tier one",
+    "effect": "BLOCK",
+    "reason": "it breaks now",
+    "acknowledgedBy": [],
+    "until": None,
+}
 AGREED = {
     "rule": "default: what changes",
     "effect": "ACKNOWLEDGE",
@@ -290,7 +296,10 @@ def test_a_comment_is_cut_to_what_a_forge_takes_and_says_what_is_left_out() -> N
     assert len(markdown(whole)) > 40_000
     cut = markdown(whole, 20_000)
     assert len(cut) <= 20_000
-    rows, told = cut.count("| **breaks** now |"), re.findall(r"… and (\d+) more; (\d+) of them are in the job's summary", cut)
+    rows, told = (
+        cut.count("| **breaks** now |"),
+        re.findall(r"… and (\d+) more; (\d+) of them are in the job's summary", cut),
+    )
     assert rows < 50
     assert (str(70 - rows), str(50 - rows)) in told
     assert len(markdown(whole, 1_500)) <= 1_500
@@ -319,7 +328,11 @@ def test_sarif_marks_the_line_that_causes_the_impact() -> None:
 
 def test_junit_has_a_case_for_everybody_affected() -> None:
     affected = [ANSWER["affected"][0] | {"decision": BLOCKS}, ANSWER["affected"][2] | {"decision": AGREED}]
-    forms = [report(affected=affected), report(outcome="CLEAN", affected=[]), Unmade("no answer \x1b", passes=False)]
+    forms: list[Report | Unmade] = [
+        report(affected=affected),
+        report(outcome="CLEAN", affected=[]),
+        Unmade("no answer \x1b", passes=False),
+    ]
     roots = [Xml.fromstring(junit(each)) for each in forms]
     cases = roots[0].findall(".//testcase")
     assert [(case.get("name"), [each.tag for each in case]) for case in cases] == [
@@ -344,4 +357,5 @@ def test_a_check_that_could_not_be_made_says_whether_it_passes() -> None:
         "exitCode": 0,
         "headline": "The check could not be made: x",
         "failsOpen": True,
+        "unreachable": True,
     }

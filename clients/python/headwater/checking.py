@@ -26,6 +26,7 @@ from headwater.terminal import (
     ACKNOWLEDGE_CODE,
     BLOCKED_CODE,
     UNREACHABLE_CODE,
+    USAGE_CODE,
     Token,
     Url,
     console,
@@ -106,16 +107,25 @@ def check(
             code = _code(made)
         except Unreachable as error:
             report, code = Unmade(str(error), fail_open), 0 if fail_open else UNREACHABLE_CODE
+        except (HeadwaterError, OSError) as error:
+            report, code = Unmade(str(error), passes=False, unreachable=False), USAGE_CODE
         for form, path in files.items():
             if path is not None:
                 path.write_text(_written(report, form, code), encoding="utf-8")
-        if output is not Output.TEXT:
+        if isinstance(report, Unmade) and not report.unreachable:
+            typer.echo(report.reason, err=True)
+        elif output is not Output.TEXT:
             sys.stdout.write(_written(report, output, code))
         elif isinstance(report, Report):
             console().print(text(report))
-        if isinstance(report, Unmade):
+        if isinstance(report, Unmade) and report.unreachable:
             typer.echo(f"{report.title}: {report.reason}. {report.sentence}", err=True)
-        elif acknowledge and report.outcome == NEEDS_ACKNOWLEDGEMENT and not report.acknowledged:
+        elif (
+            isinstance(report, Report)
+            and acknowledge
+            and report.outcome == NEEDS_ACKNOWLEDGEMENT
+            and not report.acknowledged
+        ):
             typer.echo(
                 "--acknowledge does not count here: the policy wants the word of those who are affected.", err=True
             )
@@ -169,7 +179,9 @@ def checked(
     """Raises HeadwaterError; Unreachable where there is no answer."""
     start = repository.find_base(file.parent, base)
     change = collected(file, start)
-    demanded = policies(file.parent, start, policy)
+    named = policies(file.parent, start, policy)
+    demanded = [each for _, each in named]
+    labels = {**change.labels, **{f"policy: [{place}].": f"{name}: " for place, (name, _) in enumerate(named)}}
     try:
         if graph is not None:
             answer, told = _offline(graph, change, demanded), str(graph)
@@ -177,9 +189,7 @@ def checked(
             with Client(url, token) as client:
                 answer, told = client.check(change.base, change.head, demanded), client.url
     except Refused as error:
-        raise Refused(
-            "\n".join(_placed(line, change.labels) for line in str(error).splitlines()), error.code
-        ) from error
+        raise Refused("\n".join(_placed(line, labels) for line in str(error).splitlines()), error.code) from error
     acknowledged = acknowledge and answer["outcome"] == NEEDS_ACKNOWLEDGEMENT and answer.get("flagCounts", True)
     return Report(answer, change.told, start.ref, start.commit, told, bool(acknowledged), change.texts)
 
@@ -200,10 +210,10 @@ def collected(file: Path, start: repository.Base) -> Compared:
     return Compared(base, head, str(file), {} if after is None else {str(file): after.decode()}, labels)
 
 
-def policies(folder: Path, start: repository.Base, given: Path | None) -> list[Any]:
-    """Those that hold beside the service's own, parsed. A change cannot weaken what it is judged by: the base's counts, too."""
+def policies(folder: Path, start: repository.Base, given: Path | None) -> list[tuple[str, Any]]:
+    """Those that hold beside the service's own, parsed, with their names. A change cannot weaken what it is judged by: the base's counts, too."""
     if given is not None:
-        return [_policy(given.read_bytes(), str(given))]
+        return [(str(given), manifests.parsed(given.read_bytes(), str(given)))]
     file = folder / POLICY
     before = repository.at(folder, start.commit, file)
     after = file.read_bytes() if file.is_file() else None
@@ -211,12 +221,8 @@ def policies(folder: Path, start: repository.Base, given: Path | None) -> list[A
         return []
     sides = ((before, f"{file} at {start}"), (after, str(file)))
     # Without a policy, the default one holds: that of no rules.
-    found = [{"version": 1} if text is None else _policy(text, name) for text, name in sides]
+    found = [(name, {"version": 1} if text is None else manifests.parsed(text, name)) for text, name in sides]
     return found[:1] if before == after else found
-
-
-def _policy(text: bytes, name: str) -> Any:
-    return manifests.parsed(text, name)
 
 
 def _offline(graph: Path, change: Compared, policy: list[Any]) -> dict[str, Any]:
@@ -243,7 +249,8 @@ def read_report(path: Path) -> Report | Unmade:
     try:
         told = json.loads(path.read_bytes())
         if told["outcome"] is None:
-            return Unmade(str(told["headline"]).removeprefix("The check could not be made: "), bool(told["failsOpen"]))
+            reason = str(told["headline"]).removeprefix("The check could not be made: ")
+            return Unmade(reason, bool(told["failsOpen"]), bool(told["unreachable"]))
         base = told["base"]
         return Report(told, told["file"], base["ref"], base["commit"], told["service"], bool(told["acknowledged"]))
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:

@@ -238,6 +238,8 @@ class Unmade:
 
     reason: str
     passes: bool
+    unreachable: bool = True
+    """There was no answer; else what was asked is wrong, and no configuration lets that pass."""
 
     @property
     def title(self) -> str:
@@ -245,6 +247,8 @@ class Unmade:
 
     @property
     def sentence(self) -> str:
+        if not self.unreachable:
+            return "So it fails."
         if self.passes:
             return "It passes all the same: it is configured to fail open. Nothing was checked."
         return "So it fails: it is configured to fail closed."
@@ -257,6 +261,7 @@ class Unmade:
             "exitCode": exit_code,
             "headline": f"The check could not be made: {self.reason}",
             "failsOpen": self.passes,
+            "unreachable": self.unreachable,
         }
 
 
