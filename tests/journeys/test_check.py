@@ -137,8 +137,7 @@ def test_removing_what_a_deployment_reads_is_blocked_and_names_who_must_be_asked
     shown = teams.repository.headwater("check", "--output", "markdown")
     assert shown.returncode == 1
     assert "## Headwater: blocked" in shown.stdout
-    assert "This change breaks 1 deployment and 1 consumer now." in shown.stdout
-    assert "Ask risk (#risk) and shop (#shop)." in shown.stdout
+    assert "1 deployment breaks now, checkout must be told; ask risk (#risk) and shop (#shop)" in shown.stdout
     assert "feature view#f → deployment scores → consumer checkout" in shown.stdout
     text = teams.repository.headwater("check").stdout
     assert "breaks now" in text
@@ -150,7 +149,10 @@ def test_what_is_read_only_in_training_breaks_at_the_next_training(teams: Teams)
     code, checked = teams.check()
     assert code == 1
     assert teams.told(checked) == {"batch": ("BREAKING", "NEXT_TRAINING"), "nightly": ("BREAKING", "NEXT_TRAINING")}
-    assert checked["headline"] == "This change breaks 1 deployment and 1 consumer at the next training."
+    assert (
+        checked["headline"]
+        == "1 deployment breaks at its next training, nightly must be told; ask risk (#risk) and shop (#shop)"
+    )
 
 
 def test_another_definition_needs_a_word_and_the_word_lets_it_pass(teams: Teams) -> None:
