@@ -7,7 +7,7 @@ from typing import Annotated
 import strawberry
 
 from app.graphql.context import Info
-from app.graphql.paging import Connection, page_of_list
+from app.graphql.paging import Connection, page_of_list, page_size
 from app.graphql.problems import problem
 from app.graphql.registering import RegisterResult, answered
 from app.graphql.remarked import Acknowledgement, Deprecation, acknowledgement, deprecation
@@ -24,8 +24,6 @@ from graph.remarks import DEPRECATIONS
 from graph.time import moment
 from graph.topology import Moment, View
 from graph.walk import AssetFilter, Direction, Follow, selected, walk
-
-MOST_USERS = 100
 
 strawberry.enum(
     Effect,
@@ -87,15 +85,13 @@ class DeprecatedAsset:
     asset: Asset
     deprecation: Deprecation
 
-    @strawberry.field(
-        description=f"Who would miss it, nearest first, at most {MOST_USERS}; history left out of the count."
-    )
-    async def users(self, info: Info) -> list[DeprecationUser]:
+    @strawberry.field(description="Who would miss it, nearest first.")
+    async def users(self, info: Info, first: int = 20) -> list[DeprecationUser]:
         view = info.context.headwater.index.view()
         found = await info.context.headwater.in_thread(_users, view, self.key, self.moment)
         return [
             DeprecationUser(deprecated=self.key, key=key, asset=asset(key, self.moment), hops=hops)
-            for key, hops in found[:MOST_USERS]
+            for key, hops in found[: page_size(first)]
         ]
 
     @strawberry.field(description="How many would miss it.")

@@ -552,14 +552,14 @@ mutation Undeprecate($id: ID!) {{
 
 _DEPRECATIONS = """
 query Deprecations($after: String) {
-  deprecations(first: 100, after: $after) {
+  deprecations(first: 20, after: $after) {
     pageInfo { hasNextPage endCursor }
     edges {
       node {
         asset { id owners { name contact } }
         deprecation { toldAt until replacement reason by }
         usersTotal
-        users { hops asset { id owners { name contact } } usage { calls lastSeen days { date calls } } }
+        users(first: 20) { hops asset { id owners { name contact } } usage { calls lastSeen days { date calls } } }
       }
     }
   }
