@@ -34,6 +34,7 @@ from app.graphql.paging import (
     page_size,
 )
 from app.graphql.problems import problem
+from app.graphql.remarks import DeprecationQuery
 from app.graphql.removal import RemovalQuery
 from app.graphql.sources import SourceQuery
 from app.graphql.types import Asset, Node, asset, key_of
@@ -67,7 +68,7 @@ class Head:
 
 
 @strawberry.type
-class Query(AlertQuery, BulkQuery, CheckQuery, DependencyQuery, RemovalQuery, SourceQuery):
+class Query(AlertQuery, BulkQuery, CheckQuery, DependencyQuery, DeprecationQuery, RemovalQuery, SourceQuery):
     @strawberry.field(description="Relay: any object by id. Null: nothing has this id.")
     async def node(self, info: Info, id: Id) -> Node | None:
         return await _found(info, id)

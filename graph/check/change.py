@@ -17,6 +17,7 @@ from graph.importers.project import Place, Project
 from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Attributes, Flow, Json, Relationship, implied_flows
 from graph.ports import Step
+from graph.remarks import is_remark
 from graph.topology import KIND_CODE, Ints, Moment, View
 
 
@@ -113,7 +114,10 @@ class Change:
 
     def _asserted_by(self, said: Iterable[Assertion]) -> list[str]:
         at = self.known.moment.at
-        return sorted({each.origin for each in said if each.valid.holds_at(at)} - self.known.origins)
+        return sorted(
+            {each.origin for each in said if each.valid.holds_at(at) and not is_remark(each.origin)}
+            - self.known.origins
+        )
 
     # What comes and goes
 

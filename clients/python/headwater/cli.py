@@ -1,5 +1,5 @@
-"""The command line: `headwater plan|check|apply` on the headwater.yaml of a repository, `headwater bulk` on files of lines,
-`headwater consumers` and `headwater same` on who uses what, under which names. Further commands are those of `imports` and `watching`.
+"""The command line: `headwater plan|apply` on the headwater.yaml of a repository, `headwater bulk` on files of lines,
+`headwater consumers` and `headwater same` on who uses what, under which names. Further commands are those of `checking`, `agreeing`, `imports` and `watching`.
 """
 
 from __future__ import annotations
@@ -9,20 +9,16 @@ import sys
 import traceback
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 from rich.text import Text
 
-from headwater import imports, manifests, project, repository, watching
+from headwater import agreeing, checking, imports, manifests, watching
 from headwater.client import CALLED, Client
 from headwater.errors import Refused
-from headwater.report import BLOCKED, NEEDS_ACKNOWLEDGEMENT, Report
 from headwater.terminal import (
-    ACKNOWLEDGE_CODE,
-    BLOCKED_CODE,
     CLEAN_CODE,
     FAULT_CODE,
     USAGE_CODE,
@@ -37,8 +33,8 @@ from headwater.terminal import (
 )
 
 EXIT_CODES = """
-Exit codes: 0 clean, or done; 1 blocked: a deployment or a consumer breaks; 2 wrong usage: the manifest, git, the token;
-3 needs acknowledgement; 4 the service cannot be reached; 70 a fault of this program.
+Exit codes: 0 done; 1 blocked (check alone); 2 wrong usage: the manifest, git, the token; 3 needs acknowledgement (check
+alone); 4 the service cannot be reached; 70 a fault of this program.
 """
 
 BULK_EXIT_CODES = """
@@ -60,16 +56,7 @@ app = typer.Typer(
 )
 
 
-class Output(str, Enum):
-    TEXT = "text"
-    MARKDOWN = "markdown"
-    JSON = "json"
-
-
 File = Annotated[Path, typer.Option("--file", "-f", help="The manifest.")]
-Files = Annotated[Optional[list[Path]], typer.Option("--file", "-f", help="A manifest; may be repeated.", show_default="all of the repository")]  # fmt: skip  # noqa: UP045
-BaseDir = Annotated[Optional[Path], typer.Option(help="A folder with files as they were at the base that git does not keep, as target/manifest.json.", show_default=False)]  # fmt: skip  # noqa: UP045
-BaseRef = Annotated[Optional[str], typer.Option(help="The git revision to compare with: where the work left it.", show_default="origin/main, else main")]  # fmt: skip  # noqa: UP045
 Origin = Annotated[Optional[str], typer.Option(help="The source that says so.", show_default="api: and your name")]  # fmt: skip  # noqa: UP045
 OperationId = Annotated[Optional[str], typer.Option("--operation", help="An id to send the same lines under again.", show_default="a new one")]  # fmt: skip  # noqa: UP045
 
@@ -78,46 +65,6 @@ MANIFEST = Path("headwater.yaml")
 same = typer.Typer(name="same", help="Say that several keys are of one asset, or take it back.", no_args_is_help=True)
 app.add_typer(imports.app)
 app.add_typer(same)
-
-
-@app.command(epilog=EXIT_CODES)
-def check(
-    file: Files = None,
-    base: BaseRef = None,
-    base_dir: BaseDir = None,
-    url: Url = None,
-    token: Token = None,
-    output: Annotated[
-        Output, typer.Option("--output", "-o", help="For people, a pull request, or machines.")
-    ] = Output.TEXT,
-    acknowledge: Annotated[
-        bool, typer.Option("--acknowledge", help="What changes for others is agreed with them: 0 instead of 3.")
-    ] = False,
-) -> None:
-    """Say whom the change of the manifests breaks, now or at the next training. Changes nothing."""
-    folder = file[0].parent if file else Path()
-    with telling(file[0] if file else None):
-        start = repository.find_base(folder, base)
-        compared = project.compared(folder, start, file or (), base_dir)
-        try:
-            with Client(url, token) as client:
-                answer = client.check(compared.base.documents, compared.head.documents)
-                url = client.url
-        except Refused as error:
-            raise Refused(
-                "\n".join(_of_version(line, start) for line in str(error).splitlines()), error.code
-            ) from error
-        told = str(file[0]) if file and len(file) == 1 else compared.told
-        needs = answer["outcome"] == NEEDS_ACKNOWLEDGEMENT
-        report = Report(answer, told, start.ref, start.commit, url, acknowledged=needs and acknowledge)
-        code = BLOCKED_CODE if answer["outcome"] == BLOCKED else ACKNOWLEDGE_CODE if needs and not acknowledge else 0
-        if output is Output.JSON:
-            print_json(report.json(code))
-        elif output is Output.MARKDOWN:
-            sys.stdout.write(report.markdown())
-        else:
-            console().print(report.text())
-    raise typer.Exit(code)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -245,6 +192,8 @@ def part(
 
 
 watching.add_to(app)
+checking.add_to(app)
+agreeing.add_to(app)
 
 
 def main() -> None:
@@ -283,12 +232,3 @@ def _read(file: Path) -> bytes | None:
         return file.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def _of_version(line: str, base: repository.Base) -> str:
-    """`base: path: what`, as `path at main: what`."""
-    version, _, rest = line.partition(": ")
-    if version == "head":
-        return rest
-    path, separator, what = rest.partition(": ")
-    return f"{path} at {base}{separator}{what}" if version == "base" else line

@@ -242,9 +242,47 @@ class Client:
         variables = {"document": document, "dryRun": dry_run, "operationId": str(uuid.uuid4())}
         return _accepted(self.ask(_APPLY, **variables)["applyManifest"])
 
-    def check(self, base: Sequence[Mapping[str, Any]], head: Sequence[Mapping[str, Any]]) -> Json:
-        """What a change means to those downstream: of the documents of a repository, each {path, content, …}, as `DocumentInput`."""
-        return _accepted(self.ask(_CHECK, base=base, head=head)["check"])
+    def check(
+        self, base: Sequence[Mapping[str, Any]], head: Sequence[Mapping[str, Any]], policy: object = None
+    ) -> Json:
+        """What a change means to those downstream: of the documents of a repository, each {path, content, …}, as `DocumentInput`.
+
+        `policy`: a parsed headwater.policy.yaml, or several in a list; beside the service's own, and the strictest counts.
+        """
+        return _accepted(self.ask(_CHECK, base=base, head=head, policy=policy)["check"])
+
+    def deprecate(
+        self, key: str, until: str | None = None, replacement: str | None = None, reason: str | None = None
+    ) -> Json:
+        """Says that an asset goes away, and has everybody downstream told: {changed, revision}. `until`: 2026-12-31."""
+        answer = self.ask(_DEPRECATE, id=key, until=until, replacement=replacement, reason=reason)
+        return _accepted(answer["deprecate"])
+
+    def undeprecate(self, key: str) -> Json:
+        """Says that an asset stays after all: {changed, revision}."""
+        return _accepted(self.ask(_UNDEPRECATE, id=key)["undeprecate"])
+
+    def deprecations(self) -> list[Json]:
+        """What is deprecated, what must go soonest first, each with its users: {asset, deprecation, usersTotal, users}."""
+        found: list[Json] = []
+        after = None
+        while True:
+            page = self.ask(_DEPRECATIONS, after=after)["deprecations"]
+            found += [edge["node"] for edge in page["edges"]]
+            after = page["pageInfo"]["endCursor"]
+            if not page["pageInfo"]["hasNextPage"]:
+                return found
+
+    def acknowledge(
+        self, assets: Sequence[str], change: str, digest: str, until: str | None = None, note: str | None = None
+    ) -> Json:
+        """Agrees to what one change does to assets of the caller's: {changed, revision}. `digest` as `check` tells it."""
+        variables = {"assets": [*assets], "change": change, "digest": digest, "until": until, "note": note}
+        return _accepted(self.ask(_ACKNOWLEDGE, **variables)["acknowledge"])
+
+    def withdraw_acknowledgement(self, assets: Sequence[str], digest: str) -> Json:
+        """Takes back what was acknowledged: {changed, revision}."""
+        return _accepted(self.ask(_WITHDRAW, assets=[*assets], digest=digest)["withdrawAcknowledgement"])
 
     def impact(self, key: str, follow: str = "VALUES") -> list[Json]:
         """Everything downstream of an asset, nearest first: rows of {key, kind, namespace, hops, when, owners, …}.
@@ -497,6 +535,55 @@ mutation Part($assets: [ID!]!, $envelope: EnvelopeInput!) {{
 }}
 """
 
+_DEPRECATE = f"""
+mutation Deprecate($id: ID!, $until: Date, $replacement: String, $reason: String) {{
+  deprecate(id: $id, until: $until, replacement: $replacement, reason: $reason) {{
+    ... on Registered {{ changed revision }}
+    {_PROBLEM}
+  }}
+}}
+"""
+
+_UNDEPRECATE = f"""
+mutation Undeprecate($id: ID!) {{
+  undeprecate(id: $id) {{ ... on Registered {{ changed revision }} {_PROBLEM} }}
+}}
+"""
+
+_DEPRECATIONS = """
+query Deprecations($after: String) {
+  deprecations(first: 20, after: $after) {
+    pageInfo { hasNextPage endCursor }
+    edges {
+      node {
+        asset { id owners { name contact } }
+        deprecation { toldAt until replacement reason by }
+        usersTotal
+        users(first: 20) { hops asset { id owners { name contact } } usage { calls lastSeen days { date calls } } }
+      }
+    }
+  }
+}
+"""
+
+_ACKNOWLEDGE = f"""
+mutation Acknowledge($assets: [ID!]!, $digest: String!, $change: ID!, $until: Date, $note: String) {{
+  acknowledge(assets: $assets, digest: $digest, change: $change, until: $until, note: $note) {{
+    ... on Registered {{ changed revision }}
+    {_PROBLEM}
+  }}
+}}
+"""
+
+_WITHDRAW = f"""
+mutation Withdraw($assets: [ID!]!, $digest: String!) {{
+  withdrawAcknowledgement(assets: $assets, digest: $digest) {{
+    ... on Registered {{ changed revision }}
+    {_PROBLEM}
+  }}
+}}
+"""
+
 _IMPACT = f"""
 query Impact($start: ID!, $follow: Follow!) {{
   lineage(start: $start, follow: $follow) {{ ... on Lineage {{ columns }} {_PROBLEM} }}
@@ -504,10 +591,11 @@ query Impact($start: ID!, $follow: Follow!) {{
 """
 
 _CHECK = f"""
-query Check($base: [DocumentInput!]!, $head: [DocumentInput!]!) {{
-  check(base: $base, head: $head) {{
+query Check($base: [DocumentInput!]!, $head: [DocumentInput!]!, $policy: JSON) {{
+  check(base: $base, head: $head, policy: $policy) {{
     ... on Check {{
       outcome
+      flagCounts
       revision
       at
       total
@@ -515,6 +603,7 @@ query Check($base: [DocumentInput!]!, $head: [DocumentInput!]!) {{
       counts {{ verdict when kind count }}
       findings(first: 50) {{
         id
+        digest
         kind
         title
         alteration
@@ -534,7 +623,16 @@ query Check($base: [DocumentInput!]!, $head: [DocumentInput!]!) {{
         hops
         changes
         path
+          evidence {{ basis origins source {{ id }} target {{ id }} }}
         advice
+        decision {{
+          rule
+          effect
+          reason
+          acknowledgedBy
+          until
+          acknowledgements {{ by asOwner at until note }}
+        }}
         asset {{
           id
           kind
