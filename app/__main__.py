@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the GraphQL schema")
     schema.add_argument("--check", action="store_true", help="only say whether app/graphql/schema.graphql is current")
     schema.add_argument("--manifest", action="store_true", help="print the JSON Schema of headwater.yaml instead")
+    schema.add_argument("--policy", action="store_true", help="print that of headwater.policy.yaml instead")
     schema.set_defaults(run=schema_command)
     commands.add_parser("check-store", help="look for anything wrong in the store of HEADWATER_STORE").set_defaults(
         run=check_store
@@ -145,6 +146,11 @@ def schema_command(options: argparse.Namespace) -> int:
         from graph.importers.manifest_format import manifest_schema  # noqa: PLC0415
 
         print(json.dumps(manifest_schema(), indent=2))
+        return CLEAN
+    if options.policy:
+        from graph.check.policy import policy_schema  # noqa: PLC0415
+
+        print(json.dumps(policy_schema(), indent=2))
         return CLEAN
     from app.graphql.schema import schema  # noqa: PLC0415
 

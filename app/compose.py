@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 
+from app.agreement.agreement import Agreement, read_policy_file
 from app.alerting.alerts import Alerting
 from app.alerting.outbox import Outbox
 from app.events import GATEWAY, Sighting
@@ -44,7 +45,7 @@ from graph.time import HOUR, Instant
 def compose(settings: Settings) -> Starlette:
     """The service, whose lifespan opens the store and closes it. `app.state.upkeep` tells how far it has come.
 
-    Raises TokensUnreadable, RulesUnreadable.
+    Raises TokensUnreadable, RulesUnreadable, PolicyUnreadable.
     """
     metrics = Metrics()
     rooms = furnish(settings, now, metrics)
@@ -80,7 +81,7 @@ def compose(settings: Settings) -> Starlette:
 
 
 def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) -> Rooms:
-    """The rooms, and who tells whom. Raises RulesUnreadable."""
+    """The rooms, and who tells whom. Raises RulesUnreadable, PolicyUnreadable."""
     data = settings.data_path
     sources = Sources(clock, metrics)
     watch = Watch(
@@ -116,7 +117,8 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
     )
     openlineage = OpenLineage(clock, sources, settings.event_days, settings.stale_days)
     metrics.events_waiting.set_function(lambda: openlineage.waiting)
-    alerting = Alerting(outbox_of(settings, metrics))
+    outbox = outbox_of(settings, metrics)
+    alerting = Alerting(outbox)
     monitoring = Monitoring(
         Results(data / "monitoring"),
         detector_of(settings),
@@ -142,6 +144,10 @@ def furnish(settings: Settings, clock: Callable[[], Instant], metrics: Metrics) 
         serving,
         monitoring,
         alerting,
+        Agreement(
+            None if settings.policy is None else read_policy_file(settings.policy),
+            None if outbox is None else outbox.wake,
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from app.events import GATEWAY, MONITORING, RULES
 from graph.changes import checked_origin
 from graph.errors import InvalidInput, quoted
+from graph.remarks import is_remark
 
 MAX_OPERATION_ID = 255
 
@@ -19,9 +20,10 @@ def checked_operation_id(given: str) -> str:
 
 def clients_origin(given: str) -> str:
     """An origin that a client may speak for. Raises InvalidInput."""
-    if given in {GATEWAY, MONITORING} or given.startswith((f"{GATEWAY}:", RULES)):
+    if given in {GATEWAY, MONITORING} or given.startswith((f"{GATEWAY}:", RULES)) or is_remark(given):
         raise InvalidInput(
-            f"the origin {quoted(given)} is this service's own, for what it saw itself or was told by its rules; name yours",
+            f"the origin {quoted(given)} is this service's own, for what it saw itself, was told by its rules, or what people"
+            " deprecate and acknowledge; name yours",
             given,
         )
     return checked_origin(given)

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from starlette.routing import BaseRoute, Router
 
+from app.agreement.agreement import Agreement
 from app.alerting.alerts import Alerting
 from app.features.features import Features
 from app.intake.bulk import BulkIntake
@@ -39,6 +40,7 @@ class Rooms:
     serving: Serving
     monitoring: Monitoring
     alerting: Alerting
+    agreement: Agreement
 
     def routes(self) -> Iterator[BaseRoute]:
         """What they answer over HTTP; every route finds `principal` and `headwater` in its request's state."""
@@ -72,5 +74,6 @@ class Rooms:
             self.serving,
             self.monitoring,
             self.alerting,
+            self.agreement,
         )
         return [room.run for room in rooms]

@@ -7,6 +7,7 @@ import sys
 import structlog
 import uvicorn
 
+from app.agreement.agreement import PolicyUnreadable
 from app.compose import compose
 from app.http.server import Server, listen, patient_protocol
 from app.identity import TokensUnreadable
@@ -40,7 +41,7 @@ def serve(settings: Settings) -> GraphError | None:
         sockets = listen(settings.host, settings.port)
     except TokensUnreadable as error:
         raise CannotServe(f"{error}; `python -m app token create` makes one") from error
-    except RulesUnreadable as error:
+    except (RulesUnreadable, PolicyUnreadable) as error:
         raise CannotServe(str(error)) from error
     except OSError as error:
         raise CannotServe(

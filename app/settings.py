@@ -89,6 +89,7 @@ class Settings(BaseSettings):
     dormant_days: int = Field(90, ge=1, le=KEPT_DAYS)
     consumer_agents: Annotated[tuple[str, ...], NoDecode] = ()
     consumer_rules: Path | None = None
+    policy: Path | None = None
     trace_targets: Annotated[tuple[str, ...], NoDecode] = ()
     trace_gateways: Annotated[tuple[str, ...], NoDecode] = ()
     trace_hours: float = Field(48, gt=0, le=24 * 30)

@@ -5,6 +5,7 @@ import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from heapq import heappop, heappush
 
 import orjson
@@ -23,6 +24,7 @@ JOINABLE = frozenset({AssetKind.DATASET, AssetKind.DEPLOYMENT, AssetKind.CONSUME
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ALERT_STATES = ("OPEN", "ACKNOWLEDGED", "RESOLVED")
+_DEPRECATED = ("since", "until", "replacement", "reason", "by")
 _FEATURES_FROM = ("store", "request")
 _BY = ("name", "position")
 _CONSUMER_TYPES = ("service", "application", "dashboard", "notebook", "batch_job")
@@ -389,6 +391,18 @@ def _seconds(value: Json) -> Json:
     return value
 
 
+def _deprecated(value: Json) -> Json:
+    """{since?, until?, replacement?, reason?, by?}; `since` and `until` are days."""
+    if not isinstance(value, dict) or value.keys() - _DEPRECATED or not all(isinstance(v, str) for v in value.values()):
+        raise _WrongForm(f"must be a mapping of {', '.join(_DEPRECATED)} to texts")
+    for name in ("since", "until"):
+        try:
+            date.fromisoformat(str(value.get(name, "2000-01-01")))
+        except ValueError:
+            raise _WrongForm(f"{name} must be a day like 2026-12-31") from None
+    return value
+
+
 def _asset_keys(value: Json) -> Json:
     return [*sorted({str(_parsed(text, "each")) for text in _texts(value)})]
 
@@ -454,6 +468,8 @@ _FORMS: dict[str, Callable[[Json], Json]] = {
     "spelling": _mapping,
     "nullable": _boolean,
     "signature": _signature,
+    "deprecated": _deprecated,
+    "acknowledged": _mapping,
     "profile": _profile,
     "about": _asset_key,
     "state": _one_of(*_ALERT_STATES),

@@ -22,9 +22,9 @@ class Repository:
     environment: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def made(cls, folder: Path, address: str) -> "Repository":
+    def made(cls, folder: Path, address: str, environment: dict[str, str] | None = None) -> "Repository":
         folder.mkdir()
-        made = cls(folder, address)
+        made = cls(folder, address, environment or {})
         made.git("init", "--quiet", "--initial-branch=main")
         return made
 

@@ -26,6 +26,7 @@ GRAPH_IS_OF = {"numpy", "numba", "scipy", "orjson", "neo4j", "sqlglot", "yaml", 
 
 CAPABILITIES = {
     "watching",
+    "agreement",
     "joining",
     "intake",
     "features",

@@ -12,10 +12,13 @@ from app.graphql.context import Info
 from app.graphql.lineage import WhenFelt, path_node
 from app.graphql.paging import page_size
 from app.graphql.problems import InvalidInputProblem, problem
+from app.graphql.remarks import Decision, decision
 from app.graphql.types import Asset, FlowNode, asset
 from app.service import When as Asked
 from graph.check.advice import advice
+from graph.check.answer import policies as given_policies
 from graph.check.answer import projects
+from graph.check.deciding import Decided, concerned, decided, digest, usage_since
 from graph.check.judge import TOLD, Concern, Finding, judge
 from graph.check.judge import Check as Judged
 from graph.check.verdicts import Alteration, Outcome, Result, Verdict
@@ -83,6 +86,9 @@ class Affected:
     concern: strawberry.Private[Concern]
     moment: strawberry.Private[Moment]
     asset: Asset
+    decision: Decision | None = strawberry.field(
+        description="What the policy demands; null for kinds that it says nothing about."
+    )
     verdict: Verdict = strawberry.field(description="The worst of what the changes mean to it.")
     when: WhenFelt
     results: list[CheckEffect] = strawberry.field(
@@ -112,7 +118,9 @@ class Affected:
 class FindingNode:
     judged: strawberry.Private[Judged]
     finding: strawberry.Private[Finding]
+    decided: strawberry.Private[Decided]
     id: strawberry.ID
+    digest: str = strawberry.field(description="Of exactly this change: what `acknowledge` names.")
     kind: AssetKind
     title: str
     alteration: Alteration
@@ -137,7 +145,9 @@ class FindingNode:
     @strawberry.field(description="Whom it affects, history left out: soonest felt first, then nearest.")
     async def affected(self, info: Info, kinds: list[AssetKind] | None = None, first: int = 20) -> list[Affected]:
         found = await info.context.headwater.in_thread(self.finding.affected, kinds or ())
-        return [_affected(Concern(each, (self.finding,)), self.judged) for each in found[: page_size(first)]]
+        return [
+            _affected(Concern(each, (self.finding,)), self.judged, self.decided) for each in found[: page_size(first)]
+        ]
 
 
 @strawberry.type
@@ -151,7 +161,11 @@ class ConcernCount:
 @strawberry.type(description="What a change of a manifest means to those downstream, now.")
 class Check:
     judged: strawberry.Private[Judged]
+    decided: strawberry.Private[Decided]
     outcome: Outcome
+    flag_counts: bool = strawberry.field(
+        description="Whether the policy lets whoever starts the check acknowledge for all."
+    )
     revision: int
     at: datetime
     total: int = strawberry.field(description="How many assets change.")
@@ -161,7 +175,7 @@ class Check:
 
     @strawberry.field(description="The changed assets: the worst first.")
     def findings(self, first: int = 50) -> list[FindingNode]:
-        return [_finding(each, self.judged) for each in self.judged.findings[: page_size(first)]]
+        return [_finding(each, self.judged, self.decided) for each in self.judged.findings[: page_size(first)]]
 
     @strawberry.field(description="Who is affected by any of it, each once: the worst first, then the soonest felt.")
     async def affected(
@@ -173,7 +187,7 @@ class Check:
         first: int = 50,
     ) -> list[Affected]:
         concerns = await info.context.headwater.in_thread(self.judged.concerns, kinds or TOLD)
-        return [_affected(each, self.judged) for each in concerns[: page_size(first)]]
+        return [_affected(each, self.judged, self.decided) for each in concerns[: page_size(first)]]
 
     @strawberry.field(description="How many deployments and consumers are affected, each counted once by its worst.")
     async def counts(self, info: Info) -> list[ConcernCount]:
@@ -216,9 +230,22 @@ class CheckQuery:
         description="What the change of a repository from `base` to `head` means to those downstream, now. Changes nothing."
         " Problems have a line for each place, after `base: ` or `head: ` and the path of the document."
     )
-    async def check(self, info: Info, base: Version, head: Version) -> CheckResult:
-        headwater = info.context.headwater
+    async def check(
+        self,
+        info: Info,
+        base: Version,
+        head: Version,
+        policy: Annotated[
+            JSON | None,
+            strawberry.argument(
+                description="A parsed headwater.policy.yaml, or several in a list: beside the service's own, and the strictest"
+                " counts. Its problems begin with `policy: `."
+            ),
+        ] = None,
+    ) -> CheckResult:
+        headwater, agreement = info.context.headwater, info.context.rooms.agreement
         try:
+            policies = (*agreement.policies, *given_policies(policy))
             before, after = await headwater.in_thread(_projects, base, head)
             view, then = await headwater.moment(Asked())
             judged = await headwater.in_thread(
@@ -227,14 +254,21 @@ class CheckQuery:
             since = day_of(then.at) - USAGE_DAYS + 1
             watched = await headwater.in_thread(judged.watched)
             used = await headwater.in_thread(headwater.store.usage, watched, since)
+            calls = sum(each.calls for each in used if each.reader is None)
+            keys = await headwater.in_thread(concerned, judged, policies)
+            known = await headwater.believed(keys, then.revision)
+            remarks = {subject: [row.assertion for row in rows] for subject, rows in known.items()}
+            use = await headwater.in_thread(headwater.store.usage, keys, usage_since(policies, then.at))
+            ruled = await headwater.in_thread(decided, judged, policies, remarks, use, calls > 0)
         except GraphError as error:
             return problem(error)  # type: ignore[return-value]  # checking meets only these
-        calls = sum(each.calls for each in used if each.reader is None)
         at = moment(then.at)
         assert at is not None
         return Check(
             judged=judged,
-            outcome=judged.outcome(calls > 0),
+            decided=ruled,
+            outcome=ruled.outcome,
+            flag_counts=ruled.flag_counts,
             revision=then.revision,
             at=at,
             total=len(judged.findings),
@@ -260,11 +294,13 @@ def document_of(given: DocumentInput) -> Document:
     return Document(given.path, given.format, cast("Json", given.content), options)
 
 
-def _finding(finding: Finding, judged: Judged) -> FindingNode:
+def _finding(finding: Finding, judged: Judged, ruled: Decided) -> FindingNode:
     return FindingNode(
         finding=finding,
         judged=judged,
+        decided=ruled,
         id=_id(finding.asset),
+        digest=digest(finding),
         kind=finding.asset.kind,
         title=finding.asset.part or finding.asset.name,
         alteration=finding.alteration,
@@ -293,11 +329,12 @@ def _finding(finding: Finding, judged: Judged) -> FindingNode:
     )
 
 
-def _affected(concern: Concern, judged: Judged) -> Affected:
+def _affected(concern: Concern, judged: Judged, ruled: Decided) -> Affected:
     worst, findings = concern
     return Affected(
         concern=concern,
         moment=judged.moment,
+        decision=decision(ruled.decisions.get(concern.worst.asset)),
         asset=asset(worst.asset, judged.moment),
         verdict=worst.verdict,
         when=WhenFelt[worst.when.name],

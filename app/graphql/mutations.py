@@ -24,13 +24,16 @@ from app.graphql.inputs import (
 )
 from app.graphql.plans import PlanMutation
 from app.graphql.registering import Envelope, RegisterResult, stated
+from app.graphql.remarks import RemarkMutation
 from app.graphql.same import SameMutation
 from app.graphql.serving import ServingMutation
 from app.graphql.sources import SourceMutation
 
 
 @strawberry.type
-class Mutation(AlertMutation, BulkMutation, PlanMutation, SameMutation, ServingMutation, SourceMutation):
+class Mutation(
+    AlertMutation, BulkMutation, PlanMutation, RemarkMutation, SameMutation, ServingMutation, SourceMutation
+):
     @strawberry.mutation
     async def register_dataset(self, info: Info, input: DatasetInput, envelope: Envelope = None) -> RegisterResult:
         return await stated(info, envelope, input.state)

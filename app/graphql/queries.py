@@ -34,6 +34,7 @@ from app.graphql.paging import (
 )
 from app.graphql.plans import PlanQuery
 from app.graphql.problems import problem
+from app.graphql.remarks import DeprecationQuery
 from app.graphql.removal import RemovalQuery
 from app.graphql.simulations import SimulationQuery
 from app.graphql.sources import SourceQuery
@@ -68,7 +69,17 @@ class Head:
 
 
 @strawberry.type
-class Query(AlertQuery, BulkQuery, CheckQuery, DependencyQuery, PlanQuery, RemovalQuery, SimulationQuery, SourceQuery):
+class Query(
+    AlertQuery,
+    BulkQuery,
+    CheckQuery,
+    DependencyQuery,
+    DeprecationQuery,
+    PlanQuery,
+    RemovalQuery,
+    SimulationQuery,
+    SourceQuery,
+):
     @strawberry.field(description="Relay: any object by id. Null: nothing has this id.")
     async def node(self, info: Info, id: Id) -> Node | None:
         return await _found(info, id)

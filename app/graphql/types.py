@@ -21,12 +21,14 @@ from app.graphql.assertions import (
 from app.graphql.context import Context, Info, Record
 from app.graphql.lists import of_many
 from app.graphql.paging import Connection, decode_cursor, decode_number, encode_cursor, page, page_of_list, page_size
+from app.graphql.remarked import Acknowledgement, Deprecation, acknowledgement, deprecation
 from app.graphql.usage import Usage, usage_of
 from app.service import When
 from graph.attributes import named_same, values
 from graph.keys import AssetKey, AssetKind
 from graph.model import Basis, Flow, Json, StoredAssertion, Timing
 from graph.neighbours import HeldFlow, flows_at, parts_of
+from graph.remarks import acknowledgements_of
 from graph.summary import name, namespace, title
 from graph.time import moment
 from graph.topology import Label, Moment
@@ -228,6 +230,17 @@ class Asset(Node):
             for each in held
             for named in named_same(each.attributes)
         ]
+
+    @strawberry.field(description="Until when it is there, and what to use instead; null: it is not deprecated.")
+    async def deprecation(self, info: Info) -> Deprecation | None:
+        return deprecation([row.assertion for row in (await self.record(info)).said], self.moment)
+
+    @strawberry.field(
+        description="The changes that those who answer for it have agreed to, and that count at that moment."
+    )
+    async def acknowledgements(self, info: Info) -> list[Acknowledgement]:
+        said = [row.assertion for row in (await self.record(info)).said]
+        return [acknowledgement(each) for each in acknowledgements_of(said, self.moment.at)]
 
     @strawberry.field(description="All attributes, with who says so and who disagrees.")
     async def attributes(self, info: Info) -> list[Attribute]:

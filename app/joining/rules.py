@@ -23,6 +23,7 @@ from graph.changes import AssetStatement, Registration, Withdrawal, checked_orig
 from graph.errors import GraphError, InvalidInput, NotReady, StoreUnavailable, quoted
 from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Basis, Flow
+from graph.remarks import is_remark
 from graph.stores.contract import Revision, Store
 from graph.topology import KIND_CODE, Moment, View
 from graph.walk import has_flow
@@ -182,7 +183,7 @@ class Joining:
 
 def _is_known(view: View, key: AssetKey, now: Moment, held: Sequence[Assertion]) -> bool:
     """Whether somebody besides those who only join tells of it."""
-    if any(each.origin != JOINS and not each.origin.startswith(RULES) for each in held):
+    if any(each.origin != JOINS and not each.origin.startswith(RULES) and not is_remark(each.origin) for each in held):
         return True
     number = view.numbers.get(str(key), view.assets)
     return number < view.assets and has_flow(view, number, now)

@@ -4,11 +4,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from graph.attributes import shown_attributes, shown_together, values
 from graph.check.advice import advice
+from graph.check.deciding import concerned, decided, digest, usage_since
 from graph.check.judge import Check, Concern, Finding
+from graph.check.policy import Decision, Policy, read_policies
 from graph.errors import InvalidManifest
 from graph.importers.project import Document, DocumentFormat, Project, read_project
 from graph.keys import AssetKey, AssetKind
-from graph.model import Assertion, Json, Subject
+from graph.model import Assertion, Flow, Json, Subject
 from graph.same import names_of
 from graph.time import moment
 from graph.topology import Moment, View
@@ -37,6 +39,14 @@ def projects(base: Iterable[Document], head: Iterable[Document]) -> tuple[Projec
     return read[0], read[1]
 
 
+def policies(given: object) -> tuple[Policy, ...]:
+    """Those of an argument `policy`. Raises InvalidManifest, after `policy: `."""
+    try:
+        return read_policies(given)
+    except InvalidManifest as error:
+        raise InvalidManifest([f"policy: {line}" for line in error.problems]) from error
+
+
 def document(given: Mapping[str, Json]) -> Document:
     """Of what the schema calls DocumentInput. Raises InvalidManifest."""
     path, options = str(given["path"]), given.get("options") or {}
@@ -45,10 +55,12 @@ def document(given: Mapping[str, Json]) -> Document:
     return Document(path, DocumentFormat(str(given.get("format", DocumentFormat.MANIFEST))), given["content"], options)
 
 
-def answer(judged: Check, view: View, believed: Believed, used: Used) -> Object:
-    """As the field `check`. `view` is what was judged on."""
+def answer(judged: Check, view: View, believed: Believed, used: Used, policies: Sequence[Policy]) -> Object:
+    """As the field `check`. `view` is what was judged on; `policies` are all that hold."""
     at, since = judged.moment, day_of(judged.moment.at) - USAGE_DAYS + 1
     calls = sum(each.calls for each in used(judged.watched(), since) if each.reader is None)
+    keys = concerned(judged, policies)
+    ruled = decided(judged, policies, believed(keys), used(keys, usage_since(policies, at.at)), calls > 0)
     concerns = judged.concerns()
     counts: dict[tuple[str, str, str], int] = {}
     for worst, _ in concerns:
@@ -56,7 +68,8 @@ def answer(judged: Check, view: View, believed: Believed, used: Used) -> Object:
         counts[place] = counts.get(place, 0) + 1
     told = Assets(view, at, believed, used)
     return {
-        "outcome": judged.outcome(calls > 0).name,
+        "outcome": ruled.outcome.name,
+        "flagCounts": ruled.flag_counts,
         "revision": at.revision,
         "at": _iso(at.at),
         "total": len(judged.findings),
@@ -66,7 +79,7 @@ def answer(judged: Check, view: View, believed: Believed, used: Used) -> Object:
             for (verdict, when, kind), count in counts.items()
         ],
         "findings": [_finding(each) for each in judged.findings[:FIRST]],
-        "affected": [_affected(each, told) for each in concerns[:FIRST]],
+        "affected": [_affected(each, told, ruled.decisions.get(each.worst.asset)) for each in concerns[:FIRST]],
     }
 
 
@@ -74,6 +87,7 @@ def _finding(finding: Finding) -> Object:
     place = finding.place
     return {
         "id": str(finding.asset),
+        "digest": digest(finding),
         "kind": finding.asset.kind.name,
         "title": finding.asset.part or finding.asset.name,
         "alteration": finding.alteration.name,
@@ -100,8 +114,9 @@ def _finding(finding: Finding) -> Object:
     }
 
 
-def _affected(concern: Concern, told: "Assets") -> Object:
+def _affected(concern: Concern, told: "Assets", decision: Decision | None) -> Object:
     worst, findings = concern
+    hops = findings[0].path(worst.asset)
     return {
         "verdict": worst.verdict.name,
         "when": worst.when.name,
@@ -109,8 +124,39 @@ def _affected(concern: Concern, told: "Assets") -> Object:
         "hops": worst.hops,
         "changes": [str(each.asset) for each in findings],
         "path": [str(step) for step in findings[0].steps(worst.asset)],
+        "evidence": [
+            {
+                "basis": hop.basis.name,
+                "origins": told.origins(hop.stored),
+                "source": {"id": str(hop.flow.source)},
+                "target": {"id": str(hop.flow.target)},
+            }
+            for hop in hops
+        ],
+        "decision": None if decision is None else _decision(decision),
         "advice": [*dict.fromkeys(line for finding in findings for line in advice(finding))],
         "asset": told.of(worst.asset),
+    }
+
+
+def _decision(decision: Decision) -> Object:
+    given = decision.acknowledgements
+    return {
+        "rule": decision.rule,
+        "effect": decision.effect.name,
+        "reason": decision.reason,
+        "acknowledgedBy": [*sorted({each.by for each in given})],
+        "until": _iso(min(each.until for each in given)) if given else None,
+        "acknowledgements": [
+            {
+                "by": each.by,
+                "asOwner": each.as_owner,
+                "at": _iso(each.at),
+                "until": _iso(each.until),
+                "note": each.note,
+            }
+            for each in given
+        ],
     }
 
 
@@ -141,6 +187,11 @@ class Assets:
             "verified": verified if key.kind is AssetKind.CONSUMER else None,
             "usage": self._usage(names),
         }
+
+    def origins(self, flow: Flow) -> list[Json]:
+        """Who says that a flow is."""
+        said = self._believed([flow]).get(flow, ())
+        return [*sorted({each.origin for each in said if each.valid.holds_at(self._at.at)})]
 
     def _shown(self, names: Sequence[AssetKey]) -> tuple[list[Assertion], dict[str, Json]]:
         said = self._believed(names)

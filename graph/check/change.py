@@ -18,6 +18,7 @@ from graph.importers.project import Place, Project
 from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Attributes, Basis, Flow, Json, Relationship, implied_flows
 from graph.ports import Step
+from graph.remarks import is_remark
 from graph.topology import KIND_CODE, Ints, Moment, View
 
 
@@ -172,7 +173,11 @@ class Change:
 
     def _asserted_by(self, said: Iterable[Assertion]) -> list[str]:
         at = self.known.moment.at
-        firm = {each.origin for each in said if each.valid.holds_at(at) and each.basis is not Basis.INFERRED}
+        firm = {
+            each.origin
+            for each in said
+            if each.valid.holds_at(at) and each.basis is not Basis.INFERRED and not is_remark(each.origin)
+        }
         return sorted(firm - self.known.origins)
 
     # What comes and goes

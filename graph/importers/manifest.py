@@ -273,7 +273,7 @@ class _Reading:
     def _attributes(self, record: dict[str, Json], own: Sequence[str], of: AssetKey, place: str) -> dict[str, Json]:
         further = record.get("attributes")
         stated: dict[str, Json] = dict(further) if isinstance(further, dict) else {}
-        for name in ("description", "owners", "tags", "tier", "environment", "source_link", *own):
+        for name in ("description", "owners", "tags", "tier", "environment", "source_link", "deprecated", *own):
             value = record.get(name)
             if value is None:
                 continue

@@ -64,6 +64,19 @@ _COMMON = {
     "tier": Field(Whole(1, 4), "How critical it is, from 1 (most) to 4."),
     "environment": Field(Text(), "Where it runs, e.g. production."),
     "source_link": Field(Text(), "Where its source can be read."),
+    "deprecated": Field(
+        Record(
+            "deprecation",
+            "It goes away, and its users are told.",
+            {
+                "since": Field(Text(), "The day from which it is not to be used, e.g. 2026-12-01."),
+                "until": Field(Text(), "The day from which it may be gone."),
+                "replacement": Field(Text(), "What to use instead: an asset key, or words."),
+                "reason": Field(Text(), "Why."),
+            },
+        ),
+        "It goes away, and its users are told.",
+    ),
     "attributes": Field(Mapped(Anything()), "Further attributes, by name; kept as they are."),
 }
 _NAMED = {

@@ -10,6 +10,7 @@ from headwater.terminal import ACKNOWLEDGE_CODE, BLOCKED_CODE, CLEAN_CODE, UNREA
 
 from app.graphql.limits import MAX_COST, operation_cost
 from app.graphql.schema import schema
+from graph.check.policy import read_policy
 from graph.importers.manifest import read_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -50,12 +51,17 @@ def test_links_lead_somewhere(page: str) -> None:
     assert missing == []
 
 
-def test_the_manifest_of_the_page_can_be_applied() -> None:
-    (written,) = re.findall(
+def test_the_manifest_and_the_policy_of_the_page_can_be_used() -> None:
+    manifest, policy = re.findall(
         r"^```yaml\n(# yaml-language-server.*?)^```$", page("docs/check.md"), re.MULTILINE | re.DOTALL
     )
-    registration = read_manifest(yaml.safe_load(written)).registration
+    registration = read_manifest(yaml.safe_load(manifest)).registration
     assert registration.origin == "manifest:cellar/data"
+    assert [rule.name for rule in read_policy(yaml.safe_load(policy)).rules] == [
+        "checkout stays",
+        "announced first",
+        "hardly used",
+    ]
 
 
 def test_the_exit_codes_of_the_page_are_those_of_the_command() -> None:

@@ -137,9 +137,10 @@ def test_removing_what_a_deployment_reads_is_blocked_and_names_who_must_be_asked
     shown = teams.repository.headwater("check", "--output", "markdown")
     assert shown.returncode == 1
     assert "## Headwater: blocked" in shown.stdout
-    assert "This change breaks 1 deployment and 1 consumer now." in shown.stdout
-    assert "Ask risk (#risk) and shop (#shop)." in shown.stdout
-    assert "feature view#f → deployment scores → consumer checkout" in shown.stdout
+    assert "1 deployment breaks now, checkout must be told; ask risk (#risk) and shop (#shop)" in shown.stdout
+    origin = f"manifest:{teams.ns}/risk"
+    way = f"feature view#f → deployment scores (declared by {origin}) → consumer checkout (declared by {origin})"
+    assert way in shown.stdout
     text = teams.repository.headwater("check").stdout
     assert "breaks now" in text
     assert "\x1b" not in text
@@ -153,6 +154,10 @@ def test_what_is_read_only_in_training_breaks_the_training_and_what_it_made_goes
     assert teams.told(checked) == {"batch": stale, "nightly": stale}
     runs = [each for finding in checked["findings"] for each in finding["counts"] if each["kind"] == "RUN"]
     assert {(each["verdict"], each["when"], each["count"]) for each in runs} == {("BREAKING", "NEXT_TRAINING", 1)}
+    assert (
+        checked["headline"]
+        == "1 deployment changes at its next training, nightly must be told; ask risk (#risk) and shop (#shop)"
+    )
 
 
 def test_another_definition_needs_a_word_and_the_word_lets_it_pass(teams: Teams) -> None:

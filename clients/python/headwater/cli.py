@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from headwater.commands import (
+    agreeing,
     bulk,
     check,
     completion,
@@ -75,6 +76,7 @@ for module in (
     export,
     check,
     manifest,
+    agreeing,
     register,
     bulk,
     sources,

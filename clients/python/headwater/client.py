@@ -16,7 +16,7 @@ import httpx
 
 from headwater.connection import Connection
 from headwater.errors import Unreachable
-from headwater.operations import features, graph, models, recording, telling
+from headwater.operations import agreeing, features, graph, models, recording, telling
 from headwater.operations.graph import CALLED as CALLED  # noqa: PLC0414
 from headwater.runs import TrainingRun
 from headwater.spool import Spool
@@ -127,6 +127,11 @@ class Client(Connection):
     plan = _blocking(telling.plan)
     apply = _blocking(telling.apply)
     check = _blocking(telling.check)
+    deprecate = _blocking(agreeing.deprecate)
+    undeprecate = _blocking(agreeing.undeprecate)
+    deprecations = _blocking(agreeing.deprecations)
+    acknowledge = _blocking(agreeing.acknowledge)
+    withdraw_acknowledgement = _blocking(agreeing.withdraw_acknowledgement)
 
     record = _blocking(recording.record)
     record_lines = _blocking(recording.record_lines)
@@ -238,6 +243,11 @@ class AsyncClient(Connection):
     plan = _awaited(telling.plan)
     apply = _awaited(telling.apply)
     check = _awaited(telling.check)
+    deprecate = _awaited(agreeing.deprecate)
+    undeprecate = _awaited(agreeing.undeprecate)
+    deprecations = _awaited(agreeing.deprecations)
+    acknowledge = _awaited(agreeing.acknowledge)
+    withdraw_acknowledgement = _awaited(agreeing.withdraw_acknowledgement)
 
     record = _awaited(recording.record)
     record_lines = _awaited(recording.record_lines)

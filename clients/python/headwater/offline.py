@@ -24,7 +24,7 @@ _OF_THE_EXTRA = {"graph", "numpy", "numba", "scipy", "orjson", "sqlglot", "antlr
 try:
     import numpy as np
     from graph.changes import Change, Verb
-    from graph.check.answer import Assets, answer, document, projects
+    from graph.check.answer import Assets, answer, document, policies, projects
     from graph.check.judge import judge
     from graph.errors import GraphError, InvalidInput, NotFound
     from graph.exported import USAGE_DAYS, Exported
@@ -68,14 +68,15 @@ class Graph:
         self._view = self._tables.view()
         self._at = self._exported.moment
 
-    def check(self, base: Sequence[Json], head: Sequence[Json]) -> Json:
-        """As `Client.check`. Raises Refused."""
+    def check(self, base: Sequence[Json], head: Sequence[Json], policy: object = None) -> Json:
+        """As `Client.check`, but that the service's own policy is not in the export. Raises Refused."""
         try:
+            demanded = policies(policy)
             before, after = projects(*(map(document, version) for version in (base, head)))
             judged = judge(self._view, self._at, before, after, self._believed)
         except GraphError as error:
             raise _refused(error) from error
-        return answer(judged, self._view, self._believed, self._exported.usage)
+        return answer(judged, self._view, self._believed, self._exported.usage, demanded)
 
     def _believed(self, subjects: Any) -> Mapping[Subject, tuple[Assertion, ...]]:
         return self._exported.believed(subjects)

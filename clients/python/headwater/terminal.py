@@ -60,6 +60,8 @@ class Output(str, Enum):
     MERMAID = "mermaid"
     SARIF = "sarif"
     JUNIT = "junit"
+    QUALITY = "quality"
+    """GitLab's code quality report."""
 
     def __str__(self) -> str:  # by which older releases of typer find the member
         return self.value

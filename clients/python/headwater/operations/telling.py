@@ -177,10 +177,18 @@ def apply(
     return accepted(done)
 
 
-def check(self: Connection, /, base: Sequence[Mapping[str, Any]], head: Sequence[Mapping[str, Any]]) -> Steps[Json]:
+def check(
+    self: Connection,
+    /,
+    base: Sequence[Mapping[str, Any]],
+    head: Sequence[Mapping[str, Any]],
+    policy: object = None,
+) -> Steps[Json]:
     """What a change means to those downstream: of the documents of a repository, each {path, content, …}, as `DocumentInput`.
+
+    `policy`: a parsed headwater.policy.yaml, or several in a list; beside the service's own, and the strictest counts.
 
     >>> client.check([], [])["outcome"]
     'CLEAN'
     """
-    return accepted((yield from ask(self, CHECK_GQL, base=base, head=head))["check"])
+    return accepted((yield from ask(self, CHECK_GQL, base=base, head=head, policy=policy))["check"])

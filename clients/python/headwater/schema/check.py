@@ -5,7 +5,15 @@ from typing import Any, Literal, Optional, Union
 from pydantic import Field
 
 from headwater.schema.base_model import BaseModel
-from headwater.schema.enums import Alteration, AssetKind, Outcome, Verdict, WhenFelt
+from headwater.schema.enums import (
+    Alteration,
+    AssetKind,
+    Basis,
+    Outcome,
+    PolicyEffect,
+    Verdict,
+    WhenFelt,
+)
 
 
 class Check(BaseModel):
@@ -17,6 +25,7 @@ class Check(BaseModel):
 class CheckCheckCheck(BaseModel):
     typename__: Literal["Check"] = Field(alias="__typename")
     outcome: Outcome
+    flag_counts: bool = Field(alias="flagCounts")
     revision: int
     at: datetime
     total: int
@@ -35,6 +44,7 @@ class CheckCheckCheckCounts(BaseModel):
 
 class CheckCheckCheckFindings(BaseModel):
     id: str
+    digest: str
     kind: AssetKind
     title: str
     alteration: Alteration
@@ -76,13 +86,75 @@ class CheckCheckCheckAffected(BaseModel):
     hops: int
     changes: list[str]
     path: list[str]
+    evidence: list["CheckCheckCheckAffectedEvidence"]
     advice: list[str]
+    decision: Optional["CheckCheckCheckAffectedDecision"]
     asset: "CheckCheckCheckAffectedAsset"
 
 
 class CheckCheckCheckAffectedResults(BaseModel):
     verdict: Verdict
     when: WhenFelt
+
+
+class CheckCheckCheckAffectedEvidence(BaseModel):
+    basis: Basis
+    origins: list[str]
+    source: "CheckCheckCheckAffectedEvidenceSource"
+    target: "CheckCheckCheckAffectedEvidenceTarget"
+
+
+class CheckCheckCheckAffectedEvidenceSource(BaseModel):
+    typename__: Literal[
+        "Alert",
+        "Asset",
+        "Column",
+        "Consumer",
+        "Dataset",
+        "Deployment",
+        "Feature",
+        "FeatureView",
+        "Job",
+        "Model",
+        "ModelVersion",
+        "Run",
+    ] = Field(alias="__typename")
+    id: str
+
+
+class CheckCheckCheckAffectedEvidenceTarget(BaseModel):
+    typename__: Literal[
+        "Alert",
+        "Asset",
+        "Column",
+        "Consumer",
+        "Dataset",
+        "Deployment",
+        "Feature",
+        "FeatureView",
+        "Job",
+        "Model",
+        "ModelVersion",
+        "Run",
+    ] = Field(alias="__typename")
+    id: str
+
+
+class CheckCheckCheckAffectedDecision(BaseModel):
+    rule: str
+    effect: PolicyEffect
+    reason: str
+    acknowledged_by: list[str] = Field(alias="acknowledgedBy")
+    until: Optional[datetime]
+    acknowledgements: list["CheckCheckCheckAffectedDecisionAcknowledgements"]
+
+
+class CheckCheckCheckAffectedDecisionAcknowledgements(BaseModel):
+    by: str
+    as_owner: bool = Field(alias="asOwner")
+    at: datetime
+    until: datetime
+    note: Optional[str]
 
 
 class CheckCheckCheckAffectedAsset(BaseModel):

@@ -72,6 +72,12 @@ class Outcome(str, Enum):
     BLOCKED = "BLOCKED"
 
 
+class PolicyEffect(str, Enum):
+    BLOCK = "BLOCK"
+    ACKNOWLEDGE = "ACKNOWLEDGE"
+    PASS = "PASS"
+
+
 class Timing(str, Enum):
     LIVE = "LIVE"
     BUILT = "BUILT"
