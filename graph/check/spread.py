@@ -346,7 +346,8 @@ class _Spreading:
         if is_asked and relationship is Relationship.WRITES:
             return verdict, _Concern.NOT
         part = difference.part if is_own else self.start.part
-        if part is not None and not _uses(reader, part):
+        wants_more = is_asked and (difference.before is None or attribute.endswith("required"))  # of all who send
+        if part is not None and not wants_more and not _uses(reader, part):
             return verdict, _Concern.NOT
         if verdict is Verdict.BREAKING and _is_cured(reader, difference):
             return verdict, _Concern.CURED
