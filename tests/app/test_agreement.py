@@ -76,7 +76,11 @@ DEPRECATIONS = """
   }
 }
 """
-APPLY = f"mutation Apply($document: JSON!) {{ applyManifest(document: $document) {{ {DONE} {PROBLEM} }} }}"
+APPLY = f"""
+mutation Apply($documents: [DocumentInput!]!) {{
+  applyManifest: applyDocuments(documents: $documents) {{ ... on Applied {{ changed revision }} {PROBLEM} }}
+}}
+"""
 
 
 def manifest(*columns: str, **fields: object) -> dict[str, Any]:
@@ -107,7 +111,7 @@ class Service:
         return data
 
     async def apply(self, document: dict[str, Any]) -> None:
-        assert (await self.ask(APPLY, document=document))["changed"]
+        assert (await self.ask(APPLY, documents=[{"path": "headwater.yaml", "content": document}]))["changed"]
 
     async def check(self, head: dict[str, Any], policy: object = None) -> Any:
         sides = ([{"path": "headwater.yaml", "content": each}] for each in (manifest("amount", "note"), head))
@@ -190,7 +194,10 @@ async def test_a_shorter_word_replaces_a_longer_one_and_nobody_else_speaks_as_it
     ends = [each.valid.end // 86_400_000_000 for each in believed if each.origin.startswith("acknowledgement:")]
     assert max(ends) == day_of(now()) + 4
     forged = {**manifest(), "origin": "acknowledgement:" + finding["digest"]}
-    assert "this service's own" in (await service.ask(APPLY, document=forged))["problem"]
+    assert (
+        "this service's own"
+        in (await service.ask(APPLY, documents=[{"path": "headwater.yaml", "content": forged}]))["problem"]
+    )
     assert "is past" in (await service.ask(ACKNOWLEDGE, **named, until="2020-01-01"))["problem"]
 
 

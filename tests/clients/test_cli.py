@@ -44,7 +44,7 @@ def headwater(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Headwa
 
 def test_the_installed_command_says_what_it_does_and_how_it_ends() -> None:
     shown = subprocess.run([HEADWATER, "check", "--help"], capture_output=True, text=True, check=True, timeout=60)
-    assert "Say whom the change of the manifests breaks" in shown.stdout
+    assert "Say whom the change of the repository breaks" in shown.stdout
     assert "3 needs acknowledgement; 4 the service cannot be reached" in " ".join(shown.stdout.split())
 
 

@@ -82,7 +82,7 @@ def test_bash_completes_commands_forms_and_keys(environment: dict[str, str]) -> 
     assert in_bash(environment, "headwater search --kind feature_") == ["feature_view"]
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+@pytest.mark.skipif(shutil.which("fish") is None and "CI" not in os.environ, reason="fish is not installed")
 def test_fish_completes_keys(environment: dict[str, str]) -> None:
     assert run(environment, "fish", "--no-config", "-c", FISH, "headwater impact column:warehouse/orders#am") == [
         AMOUNT
@@ -90,7 +90,7 @@ def test_fish_completes_keys(environment: dict[str, str]) -> None:
     assert run(environment, "fish", "--no-config", "-c", FISH, "headwater lineage -o me") == ["mermaid"]
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+@pytest.mark.skipif(shutil.which("zsh") is None and "CI" not in os.environ, reason="zsh is not installed")
 def test_zsh_completes_keys_as_they_are_typed(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / ".zshrc").write_text(ZSH)
     terminal, its = pty.openpty()

@@ -43,7 +43,7 @@ url, start, folder = sys.argv[1:]
 for name in ("numpy", "pandas", "sklearn", "graph", "app"):
     assert importlib.util.find_spec(name) is None, name
 for module in pkgutil.walk_packages(headwater.__path__, "headwater."):
-    if not module.name.endswith("__main__"):
+    if module.name not in ("headwater.__main__", "headwater.offline"):  # the latter is of an extra
         importlib.import_module(module.name)
 with headwater.Client(url, spool=folder + "/spool.db") as client:
     reached = client.impact(start)

@@ -215,7 +215,7 @@ def test_all_that_cannot_be_used_is_told_at_once(repository: Repository) -> None
     told = str(found.value).splitlines()
     assert len(told) == 2
     assert told[0].startswith("a/headwater.yaml at main")
-    assert told[1].startswith("a/headwater.yaml:2:")
+    assert told[1].startswith("a/headwater.yaml:1:")
 
 
 def test_outside_of_git_the_files_of_a_folder_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

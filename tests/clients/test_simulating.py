@@ -50,6 +50,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def run(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HEADWATER_URL", service)
+    monkeypatch.setenv("COLUMNS", "120")
     Path("headwater.yaml").write_text(PLAN)
 
     def answered(*arguments: str, code: int = 0) -> str:

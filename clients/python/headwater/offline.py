@@ -114,7 +114,9 @@ class Graph:
         for row in found["assets"]:
             key = AssetKey.parse(row["key"])
             if key.kind in (AssetKind.DEPLOYMENT, AssetKind.CONSUMER):
-                yield {**told.of(key), "hops": row["hops"], "when": row["when"]}
+                said = told.of(key)
+                asked = ("id", "kind", "owners", "tier", "environment", "verified", "usage")
+                yield {**{name: said[name] for name in asked}, "hops": row["hops"], "when": row["when"]}
 
     def _walked(self, question: Question, view: View) -> tuple[Lineage, Ints]:
         if question.at is not None or question.known_at is not None:

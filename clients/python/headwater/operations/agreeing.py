@@ -26,7 +26,9 @@ def deprecate(
 ) -> Steps[Json]:
     """Says that an asset goes away, and has everybody downstream told: {changed, revision}. `until`: 2026-12-31.
 
-    >>> client.deprecate("feature:risk/spending#mean", until="2030-01-01", reason="nobody trusts it")["changed"]
+    >>> client.deprecate("dataset:warehouse/payments", until="2030-01-01", reason="nobody trusts it")["changed"]
+    True
+    >>> client.undeprecate("dataset:warehouse/payments")["changed"]
     True
     """
     variables = {"id": key, "until": until, "replacement": replacement, "reason": reason}
@@ -36,8 +38,8 @@ def deprecate(
 def undeprecate(self: Connection, /, key: str) -> Steps[Json]:
     """Says that an asset stays after all: {changed, revision}.
 
-    >>> client.undeprecate("feature:risk/spending#mean")["changed"]
-    True
+    >>> client.deprecate("feature:shop/payments#mean_30d")["changed"], client.undeprecate("feature:shop/payments#mean_30d")["changed"]
+    (True, True)
     """
     return accepted((yield from ask(self, UNDEPRECATE_GQL, id=key))["undeprecate"])
 
@@ -69,8 +71,11 @@ def acknowledge(
 ) -> Steps[Json]:
     """Agrees to what one change does to assets of the caller's: {changed, revision}. `digest` as `check` tells it.
 
-    >>> word = client.acknowledge(["consumer:shop/till"], "column:warehouse/payments#amount", "0" * 64)
-    >>> word["changed"]
+    >>> amount = {"name": "payments", "namespace": "warehouse", "columns": [{"name": "amount", "type": "double"}]}
+    >>> document = {"version": 1, "origin": "manifest:payments", "datasets": [amount]}
+    >>> checked = client.check([{"path": "headwater.yaml", "content": document}], [])
+    >>> change = checked["findings"][0]
+    >>> client.acknowledge(["consumer:shop/checkout"], change["id"], change["digest"])["changed"]
     True
     """
     variables = {"assets": [*assets], "change": change, "digest": digest, "until": until, "note": note}
@@ -80,8 +85,11 @@ def acknowledge(
 def withdraw_acknowledgement(self: Connection, /, assets: Sequence[str], digest: str) -> Steps[Json]:
     """Takes back what was acknowledged: {changed, revision}.
 
-    >>> client.withdraw_acknowledgement(["consumer:shop/till"], "0" * 64)["changed"]
-    True
+    >>> try:
+    ...     client.withdraw_acknowledgement(["consumer:shop/checkout"], "never given")
+    ... except Refused as error:
+    ...     error.code
+    'InvalidInput'
     """
     answer = yield from ask(self, WITHDRAW_ACKNOWLEDGEMENT_GQL, assets=[*assets], digest=digest)
     return accepted(answer["withdrawn"])
