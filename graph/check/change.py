@@ -9,10 +9,10 @@ import numpy as np
 
 from graph.check.definitions import columns_redefined, with_names
 from graph.check.differences import differences
+from graph.check.ground import Believed
 from graph.check.signatures import signature_differences
-from graph.check.spread import ORDER, Believed
 from graph.check.types import type_differences
-from graph.check.verdicts import Alteration, Cure, Difference, Verdict
+from graph.check.verdicts import ORDER, Alteration, Cure, Difference, Verdict
 from graph.errors import NotFound
 from graph.importers.project import Place, Project
 from graph.keys import AssetKey, AssetKind

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from graph.check.change import WORST, Altered, Change, Known, Side
-from graph.check.spread import ORDER, Believed, Ground, Spread, spread, spread_new
-from graph.check.verdicts import RESULTS, Alteration, Difference, Outcome, Result, Verdict
+from graph.check.ground import Believed, Ground
+from graph.check.spread import Spread, spread, spread_new
+from graph.check.verdicts import ORDER, RESULTS, Alteration, Difference, Outcome, Result, Verdict
 from graph.errors import InvalidInput, NotFound
 from graph.impact import When
 from graph.importers.project import Place, Project

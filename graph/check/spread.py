@@ -6,26 +6,21 @@ breaks, too. A training run that misses an input breaks at the next training, an
 differs passes on along the values walk. What is new reaches those alone that take all of the container.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
-from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
-from graph.check.definitions import is_understood
-from graph.check.verdicts import RESULTS, Cure, Difference, Result, Verdict
+from graph.check.direct import Concern, Direct, DirectReaders
+from graph.check.ground import Ground
+from graph.check.passing import Begins, Narrow, Passing
+from graph.check.verdicts import RESULTS, Difference, Result, Verdict
 from graph.impact import When, historic_among, vertices_of
 from graph.keys import AssetKey, AssetKind
-from graph.model import FLOWS, REFINES_FIRST, Assertion, Attributes, Basis, Flow, Json, Relationship, Subject
+from graph.model import REFINES_FIRST, Attributes, Basis
 from graph.ports import Port, Step
-from graph.topology import ALIAS_CODE, KIND_CODE, KINDS, Bools, Ints, Moment, View
-from graph.usage import is_dormant
-from graph.walk import Direction, FlowFilter, Follow, Lineage, allowed, located, walk, walking
-
-Believed = Callable[[Collection[Subject]], Mapping[Subject, Iterable[Assertion]]]
-"""What every origin says of some subjects, as it is believed now."""
+from graph.topology import KIND_CODE, Bools, Ints, View
+from graph.walk import Direction, Follow, Lineage, located, walk, walking
 
 
 @dataclass(frozen=True)
@@ -41,90 +36,6 @@ class Spread:
     """By row whether it is reached in history alone: through what nobody uses any more, or was seen to use for long."""
 
 
-@dataclass
-class Ground:
-    """What changes spread over: the graph, and what readers say of the flows by which they read."""
-
-    view: View
-    """As it is, without the flows that their readers give up in the same change."""
-    moment: Moment
-    believed: Believed
-    stated: Mapping[Flow, Attributes]
-    """What the new version of the repository says of flows, in place of what its `origins` said before."""
-    origins: Collection[str]
-    unread: Collection[AssetKey] = ()
-    """Whose definition was not understood."""
-    _understood: dict[AssetKey, bool] = field(default_factory=dict)
-    _asked: Bools = field(init=False)
-    """By row whether it is known what is said of its flow; most often nothing is."""
-    _said: dict[int, Attributes] = field(default_factory=dict)
-    _optional: Bools = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._asked, self._optional = (np.zeros(self.view.row_count, np.bool_) for _ in range(2))
-
-    def readers(self, view: View, rows: Ints) -> list[Attributes]:
-        """What is said of the flow of each row by its reader, by all origins together. Of what requests carry: nothing."""
-        self._ask(view, rows)
-        return [self._said.get(row, _NOTHING) for row in rows.tolist()]
-
-    def do_without(self, view: View, rows: Ints) -> Bools:
-        """Of each row whether its reader says that it runs without the thing."""
-        self._ask(view, rows)
-        found: Bools = self._optional[rows]
-        return found
-
-    def _ask(self, view: View, rows: Ints) -> None:
-        missing = rows[~self._asked[rows]]
-        if not len(missing):
-            return
-        flows = {row: self._flows(view, row) for row in missing.tolist()}
-        believed = self.believed([*{flow for each in flows.values() for flow in each}])
-        for row, each in flows.items():
-            said = {
-                name: value for flow in each for name, value in self._together(flow, believed.get(flow, ())).items()
-            }
-            if said:
-                self._said[row] = said
-                self._optional[row] = _can_do_without(said)
-        self._asked[missing] = True
-
-    def _flows(self, view: View, row: int) -> list[Flow]:
-        """Those that speak for a row: of a job's column lineage also that the job reads the column, and its table."""
-        source, target = int(view.rows["source"][row]), int(view.rows["target"][row])
-        if view.vertex_port[source] == Port.REQUESTS:
-            return []
-        ends = [view.key(int(view.vertex_asset[vertex])) for vertex in (source, target)]
-        via = int(view.rows["via"][row])
-        if not via:
-            return [Flow(ends[0], ends[1])]
-        job = view.key(via)
-        reads = [Flow(each, job) for each in (ends[0].container, ends[0]) if each]
-        return [*reads, Flow(ends[0], ends[1], job)]
-
-    def _together(self, flow: Flow, assertions: Iterable[Assertion]) -> Attributes:
-        said: dict[str, Json] = {}
-        for each in assertions:
-            if each.valid.holds_at(self.moment.at) and not (flow in self.stated and each.origin in self.origins):
-                said |= each.attributes
-        return {**said, **self.stated.get(flow, {})}
-
-    def is_unread(self, key: AssetKey) -> bool:
-        if key in self.unread:
-            return True
-        if key not in self._understood:
-            said = self.believed([key]).get(key, ())
-            told = [each.attributes.get("definition") for each in said if each.valid.holds_at(self.moment.at)]
-            self._understood[key] = all(is_understood(each) for each in told if each is not None)
-        return not self._understood[key]
-
-    @cached_property
-    def awake(self) -> FlowFilter | None:
-        """Leaves out what a dormant origin alone tells: nobody was seen for long to use it."""
-        asleep = tuple(filter(is_dormant, self.view.origins))
-        return FlowFilter(without=asleep) if asleep else None
-
-
 def spread(ground: Ground, start: AssetKey, differences: Sequence[Difference], view: View) -> Spread:
     """`view`: the ground's, as a change of `start` itself meets it. Raises NotFound for what the graph does not know."""
     return _Spreading(ground, start, differences, view).spread()
@@ -133,48 +44,10 @@ def spread(ground: Ground, start: AssetKey, differences: Sequence[Difference], v
 def spread_new(ground: Ground, container: AssetKey) -> Spread | None:
     """A new part of a container: whom it reaches; None: nobody takes all of it. Raises NotFound."""
     spreading = _Spreading(ground, container, (), ground.view)
-    rows = spreading.leaving(spreading.view.any[[spreading.asset]])
+    rows = ground.leaving(spreading.view, spreading.view.any[[spreading.asset]])
     readers = ground.readers(spreading.view, rows)
     rows = rows[np.array([_takes_all(reader) for reader in readers], np.bool_)]
     return spreading.only_new(rows) if len(rows) else None
-
-
-class _Concern(IntEnum):
-    """What a difference is to the reader of one flow."""
-
-    NOT = 0
-    CURED = 1
-    """It would break, but for what its reader says of the flow."""
-    FELT = 2
-
-
-class _Direct(NamedTuple):
-    """The flows by which the changed thing itself is read, and what the differences are to each."""
-
-    rows: Ints
-    concern: Mapping[Verdict, Ints]
-    """By row a `_Concern`: the most of all differences of that verdict."""
-    trains: Ints
-    """The runs of a job that itself changed, by the rows of steps that lead there: what the next one does."""
-    near: Ints
-    """The vertices of all that goes with the changed thing when it is lost, its container and their parts among them."""
-    alike: Ints
-    """Those of it that get other values when it does."""
-    told: Mapping[Verdict, Bools]
-    """By row whether it leads to a deployment of which nothing but the signature differs: what that means to whoever it is
-    passed on to, the other rows say."""
-
-    def where(self, verdict: Verdict, concern: _Concern) -> Ints:
-        found: Ints = self.rows[self.concern[verdict] == concern]
-        return found
-
-    def means(self, verdict: Verdict) -> bool:
-        return bool((self.concern[verdict] != _Concern.NOT).any()) or (bool(len(self.trains)) and verdict in _TOLD)
-
-    @property
-    def unconcerned(self) -> Ints:
-        found: Ints = self.rows[np.all([self.concern[verdict] == _Concern.NOT for verdict in _TOLD], axis=0)]
-        return found
 
 
 @dataclass
@@ -191,10 +64,10 @@ class _Spreading:
         self.first = self.view.whole[[self.asset]]
 
     def spread(self) -> Spread:
-        direct = self._direct()
+        direct = DirectReaders(self.ground, self.start, self.differences, self.view, self.asset).found()
         verdicts = {each for each in Verdict if direct.means(each)}
         if verdicts <= {Verdict.ADDITIVE, Verdict.NONE}:
-            return self.only_new(direct.where(Verdict.ADDITIVE, _Concern.FELT))
+            return self.only_new(direct.where(Verdict.ADDITIVE, Concern.FELT))
         follow = Follow.LOSS if verdicts & {Verdict.BREAKING, Verdict.UNKNOWN} else Follow.VALUES
         lineage = self._lineage(follow)
         blocked = self._history(lineage)
@@ -202,7 +75,7 @@ class _Spreading:
         results = np.zeros(len(lineage), np.int64)
         for result, mark in marks.items():
             results[self._marked(lineage, mark)] |= _bit(result)
-        self._add_new(direct.where(Verdict.ADDITIVE, _Concern.FELT), lineage, results)
+        self._add_new(direct.where(Verdict.ADDITIVE, Concern.FELT), lineage, results)
         historic = (results == 0) & self._marked(lineage, self._old(blocked, follow))
         return Spread(lineage, results, direct.unconcerned, historic)
 
@@ -249,136 +122,32 @@ class _Spreading:
         reached: Bools = mark[self.view.whole[lineage.assets]] | mark[self.view.any[lineage.assets]]
         return reached
 
-    # Direct readers
-
-    def _direct(self) -> _Direct:
-        near, in_value = self._near(Follow.LOSS), self._near(Follow.VALUES)
-        rows = self.leaving(near)
-        alike = np.isin(self.view.rows["source"][rows], in_value)
-        relationships = self._relationships(rows)
-        signed = any(each.attribute.startswith("signature") for each in self.differences)
-        serving = np.array([each is Relationship.SERVED_BY for each in relationships], np.bool_)
-        served = self.view.rows["target"][rows[serving]] if signed else rows[:0]
-        onward = np.setdiff1d(self.leaving(served), rows)  # a signature is a promise to callers of who serves it, too
-        rows, alike = np.concatenate([rows, onward]), np.concatenate([alike, np.ones(len(onward), np.bool_)])
-        relationships += self._relationships(onward)
-        readers = self.ground.readers(self.view, rows)
-        needs = self._needs(rows)
-        concern = {verdict: np.full(len(rows), _Concern.NOT, np.int8) for verdict in Verdict}
-        told = {verdict: np.isin(self.view.rows["target"][rows], served) for verdict in Verdict}
-        for place, relationship in enumerate(relationships):
-            reader = needs.get(int(rows[place])) or readers[place]
-            for each in self.differences:
-                verdict, felt = self._concern(each, reader, relationship, int(rows[place]))
-                concern[verdict][place] = max(concern[verdict][place], felt)
-                told[verdict][place] &= felt == _Concern.NOT or each.attribute.startswith("signature")
-        for verdict in (Verdict.BEHAVIOURAL, Verdict.ADDITIVE):
-            concern[verdict][~alike] = _Concern.NOT
-        passed = self._passed(near)
-        trains = passed[self.view.rows["step"][passed] & (Step.FLOW | Step.BUILT) == Step.BUILT]
-        return _Direct(rows, concern, trains, near, in_value, told)
-
-    def _near(self, follow: Follow) -> Ints:
-        """What belongs to the changed thing: all that is reached from it by live steps, not by flows."""
-        view, seen = self.view, self.first
-        ahead = seen
-        while len(ahead):
-            rows = self._passed(ahead, follow)
-            steps = rows[view.rows["step"][rows] & (Step.FLOW | Step.BUILT) == 0]
-            ahead = np.setdiff1d(view.rows["target"][steps], seen)
-            seen = np.concatenate([seen, ahead])
-        return seen
-
-    def leaving(self, vertices: Ints) -> Ints:
-        rows = self._passed(vertices)
-        found: Ints = rows[self.view.rows["step"][rows] & Step.FLOW != 0]
-        return found
-
-    def _passed(self, vertices: Ints, follow: Follow = Follow.LOSS) -> Ints:
-        """The rows leaving there that such a walk takes now."""
-        view = self.view
-        rows = view.holding(view.down.of_many(vertices), self.ground.moment)
-        return allowed(view, follow, self.ground.awake).of(view, rows)
-
-    def _relationships(self, rows: Ints) -> list[Relationship | None]:
-        view = self.view
-        found = []
-        for source, target in zip(view.rows["source"][rows].tolist(), view.rows["target"][rows].tolist(), strict=True):
-            kinds = [int(view.kind[view.vertex_asset[vertex]]) for vertex in (source, target)]
-            named = [AssetKind.MODEL_VERSION if kind == ALIAS_CODE else KINDS[kind] for kind in kinds]
-            flow = FLOWS.get((named[0], named[1]))
-            found.append(flow.relationship if flow else None)
-        return found
-
-    def _needs(self, rows: Ints) -> Mapping[int, Attributes]:
-        """What a version's signature says of the feature that changed, where requests to the version carry it."""
-        view = self.view
-        implied = rows[view.vertex_port[view.rows["source"][rows]] == Port.REQUESTS]
-        versions: dict[int, AssetKey] = {}
-        for row in implied.tolist():
-            key = view.key(int(view.vertex_asset[view.rows["source"][row]]))
-            versions[row] = view.key(located(view, key, self.ground.moment)) if key.is_alias else key
-        said = self.ground.believed([*{*versions.values()}]) if versions else {}
-        found = {}
-        for row, version in versions.items():
-            tensors = [
-                tensor
-                for each in said.get(version, ())
-                for tensor in _tensors(each.attributes.get("signature"), "inputs")
-                if tensor.get("feature") in (str(self.start), str(self.start.container))
-            ]
-            found[row] = {"optional": True} if tensors and all(map(_can_do_without, tensors)) else {"optional": False}
-        return found
-
-    def _concern(
-        self, difference: Difference, reader: Attributes, relationship: Relationship | None, row: int
-    ) -> tuple[Verdict, _Concern]:
-        verdict, attribute = difference.verdict, difference.attribute
-        source = int(self.view.rows["source"][row])
-        by_position = reader.get("by") == "position" and self.view.vertex_port[source] == Port.ANY
-        is_own = self.view.vertex_asset[source] == self.asset
-        if attribute == ORDER or (by_position and not is_own and attribute in _BY_NAME):
-            return verdict, _Concern.FELT if by_position and is_own and attribute == ORDER else _Concern.NOT
-        target = int(self.view.vertex_asset[self.view.rows["target"][row]])
-        if attribute == "online" and self.view.kind[target] not in _ONLINE:
-            return verdict, _Concern.NOT
-        is_asked = attribute.startswith(_OF_CALLERS)
-        if is_asked and relationship is Relationship.WRITES:
-            return verdict, _Concern.NOT
-        part = difference.part if is_own else self.start.part
-        wants_more = is_asked and (difference.before is None or attribute.endswith("required"))  # of all who send
-        if part is not None and not wants_more and not _uses(reader, part):
-            return verdict, _Concern.NOT
-        if verdict is Verdict.BREAKING and _is_cured(reader, difference):
-            return verdict, _Concern.CURED
-        return verdict, _Concern.FELT
-
     # What passes on
 
-    def _marks(self, direct: _Direct, blocked: Ints, narrow: Sequence["_Narrow"]) -> dict[Result, Bools]:
+    def _marks(self, direct: Direct, blocked: Ints, narrow: Sequence[Narrow]) -> dict[Result, Bools]:
         """By result the vertices that it reaches."""
-        passing = _Passing(self.view, self.ground, blocked, narrow)
+        passing = Passing(self.view, self.ground, blocked, narrow)
         verdicts = {each.verdict for each in self.differences}
         marks: dict[Result, Bools] = {}
-        differs, goes_on = _Begins([], []), self.first[:0]
+        differs, goes_on = Begins([], []), self.first[:0]
         if direct.means(Verdict.BREAKING):
-            felt = self._begins(direct, Verdict.BREAKING, _Concern.FELT)
+            felt = self._begins(direct, Verdict.BREAKING, Concern.FELT)
             trains = direct.trains if Verdict.BREAKING in verdicts else direct.trains[:0]
             broken, runs, eased = passing.broken(felt, trains)
             broken[direct.near] |= Verdict.BREAKING in verdicts
             told = self._told(direct, Verdict.BREAKING)
             broken[told] = True
             marks[_BREAKS_NOW] = broken
-            differs = eased.and_(self._begins(direct, Verdict.BREAKING, _Concern.CURED))
+            differs = eased.and_(self._begins(direct, Verdict.BREAKING, Concern.CURED))
             if self._breaks_only("online"):  # trainings read offline
-                differs = _Begins(differs.now, [])
+                differs = Begins(differs.now, [])
             else:
                 marks[Result(Verdict.BREAKING, When.NEXT_TRAINING)] = runs
             if self._breaks_only("signature.outputs"):  # who serves it answers, with what callers cannot read
                 broken[told] = False
                 goes_on = told
         for verdict, follow, before in (
-            (Verdict.UNKNOWN, Follow.LOSS, _Begins([], [])),
+            (Verdict.UNKNOWN, Follow.LOSS, Begins([], [])),
             (Verdict.BEHAVIOURAL, Follow.VALUES, differs),
         ):
             goes_along, trains = direct.near[:0], direct.trains[:0]
@@ -386,7 +155,7 @@ class _Spreading:
                 goes_along = direct.near if follow is Follow.LOSS else direct.alike
                 trains = direct.trains[np.isin(self.view.rows["source"][direct.trains], goes_along)]
             trained = self.view.rows["target"][trains]
-            begins = before.and_(self._begins(direct, verdict, _Concern.FELT)).and_(_Begins([], [trained]))
+            begins = before.and_(self._begins(direct, verdict, Concern.FELT)).and_(Begins([], [trained]))
             now, later = passing.reach(begins, follow)
             now[goes_along] = True
             now[self._told(direct, verdict)] = True
@@ -401,28 +170,28 @@ class _Spreading:
             each.attribute.startswith(attribute) for each in self.differences if each.verdict is Verdict.BREAKING
         )
 
-    def _told(self, direct: _Direct, verdict: Verdict) -> Ints:
-        rows = direct.rows[direct.told[verdict] & (direct.concern[verdict] == _Concern.FELT)]
+    def _told(self, direct: Direct, verdict: Verdict) -> Ints:
+        rows = direct.rows[direct.told[verdict] & (direct.concern[verdict] == Concern.FELT)]
         targets: Ints = self.view.rows["target"][rows]
         return targets
 
-    def _begins(self, direct: _Direct, verdict: Verdict, concern: _Concern) -> "_Begins":
+    def _begins(self, direct: Direct, verdict: Verdict, concern: Concern) -> Begins:
         rows = direct.rows[(direct.concern[verdict] == concern) & ~direct.told[verdict]]
         is_built = self.view.rows["step"][rows] & Step.BUILT != 0
         targets = self.view.rows["target"][rows]
-        return _Begins([targets[~is_built]], [targets[is_built]])
+        return Begins([targets[~is_built]], [targets[is_built]])
 
-    def _narrow(self, lineage: Lineage) -> list["_Narrow"]:
+    def _narrow(self, lineage: Lineage) -> list[Narrow]:
         """The flows out of containers of whose parts their readers say that they use some alone."""
         containers = np.append(lineage.assets, [self.asset, max(int(self.view.container[self.asset]), 0)])
         containers = containers[np.isin(self.view.kind[containers], _WITH_FIELDS)]
-        rows = self.leaving(np.unique(self.view.any[containers]))
+        rows = self.ground.leaving(self.view, np.unique(self.view.any[containers]))
         found = []
         for row, reader in zip(rows.tolist(), self.ground.readers(self.view, rows), strict=True):
             fields = reader.get("fields")
             if isinstance(fields, list):
                 container = int(self.view.vertex_asset[self.view.rows["source"][row]])
-                found.append(_Narrow(row, self._vertices_of(container, [str(each) for each in fields])))
+                found.append(Narrow(row, self._vertices_of(container, [str(each) for each in fields])))
         return found
 
     def _vertices_of(self, container: int, fields: Sequence[str]) -> Ints:
@@ -466,131 +235,12 @@ class _Spreading:
     def _taken_whole(self, container: int) -> list[int]:
         if self.view.kind[container] not in _TAKEN_WHOLE:
             return []
-        rows = self.leaving(self.view.any[[container]])
+        rows = self.ground.leaving(self.view, self.view.any[[container]])
         readers = self.ground.readers(self.view, rows)
         return [row for row, reader in zip(rows.tolist(), readers, strict=True) if _takes_all(reader)]
 
 
-_NOTHING: Attributes = {}
-
-
-class _Begins(NamedTuple):
-    """Vertices where something begins: now, and at the next training."""
-
-    now: list[Ints]
-    later: list[Ints]
-
-    def and_(self, other: "_Begins") -> "_Begins":
-        return _Begins([*self.now, *other.now], [*self.later, *other.later])
-
-
-class _Narrow(NamedTuple):
-    """A flow that is felt only where one of these vertices is reached."""
-
-    row: int
-    sources: Ints
-
-
-class _Passing:
-    """How verdicts pass from where they begin over all that lies below; never into what history alone holds."""
-
-    def __init__(self, view: View, ground: Ground, blocked: Ints, narrow: Sequence[_Narrow]) -> None:
-        self._ground, self._blocked, self._narrow = ground, blocked, narrow
-        self._view = view.forgetting(np.array([each.row for each in narrow], np.int64)) if narrow else view
-        self._all = view
-
-    def reach(self, begins: _Begins, follow: Follow) -> tuple[Bools, Bools]:
-        """The vertices reached now, and those reached at the next training: on a way that has something baked in."""
-        now = self._reached(self._view, _joined(begins.now), follow, True, ())
-        rows = self._all.rows
-        passed = np.append(self._leaving(self._view, np.flatnonzero(now), follow), self._narrowed(now))
-        built = passed[rows["step"][passed] & Step.BUILT != 0]
-        later = _joined([rows["target"][built], *begins.later])
-        return now, self._reached(self._view, later, follow, False, ())
-
-    def broken(self, felt: _Begins, trains: Ints) -> tuple[Bools, Bools, _Begins]:
-        """What breaks now; the runs that miss an input next time; and where, below, it is that answers only differ.
-
-        That is where a reader says that it runs on, and what the runs made before.
-        """
-        rows, view = self._all.rows, self._view
-        eased: list[Ints] = []
-        while True:
-            told = _joined(eased)
-            broken = self._reached(view, _joined(felt.now), Follow.LOSS, True, told.tolist())
-            passed = self._leaving(view, np.flatnonzero(broken))
-            passed = np.setdiff1d(np.append(passed, self._narrowed(broken)), told)
-            flows = passed[rows["step"][passed] & Step.FLOW != 0]
-            more = flows[self._ground.do_without(self._all, flows)]
-            if not len(more):
-                break
-            eased.append(more)
-            view = view.forgetting(more)
-        built = passed[rows["step"][passed] & Step.BUILT != 0]
-        targets = np.unique(np.concatenate([rows["target"][built], rows["target"][trains], *felt.later]))
-        targets = np.setdiff1d(targets, self._blocked)
-        is_run = self._all.kind[self._all.vertex_asset[targets]] == KIND_CODE[AssetKind.RUN]
-        runs = vertices_of(self._all, np.unique(self._all.vertex_asset[targets[is_run]]))
-        made = self._leaving(self._all, runs)
-        made = made[rows["step"][made] & Step.FLOW != 0]
-        told = _joined(eased)
-        is_built = rows["step"][told] & Step.BUILT != 0
-        later = [rows["target"][told[is_built]], targets[~is_run], rows["target"][made]]
-        return broken, self._mark(runs), _Begins([rows["target"][told[~is_built]]], later)
-
-    def _reached(self, view: View, starts: Ints, follow: Follow, live_only: bool, eased: Collection[int]) -> Bools:
-        rows = self._all.rows
-        starts = np.setdiff1d(starts, self._blocked)
-        while True:
-            asked = view, starts, Direction.DOWNSTREAM, self._ground.moment, follow, self._ground.awake
-            if not len(starts):
-                return self._mark(starts)
-            with walking(*asked, blocked=self._blocked, live_only=live_only) as walked:
-                mark = self._mark(walked.order.copy())
-            onward = np.array(
-                [
-                    rows["target"][each]
-                    for each in self._narrowed(mark).tolist()
-                    if each not in eased and not (live_only and rows["step"][each] & Step.BUILT)
-                ],
-                np.int64,
-            )
-            onward = np.setdiff1d(onward[~mark[onward]], self._blocked)
-            if not len(onward):
-                return mark
-            starts = np.concatenate([starts, onward])
-
-    def _narrowed(self, mark: Bools) -> Ints:
-        """The narrow flows that are felt."""
-        return np.array([each.row for each in self._narrow if mark[each.sources].any()], np.int64)
-
-    def _leaving(self, view: View, vertices: Ints, follow: Follow = Follow.LOSS) -> Ints:
-        rows = view.holding(view.down.of_many(vertices), self._ground.moment)
-        return allowed(view, follow, self._ground.awake).of(view, rows)
-
-    def _mark(self, vertices: Ints) -> Bools:
-        marked = np.zeros(self._all.vertices, np.bool_)
-        marked[vertices] = True
-        return marked
-
-
-def _joined(parts: Sequence[Ints]) -> Ints:
-    return np.concatenate([np.empty(0, np.int64), *parts])
-
-
-ORDER = "order"
-"""The attribute of a difference in what stands where among a container's parts; felt by those who read them by position."""
-_BY_NAME = ("presence", "name")
-"""Differences of one part that its container's ORDER tells to those who read by position."""
-_ONLINE = [
-    KIND_CODE[kind] for kind in (AssetKind.DEPLOYMENT, AssetKind.CONSUMER, AssetKind.FEATURE, AssetKind.FEATURE_VIEW)
-]
-"""Who looks features up one by one, or is computed from those; jobs and trainings read them in bulk."""
-
-_TOLD = (Verdict.BREAKING, Verdict.UNKNOWN, Verdict.BEHAVIOURAL, Verdict.ADDITIVE)
 _BREAKS_NOW = Result(Verdict.BREAKING, When.NOW)
-_OF_CALLERS = ("request", "signature.inputs", "url")
-"""Differences that those alone feel who send something there."""
 _INFERRED = REFINES_FIRST.index(Basis.INFERRED)
 _WITH_FIELDS = [KIND_CODE[kind] for kind in (AssetKind.DATASET, AssetKind.FEATURE_VIEW)]
 _TAKEN_WHOLE = {KIND_CODE[kind] for kind in (AssetKind.DATASET, AssetKind.FEATURE_VIEW, AssetKind.JOB)}
@@ -600,31 +250,5 @@ def _bit(result: Result) -> int:
     return 1 << RESULTS.index(result)
 
 
-def _can_do_without(reader: Attributes) -> bool:
-    return reader.get("default") is not None or reader.get("optional") is True
-
-
-def _uses(reader: Attributes, part: str) -> bool:
-    """Whether it uses a field, by what it says; a field within another, and what holds it, count."""
-    fields = reader.get("fields")
-    if not isinstance(fields, list):
-        return True
-    return any(f"{part}.".startswith(f"{each}.") or f"{each}.".startswith(f"{part}.") for each in fields)
-
-
 def _takes_all(reader: Attributes) -> bool:
     return not isinstance(reader.get("fields"), list)
-
-
-def _is_cured(reader: Attributes, difference: Difference) -> bool:
-    """Who can do without a thing runs on when it is gone or refuses; not when it comes in another type."""
-    if Cure.CAST in difference.cures:
-        return reader.get("cast") is not None
-    if Cure.ALIAS in difference.cures and reader.get("alias") == difference.after:
-        return True
-    return _can_do_without(reader) and not difference.attribute.endswith("type")
-
-
-def _tensors(signature: Json, side: str) -> list[dict[str, Json]]:
-    tensors = signature.get(side) if isinstance(signature, dict) else None
-    return [each for each in tensors if isinstance(each, dict)] if isinstance(tensors, list) else []

@@ -35,6 +35,10 @@ class Verdict(StrEnum):
     """Only the form differs: whoever uses it gets what they got."""
 
 
+ORDER = "order"
+"""The attribute of a difference in what stands where among a container's parts; felt by those who read them by position."""
+
+
 class Outcome(StrEnum):
     """What is to be done about a change; the mildest first."""
 

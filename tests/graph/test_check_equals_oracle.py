@@ -8,7 +8,8 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from graph.changes import AssetStatement, FlowStatement
-from graph.check.spread import Ground, spread
+from graph.check.ground import Ground
+from graph.check.spread import spread
 from graph.check.verdicts import RESULTS, Cure, Difference, Verdict
 from graph.impact import When
 from graph.keys import AssetKey, AssetKind

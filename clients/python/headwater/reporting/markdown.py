@@ -26,8 +26,6 @@ from headwater.report import (
 )
 from headwater.reporting.mermaid import MOST_NODES, mermaid
 
-COMMENT_LETTERS = 65_536
-"""What GitHub takes for a comment; GitLab takes more."""
 _LONG = 300
 _JOINER = "\u2060"
 """A word joiner, which nobody sees: what it stands in is no mention, reference or link any more."""
