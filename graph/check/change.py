@@ -286,6 +286,8 @@ class Change:
 
     def _differences(self, key: AssetKey) -> list[Difference]:
         before, after = self.before.assets.get(key, {}), self.after.assets.get(key, {})
+        if repr(before) == repr(after):  # most are; `==` takes True for 1
+            return self._inflow(key)
         if before.get("signature") != after.get("signature"):
             before, after = (
                 {**side, "signature": self._with_new_features(side.get("signature"))} for side in (before, after)
@@ -355,8 +357,11 @@ class Change:
 
     def _inflow(self, key: AssetKey) -> list[Difference]:
         """What flows into an asset, where it differs; what a writer takes with it when it goes is that writer's finding."""
-        before = {self._canonical(flow): flow for flow in self.before.into.get(key, ()) if not self._lost(flow)}
-        after = {self._canonical(flow, self.after): flow for flow in self.after.into.get(key, ())}
+        sides = [self.before.into.get(key, set()), self.after.into.get(key, set())]
+        if sides[0] == sides[1] and not any(flow.source.is_alias or self._lost(flow) for flow in sides[0]):
+            return []
+        before = {self._canonical(flow): flow for flow in sides[0] if not self._lost(flow)}
+        after = {self._canonical(flow, self.after): flow for flow in sides[1]}
         stated = {**after, **before}
         differing = {each for each in before.keys() ^ after if not self.known.is_told_by_others(stated[each])}
         defined = [self._defined(side, key) for side in (self.before, self.after)]
@@ -365,7 +370,6 @@ class Change:
             differing = {*named} if before.keys() & after else differing
         if not differing:
             return []
-        sides = [self.before.into.get(key, set()), self.after.into.get(key, set())]
         was, will = ([*sorted({str(flow.source) for flow in side})] for side in sides)
         reason = "it is made from other things"
         if _is_written(before.values()) and not _is_written(after.values()) and not self.known.is_written(key):
@@ -418,6 +422,8 @@ class Change:
             [part for part in side.parts.get(key, ()) if side.assets[part].get("alias_of") is None]
             for side in (self.before, self.after)
         )
+        if before == after:
+            return
         moved = [(old, new) for old, new in zip(before, after, strict=False) if self._new_key(old) != new]
         if not before or not after or (not moved and len(before) == len(after)):
             return

@@ -45,7 +45,8 @@ def digest(finding: Finding) -> str:
 
 def concerned(check: Check, policies: Sequence[Policy]) -> set[AssetKey]:
     """The assets of which `decided` wants to know what is said, and how much they are used."""
-    affected = {each.worst.asset for each in check.concerns(_kinds(policies))}
+    kinds = _kinds(policies)
+    affected = {each.asset for finding in check.findings for each in finding.affected(kinds)}
     return affected | {finding.asset for finding in check.findings if finding.lineage is not None}
 
 

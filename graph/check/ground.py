@@ -55,7 +55,7 @@ class Ground:
         missing = rows[~self._asked[rows]]
         if not len(missing):
             return
-        flows = {row: self._flows(view, row) for row in missing.tolist()}
+        flows = dict(zip(missing.tolist(), self._flows(view, missing), strict=True))
         believed = self.believed([*{flow for each in flows.values() for flow in each}])
         for row, each in flows.items():
             said = {
@@ -66,18 +66,19 @@ class Ground:
                 self._optional[row] = can_do_without(said)
         self._asked[missing] = True
 
-    def _flows(self, view: View, row: int) -> list[Flow]:
-        """Those that speak for a row: of a job's column lineage also that the job reads the column, and its table."""
-        source, target = int(view.rows["source"][row]), int(view.rows["target"][row])
-        if view.vertex_port[source] == Port.REQUESTS:
-            return []
-        ends = [view.key(int(view.vertex_asset[vertex])) for vertex in (source, target)]
-        via = int(view.rows["via"][row])
-        if not via:
-            return [Flow(ends[0], ends[1])]
-        job = view.key(via)
-        reads = [Flow(each, job) for each in (ends[0].container, ends[0]) if each]
-        return [*reads, Flow(ends[0], ends[1], job)]
+    def _flows(self, view: View, rows: Ints) -> list[list[Flow]]:
+        """Those that speak for each row: of a job's column lineage also that the job reads the column, and its table."""
+        told = [view.vertex_asset[view.rows[end][rows]] for end in ("source", "target")] + [view.rows["via"][rows]]
+        keys = {number: view.key(number) for number in np.unique(np.concatenate(told)).tolist() if number}
+        requested = (view.vertex_port[view.rows["source"][rows]] == Port.REQUESTS).tolist()
+        found = []
+        for source, target, via, is_requested in zip(*(each.tolist() for each in told), requested, strict=True):
+            one = keys[source]
+            flows = [] if is_requested else [Flow(one, keys[target], keys.get(via))]
+            if flows and via:
+                flows = [Flow(each, keys[via]) for each in (one.container, one) if each] + flows
+            found.append(flows)
+        return found
 
     def _together(self, flow: Flow, assertions: Iterable[Assertion]) -> Attributes:
         said: dict[str, Json] = {}

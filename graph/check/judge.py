@@ -5,7 +5,7 @@ that asset's readers. Only flows that their reader gives up in the same change a
 itself, does not break.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import NamedTuple
@@ -126,8 +126,19 @@ class Finding:
             counted[self.verdict, When.HISTORIC, KINDS[kind]] = number
         return counted
 
-    def affected(self, kinds: Collection[AssetKind] = ()) -> list[Affected]:
+    @cached_property
+    def _affected(self) -> dict[frozenset[AssetKind], list[Affected]]:
+        """By kinds what was asked before."""
+        return {}
+
+    def affected(self, kinds: Collection[AssetKind] = ()) -> Sequence[Affected]:
         """Whom it affects, without what only history holds: the worst, soonest felt, nearest, then in the order of the keys."""
+        asked = frozenset(kinds)
+        if asked not in self._affected:
+            self._affected[asked] = self._found(asked)
+        return self._affected[asked]
+
+    def _found(self, kinds: Collection[AssetKind]) -> list[Affected]:
         if self.spread is None:
             return []
         lineage, rows = self.spread.lineage, self._rows
@@ -174,8 +185,19 @@ class Check:
     findings: tuple[Finding, ...]
     """Worst first, then by how many deployments and consumers are affected, then in the order of the keys."""
 
-    def concerns(self, kinds: Collection[AssetKind] = TOLD) -> list[Concern]:
+    @cached_property
+    def _concerns(self) -> dict[frozenset[AssetKind], list[Concern]]:
+        """By kinds what was asked before."""
+        return {}
+
+    def concerns(self, kinds: Collection[AssetKind] = TOLD) -> Sequence[Concern]:
         """Who is affected by any of it: the worst first, then the soonest felt, then the nearest."""
+        asked = frozenset(kinds)
+        if asked not in self._concerns:
+            self._concerns[asked] = self._together(asked)
+        return self._concerns[asked]
+
+    def _together(self, kinds: Collection[AssetKind]) -> list[Concern]:
         found: dict[AssetKey, list[tuple[Affected, Finding]]] = {}
         for finding in self.findings:
             for each in finding.affected(kinds):

@@ -1,8 +1,8 @@
 """How long `headwater check` takes, from the start of its process to its end, on a repository of 2,000 manifests.
 
 Each team's manifest declares 50 assets; the graph holds all 100,000, and a third of the consumers use what another team serves.
-Changed are 1, 20 and 500 manifests: a column is retyped in each. More than 1,000 changed assets are refused. The service is
-ready, and its caches are as they are.
+Changed are 1, 20 and 500 manifests: a column is retyped in each. More than 10,000 changed assets are refused, and so is what
+one request cannot hold (16 MiB): all 2,000 manifests at once. The service is ready, and its caches are as they are.
 """
 
 import subprocess
