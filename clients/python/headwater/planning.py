@@ -74,7 +74,8 @@ def lines(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         by_document.setdefault((change["document"] or "", change["origin"]), []).append(change)
     several = len({origin for _, origin in by_document}) > 1
     for number, ((document, origin), changes) in enumerate(sorted(by_document.items())):
-        title = document or "no longer declared"
+        gone = all(change["verb"] == "WITHDRAWN" for change in changes)
+        title = document or ("no longer declared" if gone else "derived from several documents")
         if number >= DOCUMENTS:
             counts = ", ".join(f"{sign}{count}" for sign, count in _signed(changes))
             yield plain(f"{title} ({origin}): {counts}"), "bold"

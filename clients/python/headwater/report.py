@@ -25,6 +25,7 @@ ADDED_SHOWN = 10
 MINUTES = 24 * 60
 
 _VERBS = {"BREAKING": ("breaks", "break"), "UNKNOWN": ("may break", "may break"), "BEHAVIOURAL": ("changes", "change")}
+_NO_TIER = 9  # behind all that have one
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _ASKED = 3
 """Owners that a headline names."""
@@ -127,7 +128,7 @@ class Report:
         named = [each["asset"] for each in self.concerned if each["asset"]["kind"] == "CONSUMER"]
         if not count or not named:
             return [f"{plural(count, 'consumer')} must be told"] if count else []
-        busiest = max(named, key=lambda asset: float(asset["usage"]["callsPerDay"]))
+        busiest = max(named, key=lambda asset: (float(asset["usage"]["callsPerDay"]), -(asset["tier"] or _NO_TIER)))
         told = words.stored(str(busiest["title"])) + (f" ({rate(busiest)})" if busiest["usage"]["calls"] else "")
         others = count - 1
         if others:
