@@ -176,7 +176,7 @@ class Change:
         firm = {
             each.origin
             for each in said
-            if each.valid.holds_at(at) and each.basis is not Basis.INFERRED and not is_remark(each.origin)
+            if each.valid.holds_at(at) and each.basis in _KNOW_WHAT_IS and not is_remark(each.origin)
         }
         return sorted(firm - self.known.origins)
 
@@ -272,7 +272,7 @@ class Change:
                 found = [each for each in found if each.attribute != "definition"]
                 yield from of_columns if not found else of_columns[:-1]
             if found:
-                yield Altered(key, _alteration(found), tuple(found), "", place=self._place(key))
+                yield Altered(key, _alteration(found), tuple(found), "", place=self._place_of(key, found))
             elif (unseen := self._unseen(key)) is not None:
                 untold = Difference("definition", None, None, Verdict.UNKNOWN, unseen)
                 yield Altered(key, Alteration.REDEFINED, (untold,), unseen, place=self._place(key))
@@ -323,7 +323,7 @@ class Change:
             part = parts.get(name.casefold())
             if part in self.before.assets and part is not None:
                 differs = definition._replace(reason=reason)
-                yield Altered(part, Alteration.REDEFINED, (differs,), "", place=self._place(key))
+                yield Altered(part, Alteration.REDEFINED, (differs,), "", place=self._place_of(key, [definition]))
         yield Altered(key, Alteration.REDEFINED, (definition._replace(verdict=Verdict.NONE),), reason)
 
     def _written(self, job: AssetKey) -> set[AssetKey]:
@@ -486,6 +486,19 @@ class Change:
     def _place(self, key: AssetKey) -> Place | None:
         return self.after.project.places.get(key) or self.before.project.places.get(key)
 
+    def _place_of(self, key: AssetKey, found: Sequence[Difference]) -> Place | None:
+        """Where what differs is said: in the file that says it, and there in the first line that differs."""
+        place, projects = self._place(key), (self.before.project, self.after.project)
+        worst = min(found, key=lambda each: WORST.index(each.verdict))
+        file = projects[1].files.get(key, {}).get(worst.attribute.partition(".")[0])
+        if file is not None:
+            place = Place(file, "", 1)
+        if place is None or place.line is None:
+            return place
+        before, after = (each.texts.get(place.document, "").splitlines() for each in projects)
+        ahead = (at for at, line in enumerate(after, 1) if at >= place.line and line not in before)
+        return place._replace(line=next(ahead, place.line))
+
     def _place_without(self, key: AssetKey) -> Place | None:
         """Where the new version would have it: at its container, else where the old one had it."""
         place = self.after.project.places.get(key.container) if key.container else None
@@ -501,6 +514,8 @@ def _is_written(flows: Iterable[Flow]) -> bool:
     return any(flow.type.relationship is Relationship.WRITES for flow in flows)
 
 
+_KNOW_WHAT_IS = (Basis.DECLARED, Basis.IMPORTED)
+"""Who saw a thing, or read of it, says that it was there, not that it stays."""
 _MUCH_THE_SAME = 0.5
 _RENAMED = {AssetKind.COLUMN, AssetKind.FEATURE}
 _TELLING = ("type", "nullable", "unit", "default", "entities", "signature", "url", "definition", "artifact", "version")

@@ -345,7 +345,11 @@ def _taken(field: Taken, value: Mapping[str, Json], files: Files, of: AssetKey) 
     strange = value.keys() - {ways[0], *_WAYS[field][ways[0]]}
     if strange:
         raise InvalidInput(f"{min(strange)} does not go with {ways[0]}", min(strange))
-    return resolved(field, value, files, of) if ways == ["file"] else {field.value: {**value}}
+    if ways != ["file"]:
+        return {field.value: {**value}}
+    found = resolved(field, value, files, of)
+    files.note(of, field, text(value, "file") or "")
+    return found
 
 
 def _said_by_reader(reference: Mapping[str, Json]) -> dict[str, Json]:

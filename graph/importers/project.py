@@ -6,7 +6,7 @@ after what is wrong, so that one reading names all of it, each with the document
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from graph.changes import AssetStatement, FlowStatement, Registration
 from graph.errors import InvalidManifest
@@ -29,6 +29,10 @@ class Project:
     places: Mapping[Subject, Place] = field(default_factory=dict)
     unread: Mapping[AssetKey, str] = field(default_factory=dict)
     """Assets whose definition is there and was not understood, with the reason: what they read may be more than is told."""
+    files: Mapping[AssetKey, Mapping[str, str]] = field(default_factory=dict)
+    """Which file says an attribute of an asset, where that is another than the document that names it."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Of the documents that are texts, by path."""
 
 
 def read_project(documents: Sequence[Document]) -> Project:
@@ -37,11 +41,13 @@ def read_project(documents: Sequence[Document]) -> Project:
     files = {path: content for path, content in texts.items() if isinstance(content, str)}
     problems = [f"{path}: is not the text of a file" for path in texts.keys() - files.keys()]
     manifests: list[tuple[str, Manifest]] = []
+    said_by: dict[AssetKey, dict[str, str]] = {}
     for document in documents:
         if document.format is DocumentFormat.MANIFEST:
             try:
-                read = read_manifest(document.content, Files(files, posixpath.dirname(document.path)))
-                manifests.append((document.path, read))
+                named = Files(files, posixpath.dirname(document.path))
+                manifests.append((document.path, read_manifest(document.content, named)))
+                said_by |= named.named
             except InvalidManifest as error:
                 problems += [f"{document.path}: {line}" for line in error.problems]
     together = Together(problems)
@@ -59,7 +65,8 @@ def read_project(documents: Sequence[Document]) -> Project:
                 problems += error.problems
     if problems:
         raise InvalidManifest(problems)
-    return together.project()
+    told = {each.path: each.content for each in documents if isinstance(each.content, str)}
+    return replace(together.project(), files=said_by, texts=told)
 
 
 def _said(path: str, manifest: Manifest) -> Said:

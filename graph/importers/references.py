@@ -36,6 +36,12 @@ class Files:
     texts: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
     """Of the document; empty for the top."""
+    named: dict[AssetKey, dict[str, str]] = field(default_factory=dict)
+    """Which file says an attribute of an asset: noted as the document is read."""
+
+    def note(self, key: AssetKey, taken: Taken, file: str) -> None:
+        sides = ("request", "response") if taken is Taken.OPENAPI else (taken.value,)
+        self.named.setdefault(key, {}).update(dict.fromkeys(sides, self.path(file)))
 
     def path(self, named: str) -> str:
         """In the repository. Raises InvalidInput for what lies outside."""

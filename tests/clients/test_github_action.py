@@ -177,6 +177,7 @@ def test_every_step_runs_here_but_the_one_that_installs_python() -> None:
     assert all(step["shell"] == "bash" for step in steps() if "run" in step)
 
 
+@pytest.mark.long
 def test_one_comment_is_made_then_updated_in_place_and_at_last_says_that_all_is_well(
     clone: Repository, installed: dict[str, str], github: GitHub, forge: dict[str, str]
 ) -> None:

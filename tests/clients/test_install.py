@@ -73,6 +73,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", SUPPORTED)
 def test_it_is_installed_in_seconds_and_works(
     wheel: Path, url: str, version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -70,6 +70,7 @@ def say(address: str, name: str) -> int:
         return revision
 
 
+@pytest.mark.long
 def test_a_watch_outlives_the_service_and_misses_nothing(tmp_path: Path) -> None:
     store, port = f"sqlite:///{tmp_path}/store.db", free_port()
     with contextlib.ExitStack() as closing:

@@ -295,15 +295,16 @@ def test_a_job_that_derives_one_column_less_derives_the_others_as_before(world: 
 
 
 def test_what_another_origin_still_asserts_may_not_be_gone(world: World) -> None:
-    world.register(k(C), origin="openlineage:airflow")
-
     def remove_c(document: Document) -> None:
         del document["datasets"][0]["columns"][2]
 
+    world.register(k(C), origin="openlineage:airflow", basis=Basis.OBSERVED)  # it was there, when that was seen
+    assert the_one(check(world, manifest(), edited(remove_c))).verdict is Verdict.BREAKING
+    world.register(k(C), origin="dbt:shop", basis=Basis.IMPORTED)
     checked = check(world, manifest(), edited(remove_c))
     finding = the_one(checked)
     assert finding.verdict is Verdict.UNKNOWN
-    assert "openlineage:airflow" in finding.reason
+    assert "dbt:shop" in finding.reason
     assert told(finding) == {BOARD: When.NOW}
     assert checked.outcome(unidentified=False) is Outcome.NEEDS_ACKNOWLEDGEMENT
 

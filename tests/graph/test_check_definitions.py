@@ -97,6 +97,7 @@ def queries(draw: st.DrawFn) -> str:
     return query
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None)
 @given(st.lists(queries(), min_size=6, max_size=6), st.integers(0, 1000))
 def test_sql_that_is_judged_the_same_gives_the_same_rows(some: list[str], seed: int) -> None:

@@ -17,7 +17,7 @@ from graph.changes import FlowStatement, Registration
 from graph.check.judge import Check, judge
 from graph.check.verdicts import Verdict
 from graph.impact import When
-from graph.importers.project import Document, DocumentFormat, Project, read_project
+from graph.importers.project import Document, DocumentFormat, Place, Project, read_project
 from graph.model import Basis, Flow, Json
 from tests.graph.world import World, flow, k
 from tests.saying import asset
@@ -275,3 +275,25 @@ def test_the_headline_is_the_worst_then_the_soonest(world: World) -> None:
     tell(world, reads("deployment:ml/batch", "consumer:shop/checkout"))
     (checkout,) = [each for each in check(world, dropped(0)).concerns() if each.worst.asset.name == "checkout"]
     assert (checkout.worst.verdict, checkout.worst.when) == (Verdict.BREAKING, When.NOW)
+
+
+def test_a_finding_stands_where_the_file_differs_that_says_it(world: World) -> None:
+    def version(factor: int) -> Project:
+        feature = {"name": "f", "type": "int", "definition": {"file": "features.py", "function": "f"}}
+        view: dict[str, Any] = {"name": "V", "entities": ["id"], "features": [feature]}
+        document: Json = {
+            "version": 1,
+            "origin": "manifest:readers",
+            "namespace": "d",
+            "feature_views": [view],
+        }
+        text = f"FACTOR = {factor}\n\n\ndef f(a):\n    return a * FACTOR\n"
+        return read_project(
+            [
+                Document("risk/headwater.yaml", DocumentFormat.MANIFEST, document),
+                Document("risk/features.py", DocumentFormat.FILE, text),
+            ]
+        )
+
+    (finding,) = judge(world.index.view(), world.moment(), version(1), version(2), world.store.believed).findings
+    assert (finding.verdict, finding.place) == (Verdict.BEHAVIOURAL, Place("risk/features.py", "", 1))
