@@ -30,12 +30,11 @@ from graph.stores.contract import AssertionColumns, AssetColumns, Store
 from graph.tables import Tables
 from graph.time import FOREVER, Instant, Interval
 from graph.topology import Bools, Ints, Moment
-from graph.usage import Day, Usage, day_of
+from graph.usage import USAGE_DAYS, Day, Usage, day_of
 
 FORMAT = 1
 """Raised with every change that an older reader would misread."""
 
-USAGE_DAYS = 30
 _BLOCK = 5_000
 _ASSERTION = ("source", "target", "via", "origin", "basis", "valid_from", "valid_until", "attributes")
 _USAGE = ("source", "reader", "verified", "day", "calls", "errors", "first", "last")

@@ -15,6 +15,8 @@ Day: TypeAlias = int
 """Days since 1970-01-01, UTC."""
 
 
+USAGE_DAYS = 30
+"""Over how many days calls a day are a mean, wherever usage is shown."""
 KEPT_DAYS = 400
 """Usage of earlier days is forgotten: a year can still be compared with the one before."""
 

@@ -31,9 +31,7 @@ from graph.paths import Path
 from graph.stores.contract import Store
 from graph.time import moment
 from graph.topology import Moment
-from graph.usage import day_of
-
-USAGE_DAYS = 30
+from graph.usage import USAGE_DAYS, day_of
 
 strawberry.enum(Alteration, name="Alteration", description="What a change does to an asset.")
 strawberry.enum(

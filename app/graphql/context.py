@@ -18,10 +18,7 @@ from graph.keys import AssetKey
 from graph.model import Flow, StoredAssertion, Subject
 from graph.time import Instant
 from graph.topology import Moment
-from graph.usage import Usage, day_of
-
-USAGE_DAYS = 30
-"""Of how many UTC days usage is told, today included."""
+from graph.usage import USAGE_DAYS, Usage, day_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,23 +5,22 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from graph.attributes import shown_attributes, shown_together, values
 from graph.check.advice import advice
 from graph.check.deciding import concerned, decided, digest, usage_since
+from graph.check.ground import Believed
 from graph.check.judge import Check, Concern, Finding
 from graph.check.policy import Decision, Policy, read_policies
 from graph.errors import InvalidManifest
 from graph.importers.project import Document, DocumentFormat, Project, read_project
 from graph.keys import AssetKey, AssetKind
-from graph.model import Assertion, Flow, Json, Subject
+from graph.model import Assertion, Flow, Json
 from graph.same import names_of
 from graph.time import moment
 from graph.topology import Moment, View
-from graph.usage import Day, Usage, day_of
+from graph.usage import USAGE_DAYS, Day, Usage, day_of
 
-USAGE_DAYS = 30
 FIRST = 50
 """Findings, and affected, in an answer."""
 
 Object = dict[str, Json]
-Believed = Callable[[Collection[Subject]], Mapping[Subject, Collection[Assertion]]]
 Used = Callable[[Collection[AssetKey], Day], Sequence[Usage]]
 
 

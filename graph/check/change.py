@@ -5,21 +5,17 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
 
-import numpy as np
-
 from graph.check.definitions import columns_redefined, with_names
 from graph.check.differences import differences
-from graph.check.ground import Believed
+from graph.check.known import Known
+from graph.check.side import Side
 from graph.check.signatures import signature_differences
 from graph.check.types import type_differences
-from graph.check.verdicts import ORDER, Alteration, Cure, Difference, Verdict
-from graph.errors import NotFound
-from graph.importers.project import Place, Project
+from graph.check.verdicts import ORDER, WORST, Alteration, Cure, Difference, Verdict
+from graph.importers.project import Place
 from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Attributes, Basis, Flow, Json, Relationship, implied_flows
-from graph.ports import Step
 from graph.remarks import is_remark
-from graph.topology import KIND_CODE, Ints, Moment, View
 
 
 @dataclass(frozen=True)
@@ -40,83 +36,11 @@ class Altered:
         return min((each.verdict for each in self.differences), key=WORST.index, default=Verdict.NONE)
 
 
-WORST = tuple(Verdict)
-
-
-@dataclass(frozen=True)
-class Side:
-    """One version of a repository."""
-
-    project: Project
-    assets: Mapping[AssetKey, Attributes]
-    said: Mapping[Flow, Attributes]
-    """The flows that are stated, with what their readers say of them."""
-
-    @classmethod
-    def of(cls, project: Project) -> "Side":
-        assets: dict[AssetKey, Attributes] = {}
-        flows: dict[Flow, Attributes] = {}
-        for registration in project.registrations:
-            for asset in registration.assets:
-                assets[asset.key] = {**assets.get(asset.key, {}), **asset.attributes}
-            for each in registration.flows:
-                flows[each.flow] = {**flows.get(each.flow, {}), **each.attributes}
-        return cls(project, assets, flows)
-
-    @cached_property
-    def firm(self) -> Mapping[AssetKey, Set[str]]:
-        """Who says that an asset is there; what was read from definitions may be there no more."""
-        found: dict[AssetKey, set[str]] = {}
-        for registration in self.project.registrations:
-            if registration.basis is not Basis.INFERRED:
-                for asset in registration.assets:
-                    found.setdefault(asset.key, set()).add(registration.origin)
-        return found
-
-    def targets(self) -> set[AssetKey]:
-        return {flow.target for flow in self.said}
-
-    @cached_property
-    def inferred(self) -> frozenset[Flow]:
-        """Those that were read from definitions."""
-        registrations = (each for each in self.project.registrations if each.basis is Basis.INFERRED)
-        return frozenset(each.flow for registration in registrations for each in registration.flows)
-
-    @cached_property
-    def out_of(self) -> Mapping[AssetKey, set[AssetKey]]:
-        found: dict[AssetKey, set[AssetKey]] = {}
-        for flow in self.said:
-            found.setdefault(flow.source, set()).add(flow.target)
-        return found
-
-    @cached_property
-    def flows(self) -> frozenset[Flow]:
-        """Those stated, and those that column lineage implies."""
-        return frozenset(self.said).union(also for flow in self.said for also in implied_flows(flow))
-
-    @cached_property
-    def into(self) -> Mapping[AssetKey, set[Flow]]:
-        """What is stated to flow into each. A job that no longer derives one of its columns derives the others as before."""
-        found: dict[AssetKey, set[Flow]] = {}
-        for flow in self.said:
-            found.setdefault(flow.target, set()).add(flow)
-        return found
-
-    @cached_property
-    def parts(self) -> Mapping[AssetKey, list[AssetKey]]:
-        """Of each container, in the order in which they are said."""
-        found: dict[AssetKey, list[AssetKey]] = {}
-        for key in self.assets:
-            if key.container is not None:
-                found.setdefault(key.container, []).append(key)
-        return found
-
-
 @dataclass(frozen=True)
 class Change:
     before: Side
     after: Side
-    known: "Known"
+    known: Known
 
     def altered(self) -> list[Altered]:
         return [*self._gone(), *self._new(), *self._kept()]
@@ -532,69 +456,3 @@ def _alteration(found: Sequence[Difference]) -> Alteration:
 
 
 _CONTRACT = {"type", ORDER}
-
-
-_WRITERS = [KIND_CODE[kind] for kind in (AssetKind.JOB, AssetKind.DEPLOYMENT, AssetKind.CONSUMER)]
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the graph knows at a moment. `origins` are those of the repository itself."""
-
-    view: View
-    moment: Moment
-    origins: Set[str]
-    believed: Believed
-
-    def is_told_by_others(self, flow: Flow) -> bool:
-        rows = self._rows(flow)
-        return bool((~np.isin(self.view.rows["origin"][rows], self._own)).any())
-
-    def without(self, flows: Iterable[Flow], read_last: Iterable[Flow]) -> View:
-        """The graph as if `origins` had never told of `flows`, and nobody of `read_last`."""
-        rows = np.concatenate([np.empty(0, np.int64), *map(self._rows, flows)])
-        own = rows[np.isin(self.view.rows["origin"][rows], self._own)]
-        return self.view.forgetting(np.concatenate([own, *map(self._rows, read_last)]))
-
-    def trainings(self, source: AssetKey, job: AssetKey) -> list[Flow]:
-        """The flows from a source into the runs of a job."""
-        view = self.view
-        if str(source) not in view.numbers or str(job) not in view.numbers:
-            return []
-        return [Flow(source, view.key(run)) for run in view.parts_of(view.number(job))]
-
-    def is_written(self, key: AssetKey) -> bool:
-        """Whether others say that somebody writes it."""
-        view = self.view
-        if str(key) not in view.numbers:
-            return False
-        rows = view.holding(view.up.of_many(view.whole[[view.number(key)]]), self.moment)
-        rows = rows[(view.rows["step"][rows] & Step.FLOW != 0) & ~np.isin(view.rows["origin"][rows], self._own)]
-        writers = view.kind[view.vertex_asset[view.rows["source"][rows]]]
-        return bool(np.isin(writers, _WRITERS).any())
-
-    def served_by(self, key: AssetKey) -> list[AssetKey]:
-        """The deployments that serve a version, or what an alias names."""
-        view = self.view
-        if str(key) not in view.numbers:
-            return []
-        rows = view.holding(view.down.of_many(view.whole[[view.number(key)]]), self.moment)
-        targets = np.unique(view.vertex_asset[view.rows["target"][rows]])
-        return [view.key(each) for each in targets.tolist() if view.kind[each] == KIND_CODE[AssetKind.DEPLOYMENT]]
-
-    def _rows(self, flow: Flow) -> Ints:
-        """The rows that tell of a flow now."""
-        view = self.view
-        try:
-            source, target, via = (view.number(end) if end else 0 for end in flow)
-        except NotFound:
-            return np.empty(0, np.int64)
-        vertices = np.unique(np.array([view.whole[target], view.any[target]]))
-        rows = view.holding(view.up.of_many(vertices), self.moment)
-        ours = (view.vertex_asset[view.rows["source"][rows]] == source) & (view.rows["via"][rows] == via)
-        found: Ints = rows[ours & (view.rows["step"][rows] & Step.FLOW != 0)]
-        return found
-
-    @cached_property
-    def _own(self) -> list[int]:
-        return [code for code, name in enumerate(self.view.origins) if name in self.origins]

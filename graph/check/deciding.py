@@ -7,7 +7,6 @@ from graph.attributes import owner_names, shown_attributes, values
 from graph.check.judge import Check, Finding
 from graph.check.policy import (
     DEFAULT,
-    USAGE_DAYS,
     Changed,
     Decision,
     Facts,
@@ -22,7 +21,7 @@ from graph.keys import AssetKey, AssetKind
 from graph.model import Assertion, Subject
 from graph.remarks import acknowledgements_of, deprecation_of, digest_of
 from graph.time import Instant
-from graph.usage import Day, Usage, day_of
+from graph.usage import USAGE_DAYS, Day, Usage, day_of
 
 _CALLED = {AssetKind.DEPLOYMENT, AssetKind.FEATURE, AssetKind.FEATURE_VIEW}
 """What calls are counted of."""

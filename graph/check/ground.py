@@ -14,7 +14,7 @@ from graph.topology import Bools, Ints, Moment, View
 from graph.usage import is_dormant
 from graph.walk import FlowFilter, Follow, allowed
 
-Believed = Callable[[Collection[Subject]], Mapping[Subject, Iterable[Assertion]]]
+Believed = Callable[[Collection[Subject]], Mapping[Subject, Collection[Assertion]]]
 """What every origin says of some subjects, as it is believed now."""
 
 

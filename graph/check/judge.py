@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graph.check.change import WORST, Altered, Change, Known, Side
+from graph.check.change import Altered, Change
 from graph.check.ground import Believed, Ground
+from graph.check.known import Known
+from graph.check.side import Side
 from graph.check.spread import Spread, spread, spread_new
-from graph.check.verdicts import ORDER, RESULTS, Alteration, Difference, Outcome, Result, Verdict
+from graph.check.verdicts import ORDER, RESULTS, WORST, Alteration, Difference, Result, Verdict
 from graph.errors import InvalidInput, NotFound
 from graph.impact import When
 from graph.importers.project import Place, Project
@@ -222,19 +224,6 @@ class Check:
                 found = finding.affected((AssetKind.DEPLOYMENT, AssetKind.FEATURE))
                 keys.update(each.asset for each in found if each.verdict in _MAY_BREAK)
         return keys
-
-    def outcome(self, unidentified: bool) -> Outcome:
-        """`unidentified`: callers that could not be told were seen at something `watched`."""
-        outcome = Outcome.CLEAN
-        for finding in self.findings:
-            if any(
-                verdict is Verdict.BREAKING and kind in TOLD and when is not When.HISTORIC
-                for verdict, when, kind in finding.counts
-            ):
-                return Outcome.BLOCKED
-            if finding.touches() or not finding.known or (unidentified and finding.verdict in _MAY_BREAK):
-                outcome = Outcome.NEEDS_ACKNOWLEDGEMENT
-        return outcome
 
 
 def judge(view: View, moment: Moment, base: Project, head: Project, believed: Believed) -> Check:

@@ -32,11 +32,9 @@ from graph.keys import AssetKey, AssetKind
 from graph.model import Json
 from graph.remarks import Acknowledgement, Deprecation
 from graph.time import DAY, Instant, moment
-from graph.usage import KEPT_DAYS
+from graph.usage import KEPT_DAYS, USAGE_DAYS
 
 VERSION = 1
-USAGE_DAYS = 30
-"""Over how many days calls a day are a mean."""
 TOLD = frozenset({AssetKind.DEPLOYMENT, AssetKind.CONSUMER})
 """Whom a rule is about that names no kind."""
 

@@ -39,6 +39,10 @@ ORDER = "order"
 """The attribute of a difference in what stands where among a container's parts; felt by those who read them by position."""
 
 
+WORST = tuple(Verdict)
+"""The worst first."""
+
+
 class Outcome(StrEnum):
     """What is to be done about a change; the mildest first."""
 

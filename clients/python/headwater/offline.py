@@ -27,7 +27,7 @@ try:
     from graph.check.answer import Assets, answer, document, policies, projects
     from graph.check.judge import judge
     from graph.errors import GraphError, InvalidInput, NotFound
-    from graph.exported import USAGE_DAYS, Exported
+    from graph.exported import Exported
     from graph.impact import when_felt
     from graph.importers.project import read_project
     from graph.keys import AssetKey, AssetKind
@@ -39,7 +39,7 @@ try:
     from graph.summary import COLUMNS, count_by_kind, count_by_when, table
     from graph.time import moment
     from graph.topology import KIND_CODE, Ints, View
-    from graph.usage import day_of
+    from graph.usage import USAGE_DAYS, day_of
     from graph.walk import AssetFilter, Direction, FlowFilter, Follow, Lineage, selected, walk
 except ImportError as error:
     if (error.name or "").partition(".")[0] not in _OF_THE_EXTRA:
