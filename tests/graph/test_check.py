@@ -99,8 +99,8 @@ def judged(world: World, base: Registration | None, head: Registration | None) -
 
 
 def outcome(check: Check, unidentified: bool) -> Outcome:
-    """Without a policy, of affected that nobody says anything about."""
-    return decided(check, (), {}, (), unidentified).outcome
+    """Without a policy, of affected that nobody says anything about. `unidentified`: callers that could not be told call everything."""
+    return decided(check, (), {}, (), unidentified and bool(check.watched())).outcome
 
 
 def found(check: Check) -> dict[str, tuple[Alteration, Verdict]]:
