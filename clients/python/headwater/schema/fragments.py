@@ -188,6 +188,99 @@ class PathHops(Flow):
     pass
 
 
+class Planned(BaseModel):
+    digest: str
+    revision: int
+    added: int
+    updated: int
+    withdrawn: int
+    changes: Any
+    origins: list["PlannedOrigins"]
+    shared: list["PlannedShared"]
+    orphaned: list["PlannedOrphaned"]
+    pruned: list[str]
+    touches: "PlannedTouches"
+
+
+class PlannedOrigins(BaseModel):
+    origin: str
+    documents: list[str]
+    added: int
+    changed: int
+    withdrawn: int
+
+
+class PlannedShared(BaseModel):
+    asset: "PlannedSharedAsset"
+    origins: list[str]
+
+
+class PlannedSharedAsset(BaseModel):
+    typename__: Literal[
+        "Alert",
+        "Asset",
+        "Column",
+        "Consumer",
+        "Dataset",
+        "Deployment",
+        "Feature",
+        "FeatureView",
+        "Job",
+        "Model",
+        "ModelVersion",
+        "Run",
+    ] = Field(alias="__typename")
+    id: str
+
+
+class PlannedOrphaned(BaseModel):
+    origin: str
+    subjects: int
+
+
+class PlannedTouches(BaseModel):
+    counts: list["PlannedTouchesCounts"]
+    told: list["PlannedTouchesTold"]
+
+
+class PlannedTouchesCounts(BaseModel):
+    kind: AssetKind
+    count: int
+
+
+class PlannedTouchesTold(BaseModel):
+    hops: int
+    asset: "PlannedTouchesToldAsset"
+
+
+class PlannedTouchesToldAsset(BaseModel):
+    typename__: Literal[
+        "Alert",
+        "Asset",
+        "Column",
+        "Consumer",
+        "Dataset",
+        "Deployment",
+        "Feature",
+        "FeatureView",
+        "Job",
+        "Model",
+        "ModelVersion",
+        "Run",
+    ] = Field(alias="__typename")
+    id: str
+    kind: AssetKind
+    title: str
+    tier: Optional[int]
+    environment: Optional[str]
+    owners: list["PlannedTouchesToldAssetOwners"]
+
+
+class PlannedTouchesToldAssetOwners(BaseModel):
+    name: str
+    contact: Optional[str]
+
+
 class Registered(BaseModel):
     changed: bool
     revision: int

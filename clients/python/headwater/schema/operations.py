@@ -532,55 +532,55 @@ GET_PLAN_GQL = """
 query GetPlan($documents: [DocumentInput!]!, $removed: [String!], $prune: Boolean!) {
   plan(documents: $documents, removed: $removed, prune: $prune) {
     __typename
-    ... on Plan {
-      digest
-      revision
-      added
-      updated
-      withdrawn
-      changes
-      origins {
-        origin
-        documents
-        added
-        changed
-        withdrawn
-      }
-      shared {
-        asset {
-          __typename
-          id
-        }
-        origins
-      }
-      orphaned {
-        origin
-        subjects
-      }
-      pruned
-      touches {
-        counts {
-          kind
-          count
-        }
-        told(first: 1000) {
-          hops
-          asset {
-            __typename
-            id
-            kind
-            title
-            tier
-            environment
-            owners {
-              name
-              contact
-            }
-          }
+    ...Planned
+    ...Problem
+  }
+}
+
+fragment Planned on Plan {
+  digest
+  revision
+  added
+  updated
+  withdrawn
+  changes
+  origins {
+    origin
+    documents
+    added
+    changed
+    withdrawn
+  }
+  shared {
+    asset {
+      id
+    }
+    origins
+  }
+  orphaned {
+    origin
+    subjects
+  }
+  pruned
+  touches {
+    counts {
+      kind
+      count
+    }
+    told(first: 1000) {
+      hops
+      asset {
+        id
+        kind
+        title
+        tier
+        environment
+        owners {
+          name
+          contact
         }
       }
     }
-    ...Problem
   }
 }
 
@@ -608,55 +608,57 @@ mutation Apply($documents: [DocumentInput!]!, $removed: [String!], $prune: Boole
     }
     ... on PlanDiffers {
       plan {
-        digest
-        revision
-        added
-        updated
-        withdrawn
-        changes
-        origins {
-          origin
-          documents
-          added
-          changed
-          withdrawn
-        }
-        shared {
-          asset {
-            __typename
-            id
-          }
-          origins
-        }
-        orphaned {
-          origin
-          subjects
-        }
-        pruned
-        touches {
-          counts {
-            kind
-            count
-          }
-          told(first: 1000) {
-            hops
-            asset {
-              __typename
-              id
-              kind
-              title
-              tier
-              environment
-              owners {
-                name
-                contact
-              }
-            }
-          }
-        }
+        ...Planned
       }
     }
     ...Problem
+  }
+}
+
+fragment Planned on Plan {
+  digest
+  revision
+  added
+  updated
+  withdrawn
+  changes
+  origins {
+    origin
+    documents
+    added
+    changed
+    withdrawn
+  }
+  shared {
+    asset {
+      id
+    }
+    origins
+  }
+  orphaned {
+    origin
+    subjects
+  }
+  pruned
+  touches {
+    counts {
+      kind
+      count
+    }
+    told(first: 1000) {
+      hops
+      asset {
+        id
+        kind
+        title
+        tier
+        environment
+        owners {
+          name
+          contact
+        }
+      }
+    }
   }
 }
 
