@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 0.6
 """With the start of the program, a second in all."""
 MOST = 50
 
-_KINDS = (
+KINDS = (
     "dataset",
     "column",
     "feature_view",
@@ -40,8 +40,8 @@ def asset_keys(ctx: typer.Context, incomplete: str) -> list[str]:
     """Keys that begin so: first the kinds, then what the service's search finds. None when it does not answer in time."""
     kind, colon, rest = incomplete.partition(":")
     if not colon:
-        return [f"{each}:" for each in _KINDS if each.startswith(kind)]
-    if kind not in _KINDS:
+        return [f"{each}:" for each in KINDS if each.startswith(kind)]
+    if kind not in KINDS:
         return []
     found: list[str] = []
     asking = threading.Thread(

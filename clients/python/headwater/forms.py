@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import unquote
 
+import typer
 import yaml
 from rich.cells import cell_len
 from rich.table import Table
@@ -19,6 +20,7 @@ from headwater.texts import plain
 Json = dict[str, Any]
 Row = Sequence[str | Text]
 
+DRAWN_AT_MOST = 500
 STRUCTURED = {Output.JSON, Output.YAML}
 """Forms that `write` writes."""
 
@@ -123,9 +125,17 @@ def mermaid(keys: Sequence[str], arrows: Iterable[tuple[str, str, bool]], starts
     return "\n".join([*lines, ""])
 
 
+def refuse_many(drawn: int) -> None:
+    """Raises BadParameter for more assets than anybody could look at."""
+    if drawn > DRAWN_AT_MOST:
+        raise typer.BadParameter(
+            f"{drawn:,} assets are too many to draw, at most {DRAWN_AT_MOST}: narrow them with --depth or --kind"
+        )
+
+
 def mermaid_escaped(text: str) -> str:
     """Mermaid decodes `#number;` when all else is parsed, its own Markdown included."""
-    return "".join(f"#{ord(char)};" if char in '"<>&#;`[]{}()|\\*~$%' else char for char in plain(text))
+    return "".join(f"#{ord(char)};" if char in '"<>&#;:`[]{}()|\\/*~$%@' else char for char in plain(text))
 
 
 def label(key: str) -> str:

@@ -367,11 +367,6 @@ def listed(parts: Sequence[str]) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
 
 
-def clean(text: str) -> str:
-    """Without what would move a terminal's cursor, or turn the direction of what follows."""
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
 def _demanded(affected: Json) -> str:
     decision = affected.get("decision")
     return str(decision["effect"]) if decision else "ACKNOWLEDGE"

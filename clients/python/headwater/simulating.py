@@ -13,7 +13,18 @@ from headwater import project
 from headwater.asked import Question
 from headwater.client import Client
 from headwater.errors import Refused
-from headwater.forms import STRUCTURED, Code, Json, many, markdown_escaped, markdown_table, mermaid, print_table, write
+from headwater.forms import (
+    STRUCTURED,
+    Code,
+    Json,
+    many,
+    markdown_escaped,
+    markdown_table,
+    mermaid,
+    print_table,
+    refuse_many,
+    write,
+)
 from headwater.terminal import Output, console, put
 from headwater.trees import STYLES, WHENS
 
@@ -22,7 +33,6 @@ if TYPE_CHECKING:
 
 Planned = Annotated[Optional[list[Path]], typer.Option("--with", metavar="FILE", help="As it would be with this manifest applied, side by side with today; may be repeated. A folder: all of them in its repository.", show_default=False)]  # fmt: skip  # noqa: UP045
 
-DRAWN_AT_MOST = 500
 _SOONEST = (*WHENS,)
 
 
@@ -210,10 +220,7 @@ def _drawn(found: Json) -> str:
                 ((places[source], places[target], timing == "BUILT"), None)
                 for source, target, timing in zip(drawn["source"], drawn["target"], drawn["timing"], strict=True)
             )
-    if len(keys) > DRAWN_AT_MOST:
-        raise typer.BadParameter(
-            f"{len(keys):,} assets are too many to draw, at most {DRAWN_AT_MOST}: narrow them with --depth or --kind"
-        )
+    refuse_many(len(keys))
     name = {key: f"n{place}" for place, key in enumerate(keys)}
     styles = [f"  style {name[row['key']]} stroke:#2a2,stroke-width:3px\n" for row in found["added"]]
     styles += [f"  style {name[row['key']]} stroke:#c22,stroke-dasharray:5\n" for row in found["removed"]]

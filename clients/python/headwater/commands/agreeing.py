@@ -14,8 +14,9 @@ from headwater.commands.check import BaseRef, PolicyFile, checked
 from headwater.commands.files import Manifests
 from headwater.errors import HeadwaterError
 from headwater.forms import STRUCTURED, write
-from headwater.report import NEEDS_ACKNOWLEDGEMENT, clean, label, listed, reach
+from headwater.report import NEEDS_ACKNOWLEDGEMENT, label, listed, reach
 from headwater.terminal import WRITING_EXIT_CODES, Output, Panel, TextOrJson, Token, Url, connected, console, telling
+from headwater.texts import plain
 
 DAYS_SHOWN = 7
 
@@ -64,7 +65,7 @@ def deprecations(url: Url = None, token: Token = None, output: TextOrJson = Outp
         lines += [f"until {told['until']}"] if told["until"] else []
         lines += [f"use {told['replacement']}"] if told["replacement"] else []
         lines += [told["reason"]] if told["reason"] else []
-        page.print(Text(each["asset"]["id"], style="bold"), Text(clean(", ".join(lines))), soft_wrap=True)
+        page.print(Text(each["asset"]["id"], style="bold"), Text(plain(", ".join(lines))), soft_wrap=True)
         if not each["users"]:
             page.print("  nobody is known to use it")
             continue
@@ -72,7 +73,7 @@ def deprecations(url: Url = None, token: Token = None, output: TextOrJson = Outp
         for user in each["users"]:
             owners = listed([reach(owner) for owner in user["asset"]["owners"]]) or "nobody owns it"
             cells = (f"  {label(user['asset']['id'])}", _falling(user["usage"]), owners)
-            table.add_row(*(Text(clean(cell)) for cell in cells))
+            table.add_row(*(Text(plain(cell)) for cell in cells))
         page.print(table)
         if more := each["usersTotal"] - len(each["users"]):
             page.print(f"  and {more:,} more")

@@ -9,14 +9,13 @@ import typer
 from headwater import asked
 from headwater.answering import answering
 from headwater.commands import options as given
-from headwater.forms import STRUCTURED, Code, Json, many, markdown_table, mermaid, write
+from headwater.forms import STRUCTURED, Code, Json, many, markdown_table, mermaid, refuse_many, write
 from headwater.simulating import Planned, simulated
 from headwater.terminal import READING_EXIT_CODES, Drawn, GraphFile, Output, Panel, Token, Url, console, put, telling
 from headwater.trees import WHENS, tree
 
 Upstream = Annotated[bool, typer.Option("--up/--down", help="What it comes from, or what comes from it.")]
 
-DRAWN_AT_MOST = 500
 """Assets in a Mermaid drawing: beyond it Mermaid draws nothing, or nothing that can be read."""
 
 
@@ -80,10 +79,7 @@ def drawn(found: Json, output: Output) -> None:
     """Prints the drawing, if that is what is asked for. Raises BadParameter for one that is too large."""
     if output is not Output.MERMAID:
         return
-    if len(found["assets"]) > DRAWN_AT_MOST:
-        raise typer.BadParameter(
-            f"{len(found['assets']):,} assets are too many to draw, at most {DRAWN_AT_MOST}: narrow them with --depth or --kind"
-        )
+    refuse_many(len(found["assets"]))
     start = found["start"]["id"]
     arrows = [(each["source"], each["target"], each["timing"] == "BUILT") for each in found["arrows"]]
     put(mermaid([start, *(row["key"] for row in found["assets"])], arrows, [start]))

@@ -9,23 +9,12 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from headwater.completion import KINDS as LINEAGE_KINDS
 from headwater.completion import asset_keys, completed_from
 
 Json = dict[str, Any]
 
-KINDS = (
-    "dataset",
-    "column",
-    "feature_view",
-    "feature",
-    "job",
-    "run",
-    "model",
-    "model_version",
-    "deployment",
-    "consumer",
-    "alert",
-)
+KINDS = (*LINEAGE_KINDS, "alert")
 BASES = ("declared", "imported", "observed", "inferred")
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as Xml
 
-from headwater.report import EFFECTS, WHEN, Json, Report, Unmade, clean, demand, label, listed, owners_of, reach, use
+from headwater.report import EFFECTS, WHEN, Json, Report, Unmade, demand, label, listed, owners_of, reach, use
+from headwater.texts import plain
 
 
 def junit(report: Report | Unmade) -> str:
     suite = Xml.Element("testsuite", name="headwater check")
     if isinstance(report, Unmade):
         case = Xml.SubElement(suite, "testcase", classname="headwater", name="the check is made", time="0")
-        mark = Xml.SubElement(case, "skipped" if report.passes else "error", message=clean(report.reason))
+        mark = Xml.SubElement(case, "skipped" if report.passes else "error", message=plain(report.reason))
         mark.text = report.sentence
     elif not report.answer["affected"]:
-        Xml.SubElement(suite, "testcase", classname="headwater", name=clean(report.headline()), time="0")
+        Xml.SubElement(suite, "testcase", classname="headwater", name=plain(report.headline()), time="0")
     else:
         for each in report.answer["affected"]:
             _case(suite, report, each)
@@ -25,7 +26,7 @@ def junit(report: Report | Unmade) -> str:
         and not report.acknowledged
     ):
         case = Xml.SubElement(suite, "testcase", classname="headwater", name="what cannot be told", time="0")
-        Xml.SubElement(case, "failure", message=clean(report.headline()), type=report.outcome)
+        Xml.SubElement(case, "failure", message=plain(report.headline()), type=report.outcome)
     for name, kind in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(name, str(len(suite.findall(f".//{kind}"))))
     suite.set("time", "0")
@@ -42,16 +43,16 @@ def _case(suite: Xml.Element, report: Report, affected: Json) -> None:
     case = Xml.SubElement(
         suite,
         "testcase",
-        classname=clean(f"{asset['kind'].lower()}.{asset['namespace']}"),
-        name=clean(str(asset["title"])),
+        classname=plain(f"{asset['kind'].lower()}.{asset['namespace']}"),
+        name=plain(str(asset["title"])),
         time="0",
     )
     effect = f"{EFFECTS.get(affected['verdict'], 'unaffected')} {WHEN[affected['when']]}"
-    told = clean(f"{effect}, because of {report.because(affected)}")
+    told = plain(f"{effect}, because of {report.because(affected)}")
     owners = listed([reach(owner) for owner in owners_of([asset])]) or "nobody owns it"
     lines = [told, f"use: {use(asset)}", f"ask: {owners}", *([demand(affected)] if demand(affected) else [])]
     lines += [f"by: {' → '.join(label(step) for step in affected['path'])}"] if affected["path"] else []
-    detail = "\n".join(clean(line) for line in lines)
+    detail = "\n".join(plain(line) for line in lines)
     waits = decision.get("effect", "ACKNOWLEDGE") == "ACKNOWLEDGE" and not (
         decision.get("acknowledgedBy") or report.acknowledged
     )

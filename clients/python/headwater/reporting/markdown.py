@@ -13,7 +13,6 @@ from headwater.report import (
     Report,
     Unmade,
     Words,
-    clean,
     demand,
     label,
     listed,
@@ -25,6 +24,7 @@ from headwater.report import (
     who,
 )
 from headwater.reporting.mermaid import MOST_NODES, mermaid
+from headwater.texts import plain
 
 _LONG = 300
 _JOINER = "\u2060"
@@ -108,7 +108,7 @@ def _whole(report: Report, caps: _Caps, elsewhere: str) -> str:
 
 def cell(text: str) -> str:
     """Stored text, safe in a cell of a table or in a line."""
-    shown = clean(text)
+    shown = plain(text)
     shown = shown if len(shown) <= _LONG else shown[: _LONG - 1] + "…"
     shown = _REFERENCE.sub(_JOINER, shown).replace("&", "&amp;")
     return _MARKUP.sub(lambda found: _ESCAPED.get(found[0], f"\\{found[0]}"), shown)
@@ -142,13 +142,13 @@ def _advice(line: str) -> str:
     parts = line.split("`")
     if len(parts) % 2 == 0:
         return cell(line)
-    return "".join(f"`{clean(part)}`" if place % 2 else cell(part) for place, part in enumerate(parts))
+    return "".join(f"`{plain(part)}`" if place % 2 else cell(part) for place, part in enumerate(parts))
 
 
 def _fenced(text: str) -> list[str]:
     """As it is, whatever it holds."""
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text) or [""]))
-    return [f"{fence}text", *(clean(line) for line in text.splitlines()), fence]
+    return [f"{fence}text", *(plain(line) for line in text.splitlines()), fence]
 
 
 def _cut(lines: Sequence[str], most: int, more: int, noun: str, elsewhere: str) -> list[str]:

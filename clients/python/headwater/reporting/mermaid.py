@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from headwater.report import Report, clean, label, steps
+from headwater.forms import mermaid_escaped
+from headwater.report import Report, label, steps
 
 MOST_NODES, MOST_LETTERS = 40, 60
-_ENTITIES = {ord(letter): f"#{ord(letter)};" for letter in '"#<>&`|[]{}()\\@;:/'}
-"""What could end a text, or be markup in one. Mermaid reads `#35;` as the letter with that number."""
 _SHAPES = {"BREAKING": "breaking", "UNKNOWN": "unknown", "BEHAVIOURAL": "behavioural"}
 _CLASSES = (
     "classDef changed fill:#ddf4ff,stroke:#0969da,color:#0a3069",
@@ -48,5 +47,5 @@ def mermaid(report: Report, most: int = MOST_NODES) -> tuple[list[str], int]:
 
 
 def _text(key: str) -> str:
-    shown = clean(label(key))
-    return (shown if len(shown) <= MOST_LETTERS else shown[: MOST_LETTERS - 1] + "…").translate(_ENTITIES)
+    shown = label(key)
+    return mermaid_escaped(shown if len(shown) <= MOST_LETTERS else shown[: MOST_LETTERS - 1] + "…")

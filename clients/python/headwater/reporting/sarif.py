@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import quote
 
 from headwater.positions import position
-from headwater.report import FELT, Json, Report, Unmade, affects, clean, how, label
+from headwater.report import FELT, Json, Report, Unmade, affects, how, label
+from headwater.texts import plain
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _RULES = {
@@ -39,7 +40,7 @@ def sarif(report: Report | Unmade) -> dict[str, Any]:
     if isinstance(report, Unmade):
         told = {
             "level": "note" if report.passes else "error",
-            "message": {"text": clean(f"{report.reason} {report.sentence}")},
+            "message": {"text": plain(f"{report.reason} {report.sentence}")},
         }
         run["invocations"] = [{"executionSuccessful": False, "toolExecutionNotifications": [told]}]
     else:
@@ -65,7 +66,7 @@ def place_of(report: Report, finding: Json) -> tuple[str, int, int]:
 def sentence(finding: Json) -> str:
     """`removed column orders#amount: its readers find nothing in its place; affects 1 consumer now`"""
     told = f"{finding['alteration'].lower()} {label(finding['id'])}: {how(finding) or finding['reason']}"
-    return clean(f"{told}; affects {affects(finding)}" if finding["known"] else told)
+    return plain(f"{told}; affects {affects(finding)}" if finding["known"] else told)
 
 
 def level(report: Report, finding: Json) -> str:

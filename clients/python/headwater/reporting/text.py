@@ -15,7 +15,6 @@ from headwater.report import (
     WHEN,
     Report,
     Unmade,
-    clean,
     demand,
     listed,
     owners_of,
@@ -23,6 +22,7 @@ from headwater.report import (
     use,
     who,
 )
+from headwater.texts import plain
 
 _STYLES = {
     CLEAN: "bold green",
@@ -38,19 +38,19 @@ _STYLES = {
 
 def text(report: Report | Unmade) -> RenderableType:
     if isinstance(report, Unmade):
-        return Group(Text(f"{report.title}: {clean(report.reason)}", style="bold yellow"), Text(report.sentence))
+        return Group(Text(f"{report.title}: {plain(report.reason)}", style="bold yellow"), Text(report.sentence))
     answer = report.answer
     title = (
         report.title.upper() if not report.acknowledged else f"{report.title.partition(',')[0].upper()} (acknowledged)"
     )
     parts: list[RenderableType] = [
-        Text.assemble((title, _STYLES[report.outcome]), "  ", clean(report.headline())),
+        Text.assemble((title, _STYLES[report.outcome]), "  ", plain(report.headline())),
         Text(report.footer, style="dim"),
     ]
     if answer["findings"]:
         table = _table("", "change", "how", "affects")
         for sign, verdict, *told in report.changes():
-            table.add_row(Text(sign, style=_STYLES[verdict]), *(Text(clean(cell)) for cell in told))
+            table.add_row(Text(sign, style=_STYLES[verdict]), *(Text(plain(cell)) for cell in told))
         parts += ["", table]
         if more := report.unlisted_changes:
             parts.append(Text(f"   and {more} more changes", style="dim"))
@@ -63,7 +63,7 @@ def text(report: Report | Unmade) -> RenderableType:
             asset = each["asset"]
             ask = listed([reach(owner) for owner in owners_of([asset])]) or "nobody owns it"
             cells = (who(asset), use(asset), ask, report.because(each), demand(each))
-            table.add_row(effect, *(Text(clean(cell)) for cell in cells))
+            table.add_row(effect, *(Text(plain(cell)) for cell in cells))
         parts += ["", table]
         if more := report.unlisted_affected:
             parts.append(Text(f"   and {more} more", style="dim"))
@@ -75,7 +75,7 @@ def text(report: Report | Unmade) -> RenderableType:
     if commands := report.to_acknowledge():
         lines += ["Those who answer for the affected agree by:", *(f"  {line}" for line in commands)]
     if lines:
-        parts += ["", *(Padding(Text(clean(line)), (0, 0, 0, 1)) for line in lines)]
+        parts += ["", *(Padding(Text(plain(line)), (0, 0, 0, 1)) for line in lines)]
     return Group(*parts)
 
 
