@@ -45,7 +45,7 @@ except ImportError as error:
     if (error.name or "").partition(".")[0] not in _OF_THE_EXTRA:
         raise
     raise GraphUnreadable(
-        f"an exported graph is read by what is not installed here ({error.name}): pip install 'headwater[offline]'"
+        f"an exported graph is read by the extra 'offline', which is not installed here: pip install 'headwater[offline]' (no {error.name})"
     ) from error
 
 Json = dict[str, Any]

@@ -50,7 +50,7 @@ FORMS = (Output.TEXT, Output.JSON, Output.YAML, Output.MARKDOWN, Output.SARIF, O
 BaseDir = Annotated[Optional[Path], typer.Option(help="A folder with files as they were at the base that git does not keep, as target/manifest.json.", show_default=False)]  # fmt: skip  # noqa: UP045
 BaseRef = Annotated[Optional[str], typer.Option(help="The git revision to compare with: where the work left it.", show_default="origin/main, else main")]  # fmt: skip  # noqa: UP045
 PolicyFile = Annotated[Optional[Path], typer.Option("--policy", help="The policy, as it is in the working tree.", show_default=f"{POLICY} as at the base, and as here: the stricter counts")]  # fmt: skip  # noqa: UP045
-Written = Optional[Path]  # noqa: UP045
+Copy = Optional[Path]  # noqa: UP045
 Number = Annotated[Optional[int], typer.Option(help="Of the pull or merge request.", show_default="that of the pipeline")]  # fmt: skip  # noqa: UP045
 
 
@@ -68,14 +68,14 @@ def check(
     token: Token = None,
     graph: GraphFile = None,
     output: Annotated[Output, output_option(*FORMS)] = Output.TEXT,
-    markdown_file: Annotated[Written, typer.Option("--markdown", help="Write Markdown there, too.")] = None,
-    sarif_file: Annotated[Written, typer.Option("--sarif", help="Write SARIF 2.1.0 there, too.")] = None,
-    junit_file: Annotated[Written, typer.Option("--junit", help="Write JUnit XML there, too.")] = None,
+    markdown_file: Annotated[Copy, typer.Option("--markdown", help="Write Markdown there, too.")] = None,
+    sarif_file: Annotated[Copy, typer.Option("--sarif", help="Write SARIF 2.1.0 there, too.")] = None,
+    junit_file: Annotated[Copy, typer.Option("--junit", help="Write JUnit XML there, too.")] = None,
     quality_file: Annotated[
-        Written, typer.Option("--quality", help="Write GitLab's code quality report there, too.")
+        Copy, typer.Option("--quality", help="Write GitLab's code quality report there, too.")
     ] = None,
     json_file: Annotated[
-        Written, typer.Option("--json", help="Write JSON there, too: `headwater comment` reads it.")
+        Copy, typer.Option("--json", help="Write JSON there, too: `headwater comment` reads it.")
     ] = None,
     acknowledge: Annotated[
         bool,
